@@ -1,0 +1,82 @@
+#include "base/histogram.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <utility>
+
+namespace lastack {
+namespace {
+
+constexpr uint64_t kExactLimit = 1u << Histogram::kSubBucketBits;
+constexpr uint64_t kHalf = kExactLimit / 2;
+
+// Buckets 0..127 hold one value each; every further power of two is cut into 64.
+size_t bucket_of(uint64_t value) {
+  if (value < kExactLimit) return value;
+  const int shift = std::bit_width(value) - Histogram::kSubBucketBits;
+  return static_cast<size_t>(shift) * kHalf + (value >> shift);
+}
+
+int64_t upper_bound_of(size_t bucket) {
+  if (bucket < kExactLimit) return static_cast<int64_t>(bucket);
+  const size_t shift = bucket / kHalf - 1;
+  const uint64_t sub_bucket = bucket - shift * kHalf;
+  return static_cast<int64_t>(((sub_bucket + 1) << shift) - 1);
+}
+
+}  // namespace
+
+void Histogram::record(int64_t value, uint64_t times) {
+  if (times == 0) return;
+  value = std::max<int64_t>(value, 0);
+  const size_t bucket = bucket_of(static_cast<uint64_t>(value));
+  if (bucket >= buckets_.size()) buckets_.resize(bucket + 1);
+  buckets_[bucket] += times;
+  min_ = count_ ? std::min(min_, value) : value;
+  max_ = std::max(max_, value);
+  sum_ += static_cast<double>(value) * static_cast<double>(times);
+  count_ += times;
+}
+
+Histogram Histogram::from_state(State state) {
+  Histogram histogram;
+  histogram.buckets_ = std::move(state.buckets);
+  histogram.count_ = state.count;
+  histogram.min_ = state.min;
+  histogram.max_ = state.max;
+  histogram.sum_ = state.sum;
+  return histogram;
+}
+
+void Histogram::merge(const Histogram& other) {
+  if (other.count_ == 0) return;
+  if (other.buckets_.size() > buckets_.size()) buckets_.resize(other.buckets_.size());
+  for (size_t i = 0; i < other.buckets_.size(); ++i) buckets_[i] += other.buckets_[i];
+  min_ = count_ ? std::min(min_, other.min_) : other.min_;
+  max_ = std::max(max_, other.max_);
+  sum_ += other.sum_;
+  count_ += other.count_;
+}
+
+int64_t Histogram::quantile(double quantile) const {
+  if (count_ == 0) return 0;
+  const double share = std::clamp(quantile, 0.0, 1.0) * static_cast<double>(count_);
+  const uint64_t rank = std::max<uint64_t>(1, static_cast<uint64_t>(std::ceil(share)));
+  uint64_t seen = 0;
+  for (size_t i = 0; i < buckets_.size(); ++i) {
+    seen += buckets_[i];
+    if (seen >= rank) return std::clamp(upper_bound_of(i), min_, max_);
+  }
+  return max_;
+}
+
+uint64_t Histogram::count_up_to(int64_t value) const {
+  if (value < 0) return 0;
+  const size_t last = std::min(bucket_of(static_cast<uint64_t>(value)) + 1, buckets_.size());
+  uint64_t seen = 0;
+  for (size_t i = 0; i < last; ++i) seen += buckets_[i];
+  return seen;
+}
+
+}  // namespace lastack
