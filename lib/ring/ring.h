@@ -1,0 +1,95 @@
+// io_uring: the one file that includes liburing. Set-up with the reason for each flag, waiting,
+// and what liburing 2.3 lacks.
+#pragma once
+
+#include <liburing.h>
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+
+namespace lastack {
+
+// How completions reach the thread; --ring.
+enum class RingMode : uint8_t { plain, coop, defer, sqpoll };
+
+struct RingModeRow {
+  RingMode id;
+  std::string_view name;
+  std::string_view help;
+};
+std::span<const RingModeRow> ring_modes();
+
+struct RingSetup {
+  RingMode mode = RingMode::defer;
+  unsigned submission_entries = 256;
+  unsigned completion_entries = 4096;  // the kernel rounds up to a power of two, at most 65,536
+  int submission_thread_cpu = -1;      // sqpoll only: where its kernel thread runs
+};
+
+class Ring {
+ public:
+  static Result<Ring> open(const RingSetup& setup);
+  Ring(Ring&& other) noexcept;
+  Ring& operator=(Ring&&) = delete;
+  ~Ring();
+
+  // A submission entry, zeroed by the prep call; submits first when the queue is full. Null only
+  // when the kernel refuses to take entries.
+  io_uring_sqe* entry();
+  // Hands prepared entries to the kernel. Returns 0 or an errno.
+  int submit();
+  // Moves completions to where completions() sees them, without sleeping. One call runs about 20
+  // pieces of deferred work (IO_LOCAL_TW_DEFAULT_MAX), so it repeats while more is flagged.
+  void poll();
+  // Submits, then sleeps until a completion is there, the instant passes, or a signal comes.
+  void wait_until(int64_t instant_ns);
+  // Cancels every request in flight and drops the completions: afterwards no request holds a
+  // file open.
+  void cancel_all();
+  // The completions that are ready, at most `limit`; valid until seen() releases them.
+  std::span<io_uring_cqe*> completions(std::span<io_uring_cqe*> batch);
+  void seen(unsigned count) { io_uring_cq_advance(&raw_, count); }
+
+  uint64_t overflows() const { return *raw_.cq.koverflow; }
+  // Memory of the rings that is shared with the kernel.
+  size_t shared_bytes() const {
+    return raw_.sq.ring_sz + raw_.sq.ring_entries * sizeof(io_uring_sqe);
+  }
+  io_uring* raw() { return &raw_; }
+
+ private:
+  Ring() = default;
+  io_uring raw_{};
+  RingMode mode_ = RingMode::defer;
+  bool open_ = false;
+};
+
+// A ring of provided buffers (IORING_REGISTER_PBUF_RING, Linux 5.19). All of its entries point
+// at one piece of memory: what the peer sent is counted, never looked at.
+class BufferRing {
+ public:
+  static Result<BufferRing> open(Ring& ring, unsigned entries, unsigned buffer_bytes, int group);
+  BufferRing(BufferRing&& other) noexcept;
+  BufferRing& operator=(BufferRing&&) = delete;
+  ~BufferRing();
+  // Gives a used buffer back.
+  void recycle(unsigned buffer_id);
+
+ private:
+  BufferRing() = default;
+  io_uring_buf_ring* ring_ = nullptr;
+  char* memory_ = nullptr;
+  unsigned entries_ = 0;
+  unsigned buffer_bytes_ = 0;
+};
+
+// What the running kernel's io_uring can do, by feature name; for the manifest and the doctor.
+std::map<std::string, bool> probe_ring_features();
+std::string liburing_version();
+
+}  // namespace lastack
