@@ -1,0 +1,69 @@
+#include "net/sock_diag.h"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <linux/inet_diag.h>
+#include <linux/sock_diag.h>
+#include <netlink/errno.h>
+#include <netlink/netlink.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace lastack {
+namespace {
+
+void copy_address(Family family, const Address& address, __be32 words[4]) {
+  const SocketAddress full = to_socket_address(family, address);
+  if (family == Family::inet6)
+    std::memcpy(words, &full.storage.sin6_addr, 16);
+  else
+    words[0] = htonl(address.host);
+}
+
+// libnl folds errnos into its own list; these are the ones that SOCK_DESTROY returns.
+int errno_of(int netlink_error) {
+  switch (-netlink_error) {
+    case 0:
+      return 0;
+    case NLE_OBJ_NOTFOUND:
+      return ENOENT;
+    case NLE_PERM:
+      return EPERM;
+    case NLE_OPNOTSUPP:
+      return EOPNOTSUPP;
+    default:
+      return EIO;
+  }
+}
+
+}  // namespace
+
+void SockDiag::Close::operator()(nl_sock* socket) const { nl_socket_free(socket); }
+
+Result<SockDiag> SockDiag::open() {
+  SockDiag diag;
+  diag.socket_.reset(nl_socket_alloc());
+  if (!diag.socket_) return make_error("nl_socket_alloc", ENOMEM, "");
+  if (const int failed = nl_connect(diag.socket_.get(), NETLINK_SOCK_DIAG); failed < 0)
+    return plain_error(fmt::format("open sock_diag: {}", nl_geterror(failed)));
+  return diag;
+}
+
+int SockDiag::destroy(Family family, const FourTuple& tuple) {
+  inet_diag_req_v2 request{};
+  request.sdiag_family = family == Family::inet ? AF_INET : AF_INET6;
+  request.sdiag_protocol = IPPROTO_TCP;
+  request.idiag_states = ~0u;
+  request.id.idiag_sport = htons(tuple.local.port);
+  request.id.idiag_dport = htons(tuple.remote.port);
+  copy_address(family, tuple.local, request.id.idiag_src);
+  copy_address(family, tuple.remote, request.id.idiag_dst);
+  request.id.idiag_cookie[0] = request.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
+  const int sent =
+      nl_send_simple(socket_.get(), SOCK_DESTROY, NLM_F_ACK, &request, sizeof(request));
+  if (sent < 0) return errno_of(sent);
+  return errno_of(nl_wait_for_ack(socket_.get()));
+}
+
+}  // namespace lastack

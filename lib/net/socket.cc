@@ -1,0 +1,175 @@
+#include "net/socket.h"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <linux/filter.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace lastack {
+namespace {
+
+struct OptionRow {
+  Option id;
+  std::string_view name;
+  int level;
+  int number;
+};
+
+constexpr OptionRow kOptions[] = {
+    {Option::linger, "SO_LINGER", SOL_SOCKET, SO_LINGER},
+    {Option::keepalive, "SO_KEEPALIVE", SOL_SOCKET, SO_KEEPALIVE},
+    {Option::keepalive_idle_s, "TCP_KEEPIDLE", IPPROTO_TCP, TCP_KEEPIDLE},
+    {Option::keepalive_interval_s, "TCP_KEEPINTVL", IPPROTO_TCP, TCP_KEEPINTVL},
+    {Option::keepalive_count, "TCP_KEEPCNT", IPPROTO_TCP, TCP_KEEPCNT},
+    {Option::user_timeout_ms, "TCP_USER_TIMEOUT", IPPROTO_TCP, TCP_USER_TIMEOUT},
+    {Option::no_delay, "TCP_NODELAY", IPPROTO_TCP, TCP_NODELAY},
+    {Option::repair, "TCP_REPAIR", IPPROTO_TCP, TCP_REPAIR},
+    {Option::reuse_address, "SO_REUSEADDR", SOL_SOCKET, SO_REUSEADDR},
+};
+
+int family_number(Family family) { return family == Family::inet ? AF_INET : AF_INET6; }
+
+Address from_socket_address(const sockaddr_in6& storage) {
+  if (storage.sin6_family == AF_INET6) {
+    uint32_t host;
+    std::memcpy(&host, storage.sin6_addr.s6_addr + 12, sizeof(host));
+    return {ntohl(host), ntohs(storage.sin6_port)};
+  }
+  sockaddr_in address;
+  std::memcpy(&address, &storage, sizeof(address));
+  return {ntohl(address.sin_addr.s_addr), ntohs(address.sin_port)};
+}
+
+using NameCall = int (*)(int, sockaddr*, socklen_t*);
+
+Result<Address> read_name(int socket, NameCall call, const char* operation) {
+  sockaddr_in6 storage{};
+  socklen_t length = sizeof(storage);
+  if (call(socket, reinterpret_cast<sockaddr*>(&storage), &length) != 0)
+    return errno_error(operation);
+  return from_socket_address(storage);
+}
+
+}  // namespace
+
+Address loopback_address(Family family, uint16_t port) {
+  return {family == Family::inet ? INADDR_LOOPBACK : 1, port};
+}
+
+SocketAddress to_socket_address(Family family, const Address& address) {
+  SocketAddress result{};
+  const uint32_t host = htonl(address.host);
+  if (family == Family::inet6) {
+    result.storage.sin6_family = AF_INET6;
+    result.storage.sin6_port = htons(address.port);
+    std::memcpy(result.storage.sin6_addr.s6_addr + 12, &host, sizeof(host));
+    result.length = sizeof(sockaddr_in6);
+    return result;
+  }
+  sockaddr_in inet{};
+  inet.sin_family = AF_INET;
+  inet.sin_port = htons(address.port);
+  inet.sin_addr.s_addr = host;
+  std::memcpy(&result.storage, &inet, sizeof(inet));
+  result.length = sizeof(sockaddr_in);
+  return result;
+}
+
+std::string format_address(Family family, const Address& address) {
+  char text[INET6_ADDRSTRLEN] = "?";
+  const SocketAddress full = to_socket_address(family, address);
+  if (family == Family::inet6) {
+    inet_ntop(AF_INET6, &full.storage.sin6_addr, text, sizeof(text));
+    return fmt::format("[{}]:{}", text, address.port);
+  }
+  const in_addr host{htonl(address.host)};
+  inet_ntop(AF_INET, &host, text, sizeof(text));
+  return fmt::format("{}:{}", text, address.port);
+}
+
+Status set_option(int socket, Option option, int value) {
+  const OptionRow& row = kOptions[static_cast<size_t>(option)];
+  const linger linger_value{1, value};
+  const bool is_linger = option == Option::linger;
+  const void* data = is_linger ? static_cast<const void*>(&linger_value) : &value;
+  const socklen_t length = is_linger ? sizeof(linger_value) : sizeof(value);
+  if (setsockopt(socket, row.level, row.number, data, length) != 0)
+    return errno_error("setsockopt", fmt::format("{}={}", row.name, value));
+  return std::nullopt;
+}
+
+Status set_congestion_control(int socket) {
+  if (setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, kCongestionControl.data(),
+                 kCongestionControl.size()) != 0)
+    return errno_error("setsockopt", fmt::format("TCP_CONGESTION={}", kCongestionControl));
+  return std::nullopt;
+}
+
+std::string read_congestion_control(int socket) {
+  char name[16] = {};  // TCP_CA_NAME_MAX
+  socklen_t length = sizeof(name);
+  getsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, name, &length);
+  return std::string(name, strnlen(name, sizeof(name)));
+}
+
+Status drop_incoming(int socket) {
+  sock_filter drop_all = BPF_STMT(BPF_RET | BPF_K, 0);
+  const sock_fprog program{1, &drop_all};
+  if (setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) != 0)
+    return errno_error("setsockopt", "SO_ATTACH_FILTER");
+  return std::nullopt;
+}
+
+Result<Fd> open_socket(Family family) {
+  Fd socket(::socket(family_number(family), SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!socket.valid()) return errno_error("socket");
+  return socket;
+}
+
+Result<Fd> open_listener(Family family, int backlog) {
+  auto socket = open_socket(family);
+  if (!socket) return socket;
+  const SocketAddress address = to_socket_address(family, loopback_address(family, 0));
+  if (bind(socket->get(), address.get(), address.length) != 0) return errno_error("bind");
+  if (listen(socket->get(), backlog) != 0) return errno_error("listen");
+  return socket;
+}
+
+Result<Address> read_local_address(int socket) {
+  return read_name(socket, getsockname, "getsockname");
+}
+
+Result<FourTuple> read_four_tuple(int socket) {
+  const auto local = read_local_address(socket);
+  if (!local) return local.error();
+  const auto remote = read_name(socket, getpeername, "getpeername");
+  if (!remote) return remote.error();
+  return FourTuple{*local, *remote};
+}
+
+uint8_t read_tcp_state(int socket) {
+  tcp_info info;
+  socklen_t length = offsetof(tcp_info, tcpi_ca_state);  // the first byte is enough
+  if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return 0;
+  return info.tcpi_state;
+}
+
+int take_socket_error(int socket) {
+  int error = 0;
+  socklen_t length = sizeof(error);
+  getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &length);
+  return error;
+}
+
+int unread_bytes(int socket) {
+  int bytes = 0;
+  ioctl(socket, FIONREAD, &bytes);
+  return bytes;
+}
+
+}  // namespace lastack

@@ -1,0 +1,78 @@
+// TCP sockets: addresses, the one table of socket options, and what the kernel says of an end.
+#pragma once
+
+#include <netinet/in.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace lastack {
+
+enum class Family : uint8_t { inet, inet6 };
+
+// A host on loopback: 127.x.y.z as a number in host byte order, or for inet6 the last 32 bits of
+// an address whose other bits are zero (1 is ::1).
+struct Address {
+  uint32_t host = 0;
+  uint16_t port = 0;
+  bool operator==(const Address&) const = default;
+};
+Address loopback_address(Family family, uint16_t port);
+std::string format_address(Family family, const Address& address);
+
+// What joins the two ends of a pair: `local` of one is `remote` of the other.
+struct FourTuple {
+  Address local;
+  Address remote;
+  bool operator==(const FourTuple&) const = default;
+  FourTuple reversed() const { return {remote, local}; }
+};
+
+// sockaddr_in or sockaddr_in6, as connect(2) and bind(2) want it.
+struct SocketAddress {
+  sockaddr_in6 storage;  // the larger of the two
+  socklen_t length;
+  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+};
+SocketAddress to_socket_address(Family family, const Address& address);
+
+// Every socket option that lastack sets, so that an error can name it.
+enum class Option : uint8_t {
+  linger,  // SO_LINGER {1, value in seconds}
+  keepalive,
+  keepalive_idle_s,
+  keepalive_interval_s,
+  keepalive_count,
+  user_timeout_ms,
+  no_delay,
+  repair,  // needs CAP_NET_ADMIN over the network namespace
+  reuse_address,
+};
+Status set_option(int socket, Option option, int value);
+// The congestion control that every run asks for, as hosts' defaults differ. A private namespace
+// may not change its default sysctl to one that the host does not allow, but its sockets may.
+constexpr std::string_view kCongestionControl = "cubic";
+Status set_congestion_control(int socket);
+std::string read_congestion_control(int socket);
+// Drops every packet that arrives for this socket from now on: data, ACKs and RSTs
+// (SO_ATTACH_FILTER with "return 0"; sk_filter_trim_cap in tcp_v4_rcv).
+Status drop_incoming(int socket);
+
+Result<Fd> open_socket(Family family);
+// A listening socket on an ephemeral loopback port.
+Result<Fd> open_listener(Family family, int backlog);
+Result<FourTuple> read_four_tuple(int socket);
+Result<Address> read_local_address(int socket);
+
+// TCP_INFO's tcpi_state; 0 when it cannot be read.
+uint8_t read_tcp_state(int socket);
+// SO_ERROR, which the kernel clears when it is read.
+int take_socket_error(int socket);
+// Bytes that wait unread in the receive queue (FIONREAD).
+int unread_bytes(int socket);
+
+}  // namespace lastack
