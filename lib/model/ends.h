@@ -1,0 +1,113 @@
+// The records of a run that lie in shared memory: one per end, flat, written by the process that
+// owns the end and readable after its death.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+
+#include "model/finding.h"
+#include "model/load.h"
+#include "model/probe.h"
+#include "model/watch.h"
+#include "net/socket.h"
+#include "ring/ring.h"
+
+namespace lastack {
+
+constexpr uint32_t kNoPair = 0xffffffff;
+constexpr uint16_t kMostRows = 512;
+
+// Flags of an end; only its owner writes them.
+enum EndFlag : uint8_t {
+  kEstablished = 1 << 0,
+  kReceiveArmed = 1 << 1,  // a receive or poll request is in flight
+  kSendInFlight = 1 << 2,  // a send request is in flight
+  kDirect = 1 << 3,        // `descriptor` is an index of the ring's file table
+  kConcluded = 1 << 4,     // survivor: the finding is final
+  kHeld = 1 << 5,          // survivor: the finding waits for the write in flight
+  kInjected = 1 << 6,      // victim: the act was tried
+};
+
+// The victim's end. Instants are CLOCK_MONOTONIC of the victim's host.
+struct VictimEnd {
+  FourTuple tuple;
+  uint32_t pair;         // the connection this end belongs to; kNoPair until the ends are joined
+  int32_t descriptor;    // -1 when closed
+  uint16_t row;          // index into ShardHeader::rows
+  uint8_t flags;         // EndFlag
+  int32_t act_error;     // errno of a failed act
+  int64_t scheduled_ns;  // relative to the start of the schedule
+  int64_t issued_ns;     // t0: immediately before the act; 0 until then
+};
+
+// The survivor's end. Instants are CLOCK_MONOTONIC of the survivor's host.
+struct SurvivorEnd {
+  FourTuple tuple;
+  uint32_t pair;
+  int32_t descriptor;
+  uint16_t row;
+  uint8_t flags;  // EndFlag
+  Finding finding;
+  int16_t error_number;  // what told the finding; 0 for none
+  Evidence evidence;
+  uint32_t bytes_received;
+  uint32_t response_left;  // bytes of the answer to the last request that are still to come
+  int64_t found_ns;        // 0: nothing yet
+  int64_t written_ns;      // second stamp of a strategy whose survivor writes first
+};
+
+// One cell of mix x watch x probe.
+struct PlanRow {
+  uint16_t strategy;  // index into strategies()
+  Watch watch;
+  Probe probe;
+};
+
+// What both workers of a shard must know. Plain data: it lies in shared memory.
+struct ShardSettings {
+  uint32_t shard;
+  uint32_t connections;  // of this shard
+  uint32_t row_count;
+  Family family;
+  Load load;
+  bool survivor_is_server;
+  bool direct_descriptors;
+  bool spin;          // survivors spin instead of sleeping
+  bool victim_spins;  // the victim's thread has a CPU of its own to wait for instants on
+  RingMode ring;
+  int32_t victim_cpu;  // -1: anywhere
+  int32_t survivor_cpu;
+  uint32_t stamps_per_message;  // a storm's acts are told in batches, a rate's one by one
+  int64_t payload_bytes;
+  double round_trips_per_second;  // of this shard
+  ProbeSettings probe_settings;
+};
+
+// Counted by workers while they run, read by the coordinator at any time.
+struct ShardProgress {
+  std::atomic<uint64_t> accepted, connected, injected, failed_acts, found, round_trips,
+      completion_overflows;
+  std::atomic<uint64_t> victim_ring_bytes, survivor_ring_bytes;
+};
+
+struct ShardHeader {
+  ShardSettings settings;
+  ShardProgress progress;
+  PlanRow rows[kMostRows];
+};
+
+// The shard's shared memory: the header, then the victims' ends, then the survivors'.
+struct ShardView {
+  ShardHeader* header;
+  std::span<VictimEnd> victims;
+  std::span<SurvivorEnd> survivors;
+
+  const PlanRow& row_of(const VictimEnd& end) const { return header->rows[end.row]; }
+  const PlanRow& row_of(const SurvivorEnd& end) const { return header->rows[end.row]; }
+};
+
+static_assert(sizeof(VictimEnd) + sizeof(SurvivorEnd) <= 144,
+              "256 bytes a connection must also pay for rings and processes");
+
+}  // namespace lastack

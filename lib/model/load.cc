@@ -1,0 +1,18 @@
+#include "model/load.h"
+
+namespace lastack {
+namespace {
+
+constexpr LoadRow kLoads[] = {
+    {Load::idle, "idle", "no traffic after the connection is established"},
+    {Load::echo, "echo",
+     "the survivor sends requests, the victim sends them back; one in flight per connection, "
+     "echo=RATE round trips a second over all connections"},
+};
+
+}  // namespace
+
+std::span<const LoadRow> loads() { return kLoads; }
+const LoadRow& load_row(Load load) { return kLoads[static_cast<size_t>(load)]; }
+
+}  // namespace lastack

@@ -1,0 +1,21 @@
+// The traffic on the connections while the survivors wait.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace lastack {
+
+enum class Load : uint8_t { idle, echo };
+
+struct LoadRow {
+  Load id;
+  std::string_view name;
+  std::string_view help;
+};
+
+std::span<const LoadRow> loads();
+const LoadRow& load_row(Load load);
+
+}  // namespace lastack

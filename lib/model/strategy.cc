@@ -1,0 +1,329 @@
+#include "model/strategy.h"
+
+#include <algorithm>
+
+namespace lastack {
+namespace {
+
+// Designated initialisers keep a row readable; what a row leaves out is "no" or "none".
+// All numbers are per connection with both ends in one namespace.
+constexpr Strategy kStrategies[] = {
+    {.name = "fin",
+     .family = "fin",
+     .scope = Scope::connection,
+     .victim_descriptors = 1,
+     .server_may_survive = true,
+     .client_may_survive = true,
+     .need = Need::none,
+     .prepare = Step::none,
+     .ready = Step::none,
+     .act = Step::close,
+     .survivor_sends_unread = false,
+     .survivor_writes_first = false,
+     .finding = Finding::eof,
+     .changes = {},
+     .may_add = {},
+     .wire = "FIN",
+     .help = "close() with nothing unread (RFC 9293 3.6)"},
+    {.name = "fin-data",
+     .family = "fin",
+     .scope = Scope::connection,
+     .victim_descriptors = 1,
+     .server_may_survive = true,
+     .client_may_survive = true,
+     .need = Need::none,
+     .prepare = Step::none,
+     .ready = Step::send_payload,
+     .act = Step::close,
+     .survivor_sends_unread = false,
+     .survivor_writes_first = false,
+     .finding = Finding::eof,
+     .changes = {},
+     .may_add = {},
+     .wire = "data, FIN",
+     .help = "send --payload bytes, then close(): the data arrives first"},
+    {.name = "half-close",
+     .family = "fin",
+     .scope = Scope::connection,
+     .victim_descriptors = 1,
+     .server_may_survive = true,
+     .client_may_survive = true,
+     .need = Need::none,
+     .prepare = Step::none,
+     .ready = Step::none,
+     .act = Step::shutdown_write,
+     .survivor_sends_unread = false,
+     .survivor_writes_first = false,
+     .finding = Finding::eof,
+     .changes = {},
+     .may_add = {},
+     .wire = "FIN",
+     .help = "shutdown(SHUT_WR): the victim could still read"},
+    {.name = "shutdown-both",
+     .family = "fin",
+     .scope = Scope::connection,
+     .victim_descriptors = 1,
+     .server_may_survive = true,
+     .client_may_survive = true,
+     .need = Need::none,
+     .prepare = Step::none,
+     .ready = Step::none,
+     .act = Step::shutdown_both,
+     .survivor_sends_unread = false,
+     .survivor_writes_first = false,
+     .finding = Finding::eof,
+     .changes = {},
+     .may_add = {},
+     .wire = "FIN",
+     .help = "shutdown(SHUT_RDWR): on the wire no different from half-close"},
+    // __tcp_close(): SOCK_LINGER with a zero time disconnects: RST, both ends ESTABLISHED->CLOSE.
+    {.name = "rst-linger",
+     .family = "rst",
+     .scope = Scope::connection,
+     .victim_descriptors = 1,
+     .server_may_survive = true,
+     .client_may_survive = true,
+     .need = Need::none,
+     .prepare = Step::set_linger_zero,
+     .ready = Step::none,
+     .act = Step::close,
+     .survivor_sends_unread = false,
+     .survivor_writes_first = false,
+     .finding = Finding::econnreset,
+     .changes = counter_changes(
+         {{Counter::out_rsts, 1}, {Counter::estab_resets, 2}, {Counter::abort_on_data, 1}}),
+     .may_add = {},
+     .wire = "RST",
+     .help = "SO_LINGER {1,0}, then close(): the abortive close of socket(7)"},
+    // tcp_disconnect(): an active reset, counted nowhere else.
+    {.name = "rst-disconnect",
+     .family = "rst",
+     .scope = Scope::connection,
+     .victim_descriptors = 1,
+     .server_may_survive = true,
+     .client_may_survive = true,
+     .need = Need::none,
+     .prepare = Step::none,
+     .ready = Step::none,
+     .act = Step::disconnect,
+     .survivor_sends_unread = false,
+     .survivor_writes_first = false,
+     .finding = Finding::econnreset,
+     .changes = counter_changes({{Counter::out_rsts, 1}, {Counter::estab_resets, 2}}),
+     .may_add = {},
+     .wire = "RST",
+     .help = "connect(AF_UNSPEC): resets the connection and keeps the descriptor"},
+    // __tcp_close(): data_was_unread (RFC 2525 2.17).
+    {.name = "rst-unread",
+     .family = "rst",
+     .scope = Scope::connection,
+     .victim_descriptors = 1,
+     .server_may_survive = true,
+     .client_may_survive = true,
+     .need = Need::none,
+     .prepare = Step::verify_unread,
+     .ready = Step::none,
+     .act = Step::close,
+     .survivor_sends_unread = true,
+     .survivor_writes_first = false,
+     .finding = Finding::econnreset,
+     .changes = counter_changes(
+         {{Counter::out_rsts, 1}, {Counter::estab_resets, 2}, {Counter::abort_on_close, 1}}),
+     .may_add = {},
+     .wire = "RST",
+     .help = "close() while the survivor's byte lies unread in the receive queue"},
+    {.name = "rst-unread-data",
+     .family = "rst",
+     .scope = Scope::connection,
+     .victim_descriptors = 1,
+     .server_may_survive = true,
+     .client_may_survive = true,
+     .need = Need::none,
+     .prepare = Step::verify_unread,
+     .ready = Step::send_payload,
+     .act = Step::close,
+     .survivor_sends_unread = true,
+     .survivor_writes_first = false,
+     .finding = Finding::econnreset,
+     .changes = counter_changes(
+         {{Counter::out_rsts, 1}, {Counter::estab_resets, 2}, {Counter::abort_on_close, 1}}),
+     .may_add = {},
+     .wire = "data, RST",
+     .help = "send --payload bytes, then close() with the survivor's byte unread"},
+    // The survivor's data meets either an orphan in FIN_WAIT1 (tcp_rcv_state_process:
+    // TCPAbortOnData) or, once its ACK of the FIN came, a FIN_WAIT2 time-wait socket
+    // (tcp_timewait_state_process: an RST alone). Only the survivor leaves CLOSE_WAIT for CLOSE.
+    // That ACK may still wait in another CPU's backlog when the data overtakes it; it then meets no
+    // socket and draws a second RST (seen with the tracepoint tcp:tcp_send_reset, NO_SOCKET).
+    {.name = "fin-then-rst",
+     .family = "fin-rst",
+     .scope = Scope::connection,
+     .victim_descriptors = 1,
+     .server_may_survive = true,
+     .client_may_survive = true,
+     .need = Need::none,
+     .prepare = Step::none,
+     .ready = Step::none,
+     .act = Step::close,
+     .survivor_sends_unread = false,
+     .survivor_writes_first = true,
+     .finding = Finding::epipe,
+     .changes = counter_changes({{Counter::out_rsts, 1}, {Counter::estab_resets, 1}}),
+     .may_add = counter_changes({{Counter::abort_on_data, 1}, {Counter::out_rsts, 1}}),
+     .wire = "FIN, then RST on the survivor's data",
+     .help = "close(), and the survivor writes before it looks"},
+    // tcp_abort() -> tcp_send_active_reset(), tcp_done().
+    {.name = "destroy",
+     .family = "rst",
+     .scope = Scope::connection,
+     .victim_descriptors = 1,
+     .server_may_survive = true,
+     .client_may_survive = true,
+     .need = Need::net_admin,
+     .prepare = Step::none,
+     .ready = Step::none,
+     .act = Step::destroy,
+     .survivor_sends_unread = false,
+     .survivor_writes_first = false,
+     .finding = Finding::econnreset,
+     .changes = counter_changes({{Counter::out_rsts, 1}, {Counter::estab_resets, 2}}),
+     .may_add = {},
+     .wire = "RST",
+     .help = "SOCK_DESTROY by an administrator, as `ss -K` does"},
+    // tcp_disconnect() with tp->repair: ESTABLISHED->CLOSE without a packet.
+    {.name = "vanish",
+     .family = "silent",
+     .scope = Scope::connection,
+     .victim_descriptors = 1,
+     .server_may_survive = true,
+     .client_may_survive = true,
+     .need = Need::net_admin,
+     .prepare = Step::none,
+     .ready = Step::set_repair,
+     .act = Step::close,
+     .survivor_sends_unread = false,
+     .survivor_writes_first = false,
+     .finding = Finding::nothing,
+     .changes = counter_changes({{Counter::estab_resets, 1}}),
+     .may_add = {},
+     .wire = "nothing; an RST answers whatever the survivor sends later",
+     .help = "TCP_REPAIR, then close(): the connection is forgotten, as by a host that rebooted"},
+    {.name = "silent",
+     .family = "silent",
+     .scope = Scope::connection,
+     .victim_descriptors = 1,
+     .server_may_survive = true,
+     .client_may_survive = true,
+     .need = Need::net_admin,
+     .prepare = Step::none,
+     .ready = Step::none,
+     .act = Step::drop_packets,
+     .survivor_sends_unread = false,
+     .survivor_writes_first = false,
+     .finding = Finding::nothing,
+     .changes = {},
+     .may_add = {},
+     .wire = "nothing, and no answer ever",
+     .help = "a socket filter drops all that arrives: a pulled cable for one connection"},
+};
+
+bool found_by_idle_probe(const Circumstances& when) {
+  return probe_row(when.probe).probes_idle_peers;
+}
+
+}  // namespace
+
+std::span<const Strategy> strategies() { return kStrategies; }
+
+std::string_view step_name(Step step) {
+  constexpr std::string_view kNames[] = {
+      "none",           "set-linger-zero", "set-repair", "send-payload", "verify-unread", "close",
+      "shutdown-write", "shutdown-both",   "disconnect", "destroy",      "drop-packets"};
+  return kNames[static_cast<size_t>(step)];
+}
+
+std::string_view scope_name(Scope scope) {
+  constexpr std::string_view kNames[] = {"connection", "process", "listener", "path"};
+  return kNames[static_cast<size_t>(scope)];
+}
+
+std::string_view side_name(Side side) { return side == Side::server ? "server" : "client"; }
+
+std::string_view need_name(Need need) {
+  return need == Need::none ? "none" : "CAP_NET_ADMIN over the network namespace";
+}
+
+std::vector<Expected> expected_findings(const Strategy& strategy, const Circumstances& when) {
+  const auto expect = [](std::initializer_list<Finding> findings) {
+    std::vector<Expected> expected;
+    for (const Finding finding : findings)
+      expected.push_back({finding, finding_row(finding).error_number});
+    return expected;
+  };
+  const bool traffic = when.load != Load::idle;
+
+  if (strategy.finding == Finding::nothing) {
+    const bool vanished = strategy.act == Step::close;  // any packet to it draws an RST
+    const ProbeRow& probe = probe_row(when.probe);
+    const bool timer_runs = found_by_idle_probe(when) || (probe.needs_data_in_flight && traffic);
+    if (vanished) {
+      // With traffic, a connection may still be between two requests at its deadline.
+      if (traffic) return expect({Finding::econnreset, Finding::nothing});
+      return found_by_idle_probe(when) ? expect({Finding::econnreset}) : expect({Finding::nothing});
+    }
+    if (!timer_runs) return expect({Finding::nothing});
+    const int64_t predicted = predicted_ns(when.probe, when.settings);
+    // Unacknowledged data suspends keepalive (tcp_keepalive_timer: tp->packets_out), and a
+    // deadline inside the timer's own rounding may cut it short.
+    if (traffic || when.deadline_ns < predicted + timer_slack_ns(predicted))
+      return expect({Finding::etimedout, Finding::nothing});
+    return expect({Finding::etimedout});
+  }
+  if (strategy.finding == Finding::eof && traffic) {
+    // A request that crosses the FIN meets a closed socket and draws an RST; one that arrives just
+    // before close() lies unread and turns the FIN into an RST. After SHUT_WR the victim still
+    // reads.
+    if (strategy.act == Step::close)
+      return expect({Finding::eof, Finding::epipe, Finding::econnreset});
+    if (strategy.act != Step::shutdown_write) return expect({Finding::eof, Finding::epipe});
+  }
+  return expect({strategy.finding});
+}
+
+std::pair<CounterValues, CounterValues> expected_changes(const Strategy& strategy,
+                                                         const Circumstances& when,
+                                                         Finding finding) {
+  CounterValues least = strategy.changes;
+  const auto add = [&](const CounterValues& more) {
+    for (size_t i = 0; i < kCounterCount; ++i) least.values[i] += more.values[i];
+  };
+  const ProbeRow& probe = probe_row(when.probe);
+  if (finding == Finding::etimedout) add(probe.on_timeout);
+  if (strategy.finding == Finding::nothing && finding == Finding::econnreset) {
+    // The survivor's packet met no socket: tcp_v4_rcv() -> tcp_v4_send_reset().
+    least[Counter::out_rsts] += 1;
+    least[Counter::estab_resets] += 1;
+  }
+  CounterValues most = least;
+  for (size_t i = 0; i < kCounterCount; ++i) most.values[i] += strategy.may_add.values[i];
+
+  if (when.load != Load::idle && strategy.finding != Finding::nothing) {
+    // Requests that arrive just before the act lie unread (__tcp_close counts TCPAbortOnClose and
+    // looks at SO_LINGER only after that), those that arrive after it draw an RST.
+    least[Counter::abort_on_data] = 0;
+    most[Counter::abort_on_data] += 1;
+    most[Counter::abort_on_close] += 1;
+    most[Counter::out_rsts] += 2;
+    most[Counter::estab_resets] += strategy.finding == Finding::eof ? 2 : 0;
+  }
+  if (when.load != Load::idle) {
+    // Data that nobody acknowledges is sent again until the ledger closes: RTO >= 200 ms and
+    // doubling (RFC 6298), so at most log2(deadline / RTO) + 1 times.
+    const int64_t tries = 2 + std::max<int64_t>(0, when.deadline_ns / 200'000'000);
+    most[Counter::timeouts] += tries;
+    most[Counter::retrans_segs] += tries;
+  }
+  return {least, most};
+}
+
+}  // namespace lastack
