@@ -1,0 +1,320 @@
+#include "victim/ring_victim.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <numeric>
+
+#include "base/clock.h"
+
+namespace lastack {
+namespace {
+
+enum class Kind : uint32_t { receive, send, act, cancel, control };
+uint64_t tag(Kind kind, uint32_t slot) {
+  return uint64_t{static_cast<uint32_t>(kind)} << 32 | slot;
+}
+
+constexpr size_t kBatch = 64;
+// Waking a sleeping thread takes tens of microseconds: sleep until so long before the instant,
+// and spin for the rest.
+constexpr int64_t kSpinBefore_ns = 150 * kMicrosecond_ns;
+constexpr int64_t kActTimeout_ns = 5 * kSecond_ns;
+
+// What direct descriptors allow: all other steps need a system call on a plain one.
+bool may_be_direct(const Strategy& strategy) {
+  const bool by_ring = strategy.act == Step::close || strategy.act == Step::disconnect ||
+                       strategy.act == Step::shutdown_write || strategy.act == Step::shutdown_both;
+  return by_ring && strategy.ready != Step::set_repair;
+}
+
+}  // namespace
+
+Result<RingVictim> RingVictim::open(const ShardView& shard, int control) {
+  const ShardSettings& settings = shard.header->settings;
+  RingSetup setup;
+  setup.mode = RingMode::defer;  // the victim's thread asks for completions when it has time
+  const unsigned requests = settings.load == Load::idle ? 0 : 2;
+  setup.completion_entries = std::max(settings.connections * requests + 64, 512u);
+  auto ring = Ring::open(setup);
+  if (!ring) return ring.error();
+  shard.header->progress.victim_ring_bytes = ring->shared_bytes();
+  RingVictim victim(shard, std::move(*ring));
+  victim.control_ = control;
+  victim.scratch_.resize(static_cast<size_t>(settings.payload_bytes), 'd');
+  const auto rows = std::span(shard.header->rows, settings.row_count);
+  for (const PlanRow& row : rows) {
+    if (strategies()[row.strategy].act != Step::destroy || victim.diag_) continue;
+    auto diag = SockDiag::open();
+    if (!diag) return diag.error();
+    victim.diag_.emplace(std::move(*diag));
+  }
+  if (settings.direct_descriptors) {
+    const int failed = io_uring_register_files_sparse(victim.ring_->raw(), settings.connections);
+    if (failed < 0) return make_error("io_uring_register_files_sparse", -failed, "");
+  }
+  if (!victim.arm_control()) return plain_error("io_uring takes no entries");
+  return victim;
+}
+
+bool RingVictim::arm_control() {
+  io_uring_sqe* sqe = ring_->entry();
+  if (!sqe) return false;
+  io_uring_prep_poll_add(sqe, control_, POLLIN);
+  io_uring_sqe_set_data64(sqe, tag(Kind::control, 0));
+  ring_->submit();
+  return true;
+}
+
+Status RingVictim::prepare() {
+  for (VictimEnd& end : shard_.victims) {
+    if (!(end.flags & kEstablished)) continue;
+    const Strategy& strategy = strategies()[shard_.row_of(end).strategy];
+    if (const int failed = perform(strategy.prepare, end))
+      return make_error("prepare", failed,
+                        fmt::format("{} ({})", strategy.name, step_name(strategy.prepare)));
+  }
+  order_.resize(shard_.victims.size());
+  std::iota(order_.begin(), order_.end(), 0u);
+  std::stable_sort(order_.begin(), order_.end(), [&](uint32_t a, uint32_t b) {
+    return shard_.victims[a].scheduled_ns < shard_.victims[b].scheduled_ns;
+  });
+  return std::nullopt;
+}
+
+Status RingVictim::arm() {
+  const ShardSettings& settings = shard_.header->settings;
+  for (uint32_t slot = 0; slot < shard_.victims.size(); ++slot) {
+    VictimEnd& end = shard_.victims[slot];
+    if (!(end.flags & kEstablished)) continue;
+    const Strategy& strategy = strategies()[shard_.row_of(end).strategy];
+    if (settings.direct_descriptors && may_be_direct(strategy)) {
+      const int updated = io_uring_register_files_update(ring_->raw(), slot, &end.descriptor, 1);
+      if (updated < 0) return make_error("io_uring_register_files_update", -updated, "");
+      close(end.descriptor);  // the table holds the file now, so nothing is sent
+      end.descriptor = static_cast<int>(slot);
+      end.flags |= kDirect;
+    }
+    // A receive would eat the byte that must stay unread, and turn the RST into a FIN.
+    if (settings.load == Load::echo && !strategy.survivor_sends_unread &&
+        !strategy.survivor_writes_first && !arm_receive(slot))
+      return plain_error("io_uring takes no entries");
+  }
+  if (const int failed = ring_->submit()) return make_error("io_uring_enter", failed, "arm");
+  return std::nullopt;
+}
+
+bool RingVictim::arm_receive(uint32_t slot) {
+  VictimEnd& end = shard_.victims[slot];
+  io_uring_sqe* sqe = ring_->entry();
+  if (!sqe) return false;
+  io_uring_prep_recv(sqe, end.descriptor, scratch_.data(), scratch_.size(), 0);
+  if (end.flags & kDirect) sqe->flags |= IOSQE_FIXED_FILE;
+  io_uring_sqe_set_data64(sqe, tag(Kind::receive, slot));
+  end.flags |= kReceiveArmed;
+  return true;
+}
+
+void RingVictim::handle(const io_uring_cqe& completion) {
+  const auto slot = static_cast<uint32_t>(completion.user_data);
+  switch (static_cast<Kind>(completion.user_data >> 32)) {
+    case Kind::receive: {
+      VictimEnd& end = shard_.victims[slot];
+      end.flags &= ~kReceiveArmed;
+      if (completion.res <= 0 || (end.flags & kInjected)) return;
+      io_uring_sqe* sqe = ring_->entry();
+      if (!sqe) return;
+      io_uring_prep_send(sqe, end.descriptor, scratch_.data(), static_cast<size_t>(completion.res),
+                         MSG_NOSIGNAL);
+      if (end.flags & kDirect) sqe->flags |= IOSQE_FIXED_FILE;
+      io_uring_sqe_set_data64(sqe, tag(Kind::send, slot));
+      end.flags |= kSendInFlight;
+      return;
+    }
+    case Kind::send: {
+      VictimEnd& end = shard_.victims[slot];
+      end.flags &= ~kSendInFlight;
+      if (completion.res > 0 && !(end.flags & kInjected)) arm_receive(slot);
+      return;
+    }
+    case Kind::act:
+      act_result_ = completion.res < 0 ? -completion.res : 0;
+      return;
+    case Kind::cancel:
+      return;
+    case Kind::control:
+      control_ready_ = true;
+      return;
+  }
+}
+
+void RingVictim::reap(bool sleep, int64_t until_ns) {
+  if (sleep) {
+    ring_->wait_until(until_ns);
+  } else {
+    if (io_uring_sq_ready(ring_->raw()) > 0) ring_->submit();
+    ring_->poll();
+  }
+  std::array<io_uring_cqe*, kBatch> batch;
+  const auto completions = ring_->completions(batch);
+  for (const io_uring_cqe* completion : completions) handle(*completion);
+  ring_->seen(static_cast<unsigned>(completions.size()));
+}
+
+void RingVictim::wait_for_instant(int64_t instant_ns, const std::function<bool()>& interrupted) {
+  const bool spin = shard_.header->settings.victim_spins;
+  while (!stopped_) {
+    const int64_t left_ns = instant_ns - now_ns();
+    const bool sleep = left_ns > (spin ? kSpinBefore_ns : 0);
+    reap(sleep, spin ? instant_ns - kSpinBefore_ns : instant_ns);
+    if (control_ready_) {
+      control_ready_ = false;
+      stopped_ = interrupted();
+      arm_control();
+    }
+    if (now_ns() >= instant_ns) return;
+  }
+}
+
+Status RingVictim::run_schedule(int64_t start_ns, const std::function<bool()>& interrupted,
+                                const std::function<void(uint32_t)>& acted) {
+  for (const uint32_t slot : order_) {
+    VictimEnd& end = shard_.victims[slot];
+    if (!(end.flags & kEstablished)) continue;
+    wait_for_instant(start_ns + end.scheduled_ns, interrupted);
+    if (stopped_) return std::nullopt;
+    inject(slot);
+    if (strategies()[shard_.row_of(end).strategy].survivor_writes_first) acted(slot);
+  }
+  return std::nullopt;
+}
+
+void RingVictim::inject(uint32_t slot) {
+  VictimEnd& end = shard_.victims[slot];
+  const Strategy& strategy = strategies()[shard_.row_of(end).strategy];
+  if (end.flags & (kReceiveArmed | kSendInFlight)) cancel_receive(slot);
+  end.flags |= kInjected;
+  int failed = perform(strategy.ready, end);
+  const int64_t issued_ns = now_ns();  // t0: never after the act, which may deliver its RST inline
+  if (failed == 0) failed = perform(strategy.act, end);
+  end.act_error = failed;
+  end.issued_ns = issued_ns;
+  ShardProgress& progress = shard_.header->progress;
+  if (failed) progress.failed_acts.fetch_add(1, std::memory_order_relaxed);
+  progress.injected.fetch_add(1, std::memory_order_release);
+}
+
+// A request in flight holds the file: the close would return 0 and send nothing until it ends.
+void RingVictim::cancel_receive(uint32_t slot) {
+  VictimEnd& end = shard_.victims[slot];
+  end.flags |= kInjected;  // what arrives from here on is not answered
+  if (io_uring_sqe* sqe = ring_->entry()) {
+    io_uring_prep_cancel64(sqe, tag(Kind::receive, slot), 0);
+    io_uring_sqe_set_data64(sqe, tag(Kind::cancel, slot));
+  }
+  const int64_t give_up_ns = now_ns() + kActTimeout_ns;
+  while ((end.flags & (kReceiveArmed | kSendInFlight)) && now_ns() < give_up_ns)
+    reap(true, give_up_ns);
+}
+
+int RingVictim::perform_on_ring(const std::function<void(io_uring_sqe*)>& prepare,
+                                const VictimEnd& end) {
+  io_uring_sqe* sqe = ring_->entry();
+  if (!sqe) return EBUSY;
+  prepare(sqe);
+  if (end.flags & kDirect && sqe->opcode != IORING_OP_CLOSE) sqe->flags |= IOSQE_FIXED_FILE;
+  io_uring_sqe_set_data64(sqe, tag(Kind::act, 0));
+  act_result_.reset();
+  if (const int failed = ring_->submit()) return failed;  // one injection per submit
+  const int64_t give_up_ns = now_ns() + kActTimeout_ns;
+  reap(false, 0);
+  while (!act_result_ && now_ns() < give_up_ns) reap(true, give_up_ns);
+  return act_result_.value_or(ETIME);
+}
+
+int RingVictim::perform(Step step, VictimEnd& end) {
+  const auto error_of = [](const Status& status) { return status ? status->error_number : 0; };
+  switch (step) {
+    case Step::none:
+      return 0;
+    case Step::set_linger_zero:
+      return error_of(set_option(end.descriptor, Option::linger, 0));
+    case Step::set_repair:
+      return error_of(set_option(end.descriptor, Option::repair, 1));
+    case Step::send_payload:
+      return perform_on_ring(
+          [&](io_uring_sqe* sqe) {
+            io_uring_prep_send(sqe, end.descriptor, scratch_.data(), scratch_.size(), MSG_NOSIGNAL);
+          },
+          end);
+    case Step::verify_unread: {
+      const int64_t give_up_ns = now_ns() + kActTimeout_ns;
+      while (unread_bytes(end.descriptor) == 0) {
+        if (now_ns() > give_up_ns) return ETIME;
+        sleep_for(kMillisecond_ns / 10);
+      }
+      return 0;
+    }
+    case Step::close: {
+      const int failed = perform_on_ring(
+          [&](io_uring_sqe* sqe) {
+            if (end.flags & kDirect)
+              io_uring_prep_close_direct(sqe, static_cast<unsigned>(end.descriptor));
+            else
+              io_uring_prep_close(sqe, end.descriptor);
+          },
+          end);
+      if (failed == 0) end.descriptor = -1;
+      return failed;
+    }
+    case Step::shutdown_write:
+    case Step::shutdown_both: {
+      const int how = step == Step::shutdown_write ? SHUT_WR : SHUT_RDWR;
+      // IORING_OP_SHUTDOWN always goes through a kernel worker thread, which would lie between
+      // t0 and the FIN; only a direct descriptor leaves no other way.
+      if (!(end.flags & kDirect)) return shutdown(end.descriptor, how) == 0 ? 0 : errno;
+      return perform_on_ring(
+          [&](io_uring_sqe* sqe) { io_uring_prep_shutdown(sqe, end.descriptor, how); }, end);
+    }
+    case Step::disconnect: {
+      static const sockaddr kUnspecified{AF_UNSPEC, {}};
+      return perform_on_ring(
+          [&](io_uring_sqe* sqe) {
+            io_uring_prep_connect(sqe, end.descriptor, &kUnspecified, sizeof(kUnspecified));
+          },
+          end);
+    }
+    case Step::destroy:
+      return diag_->destroy(shard_.header->settings.family, end.tuple);
+    case Step::drop_packets:
+      return error_of(drop_incoming(end.descriptor));
+  }
+  return EINVAL;
+}
+
+Status RingVictim::run_until_control() {
+  while (!control_ready_) reap(true, now_ns() + kSecond_ns);
+  control_ready_ = false;
+  arm_control();
+  return std::nullopt;
+}
+
+void RingVictim::clean_up() {
+  if (ring_) ring_->cancel_all();
+  ring_.reset();
+  for (VictimEnd& end : shard_.victims) {
+    if (end.descriptor < 0 || (end.flags & kDirect)) continue;
+    // A silenced socket would retransmit its FIN for a minute: forget it without a packet.
+    if (set_option(end.descriptor, Option::repair, 1))
+      set_option(end.descriptor, Option::linger, 0);
+    close(end.descriptor);
+    end.descriptor = -1;
+  }
+}
+
+}  // namespace lastack
