@@ -1,0 +1,70 @@
+// The messages between the coordinator and its workers, and to the user's program. They name every
+// step of a run, so that a worker may be a process here or, one day, on another host.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace lastack {
+
+enum class Verb : uint32_t {
+  // coordinator -> worker, and the worker's answer when it is done
+  listen,        // -> listening: items are ports
+  connect,       // items are ports; -> established: value is how many
+  accept,        // value: how many to expect, may be sent again with fewer; -> established
+  prepare,       // options, the unread byte, the survivors' probes; -> prepared
+  arm,           // watches, or the victim's echo; -> armed
+  act,           // victim: value is the instant at which the schedule starts; -> done
+  write,         // survivor: items are slots whose victim has gone: write, then watch
+  halt,          // victim: inject nothing more; -> done
+  close_ledger,  // survivor: find nothing more; -> ledger_closed
+  clean_up,      // -> clean
+  quit,
+  // worker -> coordinator
+  listening,
+  established,
+  prepared,
+  armed,
+  stamp,  // victim: items are slots whose survivor writes first, after their act
+  done,
+  ledger_closed,
+  clean,
+  failed,    // text says why
+  progress,  // launcher -> program: text is the phase, `value` of `total` are done
+};
+
+// Every answer carries the worker's own CPU time so far.
+struct Message {
+  Verb verb{};
+  uint32_t count = 0;  // of items
+  int64_t value = 0;
+  int64_t total = 0;
+  int64_t user_ns = 0;
+  int64_t system_ns = 0;
+  static constexpr size_t kMostItems = 96;
+  uint32_t items[kMostItems] = {};
+  char text[256] = {};
+};
+
+// One end of a SOCK_SEQPACKET pair.
+class Channel {
+ public:
+  explicit Channel(int socket) : socket_(socket) {}
+  static Result<std::pair<Channel, Channel>> open_pair();
+
+  Status send(const Message& message);
+  // The next message; nullopt when none is there before the instant or, with 0, at once. The
+  // Error says that the other side is gone.
+  Result<std::optional<Message>> receive(int64_t until_ns);
+  int descriptor() const { return socket_.get(); }
+  void close() { socket_.reset(); }
+
+ private:
+  Fd socket_;
+};
+
+}  // namespace lastack

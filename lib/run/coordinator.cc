@@ -1,0 +1,592 @@
+#include "run/coordinator.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <functional>
+#include <optional>
+
+#include "base/clock.h"
+#include "run/ledger.h"
+#include "run/plan.h"
+#include "run/reconcile.h"
+#include "run/schedule.h"
+#include "run/table.h"
+#include "run/worker.h"
+
+namespace lastack {
+namespace {
+
+constexpr int64_t kStepTimeout_ns = 180 * kSecond_ns;
+constexpr int64_t kTick_ns = 20 * kMillisecond_ns;        // how often counters and signals are seen
+constexpr int64_t kStartDelay_ns = 10 * kMillisecond_ns;  // workers hear of the start before it
+
+struct Worker {
+  pid_t pid;
+  Channel channel;
+  std::optional<Message> answer;  // the last one that was not a stamp
+};
+
+struct Shard {
+  ShardTable table;
+  std::vector<Worker> workers;        // victim, survivor
+  std::vector<uint32_t> acceptor_of;  // acceptor's slot by connector's slot; kNoPair if none
+  std::vector<uint32_t> survivor_of;  // survivor's slot by victim's slot, where stamps need it
+  Worker& victim() { return workers[0]; }
+  Worker& survivor() { return workers[1]; }
+};
+
+// A step that could not be done; carried up to coordinate().
+using Done = Status;
+
+int64_t smaps_bytes(pid_t process) {
+  const auto text = read_file(fmt::format("/proc/{}/smaps_rollup", process));
+  if (!text) return 0;
+  int64_t sum_kib = 0;
+  for (const char* name : {"Pss_Anon:", "Pss_Shmem:"}) {
+    const size_t at = text->find(name);
+    if (at != std::string::npos)
+      sum_kib += std::atoll(text->c_str() + at + std::string(name).size());
+  }
+  return sum_kib * 1024;
+}
+
+int64_t slab_bytes() {
+  const auto text = read_file("/proc/meminfo");
+  const size_t at = text ? text->find("\nSlab:") : std::string::npos;
+  return at == std::string::npos ? 0 : std::atoll(text->c_str() + at + 6) * 1024;
+}
+
+class Coordinator {
+ public:
+  Coordinator(const RunSpec& spec, Plan plan, pid_t program, Channel& channel)
+      : spec_(spec), plan_(std::move(plan)), program_(program), channel_(channel) {}
+  ~Coordinator() { end_workers(); }
+
+  RunResult lead(std::vector<std::string> notes);
+
+ private:
+  Done start_workers();
+  Done establish();
+  Done join();
+  Done arm();
+  Done inject();
+  void wait_for_findings();
+  Done close_ledger();
+  Done clean_up();
+  void end_workers();
+  std::vector<LedgerShard> ledger_shards();
+  void finish(RunResult& result);
+
+  void send(Worker& worker, Verb verb, int64_t value = 0);
+  // Sends to every worker of one role, then waits for all answers.
+  Done ask_all(size_t role, Verb question, Verb answer, int64_t value = 0);
+  Done await(const std::vector<Worker*>& workers, Verb answer, int64_t until_ns);
+  // Handles what the workers say for at most so long; notices dead workers and a halt.
+  Done pump(int64_t until_ns);
+  Done hear(Shard& shard, Worker& worker);
+  void relay_stamps(Shard& shard, const Message& message);
+  void report(std::string_view phase, int64_t done, int64_t total);
+  void begin_phase(std::string name);
+  int64_t memory_bytes();
+  template <class Count>
+  int64_t sum(Count count) {
+    int64_t total = 0;
+    for (Shard& shard : shards_)
+      total += static_cast<int64_t>(count(shard.table.view().header->progress).load());
+    return total;
+  }
+  int64_t injected() {
+    return sum([](ShardProgress & p) -> auto& { return p.injected; });
+  }
+  int64_t found() {
+    return sum([](ShardProgress & p) -> auto& { return p.found; });
+  }
+
+  const RunSpec& spec_;
+  Plan plan_;
+  pid_t program_;
+  Channel& channel_;
+  std::vector<Shard> shards_;
+  bool halted_ = false;
+  int64_t last_report_ns_ = 0;
+  int64_t start_ns_ = 0;  // of the schedule
+  int64_t armed_at_ns_ = 0, closed_at_ns_ = 0;
+  int64_t cpu_user_ns_ = 0, cpu_system_ns_ = 0;  // of the workers, between armed and closed
+  int64_t slab_before_ = 0;
+  Snapshots snapshots_{};
+  CounterValues cleaned_{};
+  Cost cost_;
+  std::vector<Phase> phases_;
+};
+
+void Coordinator::begin_phase(std::string name) {
+  const int64_t now = now_ns();
+  static int64_t first_ns = now;
+  if (!phases_.empty()) phases_.back().duration_ns = now - first_ns - phases_.back().start_ns;
+  phases_.push_back({std::move(name), now - first_ns, 0});
+}
+
+void Coordinator::report(std::string_view phase, int64_t done, int64_t total) {
+  const int64_t now = now_ns();
+  if (now - last_report_ns_ < 100 * kMillisecond_ns && done < total) return;
+  last_report_ns_ = now;
+  Message message;
+  message.verb = Verb::progress;
+  message.value = done;
+  message.total = total;
+  phase.copy(message.text, sizeof(message.text) - 1);
+  channel_.send(message);
+}
+
+void Coordinator::send(Worker& worker, Verb verb, int64_t value) {
+  Message message;
+  message.verb = verb;
+  message.value = value;
+  worker.answer.reset();
+  worker.channel.send(message);
+}
+
+Done Coordinator::hear(Shard& shard, Worker& worker) {
+  while (true) {
+    auto received = worker.channel.receive(0);
+    if (!received)
+      return plain_error(
+          fmt::format("worker {} died in phase '{}'", worker.pid, phases_.back().name));
+    if (!*received) return std::nullopt;
+    const Message& message = **received;
+    if (message.verb == Verb::stamp) {
+      relay_stamps(shard, message);
+      continue;
+    }
+    if (message.verb == Verb::failed) return plain_error(message.text);
+    worker.answer = message;
+  }
+}
+
+// The victims named in the message have gone: their survivors may write.
+void Coordinator::relay_stamps(Shard& shard, const Message& message) {
+  Message relayed;
+  relayed.verb = Verb::write;
+  for (uint32_t i = 0; i < message.count; ++i) {
+    const uint32_t slot = shard.survivor_of[message.items[i]];
+    if (slot != kNoPair) relayed.items[relayed.count++] = slot;
+  }
+  shard.survivor().channel.send(relayed);
+}
+
+Done Coordinator::pump(int64_t until_ns) {
+  std::vector<pollfd> waited;
+  for (Shard& shard : shards_)
+    for (Worker& worker : shard.workers) waited.push_back({worker.channel.descriptor(), POLLIN, 0});
+  waited.push_back({channel_.descriptor(), POLLIN, 0});
+  const timespec timeout = to_timespec(std::max<int64_t>(0, until_ns - now_ns()));
+  if (ppoll(waited.data(), waited.size(), &timeout, nullptr) <= 0) return std::nullopt;
+  size_t index = 0;
+  for (Shard& shard : shards_)
+    for (Worker& worker : shard.workers)
+      if (waited[index++].revents)
+        if (Done failed = hear(shard, worker)) return failed;
+  if (waited[index].revents) {
+    const auto received = channel_.receive(0);
+    if (!received) return plain_error("the program that asked for this run is gone");
+    if (*received && (*received)->verb == Verb::halt) halted_ = true;
+  }
+  return std::nullopt;
+}
+
+Done Coordinator::await(const std::vector<Worker*>& workers, Verb answer, int64_t until_ns) {
+  while (true) {
+    const bool all = std::all_of(workers.begin(), workers.end(), [&](const Worker* worker) {
+      return worker->answer && worker->answer->verb == answer;
+    });
+    if (all) return std::nullopt;
+    // Before the first death there is nothing to keep: a halt ends the run at once.
+    if (halted_ && start_ns_ == 0) return plain_error("interrupted before the first death");
+    if (now_ns() > until_ns)
+      return plain_error(fmt::format("workers did not answer in phase '{}'", phases_.back().name));
+    if (Done failed = pump(now_ns() + kTick_ns)) return failed;
+    if (phases_.back().name == "establish")
+      report("establish", sum([](ShardProgress & p) -> auto& { return p.connected; }),
+             spec_.connections);
+  }
+}
+
+Done Coordinator::ask_all(size_t role, Verb question, Verb answer, int64_t value) {
+  std::vector<Worker*> asked;
+  for (Shard& shard : shards_) {
+    send(shard.workers[role], question, value);
+    asked.push_back(&shard.workers[role]);
+  }
+  return await(asked, answer, now_ns() + kStepTimeout_ns);
+}
+
+Done Coordinator::start_workers() {
+  const auto shard_count = static_cast<double>(plan_.shard_connections.size());
+  for (size_t i = 0; i < plan_.shard_connections.size(); ++i) {
+    auto table = ShardTable::create(plan_.shard_connections[i]);
+    if (!table) return table.error();
+    ShardSettings& settings = table->view().header->settings;
+    const Placement& victim = plan_.placements[2 * i];
+    const Placement& survivor = plan_.placements[2 * i + 1];
+    settings.shard = static_cast<uint32_t>(i);
+    settings.row_count = static_cast<uint32_t>(plan_.rows.size());
+    settings.family = spec_.family;
+    settings.load = spec_.load;
+    settings.survivor_is_server = spec_.survivor == Side::server;
+    settings.direct_descriptors = spec_.direct_descriptors;
+    settings.spin = plan_.wait == Wait::spin;
+    settings.victim_spins = victim.spins;
+    settings.ring = plan_.ring;
+    settings.victim_cpu = victim.cpu;
+    settings.survivor_cpu = survivor.cpu;
+    settings.stamps_per_message =
+        spec_.arrival == Arrival::storm ? static_cast<uint32_t>(Message::kMostItems) : 1;
+    settings.payload_bytes = spec_.payload_bytes;
+    settings.round_trips_per_second = spec_.round_trips_per_second / shard_count;
+    settings.probe_settings = spec_.probe_settings;
+    for (size_t row = 0; row < plan_.rows.size(); ++row)
+      table->view().header->rows[row] = plan_.rows[row].row;
+
+    shards_.push_back({std::move(*table), {}, {}, {}});
+    for (const char* role : {"victim", "survivor"}) {
+      auto channels = Channel::open_pair();
+      if (!channels) return channels.error();
+      const int inherited[] = {shards_.back().table.descriptor(), channels->second.descriptor()};
+      const auto pid = spawn_self(role, inherited);
+      if (!pid) return pid.error();
+      shards_.back().workers.push_back({*pid, std::move(channels->first), {}});
+    }
+  }
+  return std::nullopt;
+}
+
+Done Coordinator::establish() {
+  begin_phase("establish");
+  slab_before_ = slab_bytes();
+  const bool survivor_listens = spec_.survivor == Side::server;
+  const size_t acceptor = survivor_listens ? 1 : 0, connector = 1 - acceptor;
+  if (Done failed = ask_all(acceptor, Verb::listen, Verb::listening)) return failed;
+  std::vector<Worker*> acceptors, connectors;
+  for (Shard& shard : shards_) {
+    Message connect = *shard.workers[acceptor].answer;
+    connect.verb = Verb::connect;
+    send(shard.workers[acceptor], Verb::accept, shard.table.view().header->settings.connections);
+    shard.workers[connector].answer.reset();
+    shard.workers[connector].channel.send(connect);
+    acceptors.push_back(&shard.workers[acceptor]);
+    connectors.push_back(&shard.workers[connector]);
+  }
+  const int64_t until_ns = now_ns() + kStepTimeout_ns;
+  if (Done failed = await(connectors, Verb::established, until_ns)) return failed;
+  for (Shard& shard : shards_) {
+    const int64_t established = shard.workers[connector].answer->value;
+    if (established == shard.table.view().header->settings.connections) continue;
+    Message fewer;
+    fewer.verb = Verb::accept;
+    fewer.value = established;
+    shard.workers[acceptor].channel.send(fewer);
+  }
+  return await(acceptors, Verb::established, until_ns);
+}
+
+// Finds for every connecting end the accepting end with the reversed 4-tuple, and gives both their
+// pair, their row and their instant. Connection i of the run is end i / shards of shard
+// i % shards, so that the assignment depends on the seed alone.
+Done Coordinator::join() {
+  const bool survivor_listens = spec_.survivor == Side::server;
+  std::vector<int64_t> counts;
+  for (const PlannedRow& row : plan_.rows) counts.push_back(row.requested);
+  const std::vector<uint16_t> row_of = assign_rows(counts, static_cast<uint64_t>(spec_.seed));
+  const std::vector<int64_t> instants = schedule_instants(spec_, spec_.connections);
+  for (size_t shard_index = 0; shard_index < shards_.size(); ++shard_index) {
+    Shard& shard = shards_[shard_index];
+    const ShardView& view = shard.table.view();
+    const size_t slots = view.victims.size();
+    // One key that sorts both sides alike; ports alone nearly always decide.
+    const auto key = [](const FourTuple& tuple) {
+      return std::tuple(tuple.local.port, tuple.remote.port, tuple.local.host, tuple.remote.host);
+    };
+    const auto accepted_tuple = [&](uint32_t slot) {
+      return (survivor_listens ? view.survivors[slot].tuple : view.victims[slot].tuple).reversed();
+    };
+    std::vector<uint32_t> accepted;
+    for (uint32_t slot = 0; slot < slots; ++slot) {
+      const uint8_t flags =
+          survivor_listens ? view.survivors[slot].flags : view.victims[slot].flags;
+      if (flags & kEstablished) accepted.push_back(slot);
+    }
+    std::sort(accepted.begin(), accepted.end(), [&](uint32_t a, uint32_t b) {
+      return key(accepted_tuple(a)) < key(accepted_tuple(b));
+    });
+    shard.acceptor_of.assign(slots, kNoPair);
+    const bool relays = std::any_of(plan_.rows.begin(), plan_.rows.end(), [](const auto& row) {
+      return strategies()[row.row.strategy].survivor_writes_first;
+    });
+    if (relays) shard.survivor_of.assign(slots, kNoPair);
+    for (uint32_t slot = 0; slot < slots; ++slot) {
+      const size_t pair = slot * shards_.size() + shard_index;
+      const FourTuple& tuple =
+          survivor_listens ? view.victims[slot].tuple : view.survivors[slot].tuple;
+      const auto match = std::lower_bound(accepted.begin(), accepted.end(), tuple,
+                                          [&](uint32_t a, const FourTuple& wanted) {
+                                            return key(accepted_tuple(a)) < key(wanted);
+                                          });
+      const bool joined = match != accepted.end() && accepted_tuple(*match) == tuple;
+      if (joined) shard.acceptor_of[slot] = *match;
+      const uint32_t acceptor_slot = joined ? *match : kNoPair;
+      const uint32_t victim_slot = survivor_listens ? slot : acceptor_slot;
+      const uint32_t survivor_slot = survivor_listens ? acceptor_slot : slot;
+      if (victim_slot != kNoPair) {
+        VictimEnd& end = view.victims[victim_slot];
+        end.pair = static_cast<uint32_t>(pair);
+        end.row = row_of[pair];
+        end.scheduled_ns = instants[pair];
+        if (!joined) end.flags &= ~kEstablished;
+      }
+      if (survivor_slot != kNoPair) {
+        SurvivorEnd& end = view.survivors[survivor_slot];
+        end.pair = static_cast<uint32_t>(pair);
+        end.row = row_of[pair];
+        if (!joined) end.flags &= ~kEstablished;
+      }
+      if (joined && relays) shard.survivor_of[victim_slot] = survivor_slot;
+    }
+    // An accepted end that nobody here opened takes no part.
+    for (SurvivorEnd& end : view.survivors)
+      if (end.pair == kNoPair) end.flags &= ~kEstablished;
+    for (VictimEnd& end : view.victims)
+      if (end.pair == kNoPair) end.flags &= ~kEstablished;
+  }
+  return std::nullopt;
+}
+
+Done Coordinator::arm() {
+  begin_phase("prepare");
+  // Survivors first: the byte that must stay unread has to be on its way when victims look.
+  if (Done failed = ask_all(1, Verb::prepare, Verb::prepared)) return failed;
+  if (Done failed = ask_all(0, Verb::prepare, Verb::prepared)) return failed;
+  begin_phase("arm");
+  if (Done failed = ask_all(0, Verb::arm, Verb::armed)) return failed;
+  if (Done failed = ask_all(1, Verb::arm, Verb::armed)) return failed;
+  cost_.slab_bytes = slab_bytes() - slab_before_;
+  cost_.memory_armed_bytes = memory_bytes();
+  for (Shard& shard : shards_) {
+    for (Worker& worker : shard.workers) {
+      cpu_user_ns_ -= worker.answer->user_ns;
+      cpu_system_ns_ -= worker.answer->system_ns;
+    }
+  }
+  return std::nullopt;
+}
+
+Done Coordinator::inject() {
+  begin_phase("inject");
+  const int64_t until_ns = now_ns() + plan_.estimated_ns * 4 + spec_.deadline_ns + kStepTimeout_ns;
+  start_ns_ = now_ns() + kStartDelay_ns;
+  std::vector<Worker*> victims;
+  for (Shard& shard : shards_) {
+    send(shard.victim(), Verb::act, start_ns_);
+    victims.push_back(&shard.victim());
+  }
+  bool told = false;
+  while (true) {
+    const bool all_done = std::all_of(victims.begin(), victims.end(), [](const Worker* victim) {
+      return victim->answer && victim->answer->verb == Verb::done;
+    });
+    if (all_done) return std::nullopt;
+    if (now_ns() > until_ns) return plain_error("the victims do not get through the schedule");
+    if (halted_ && !told) {
+      for (Worker* victim : victims)
+        if (!victim->answer) send(*victim, Verb::halt);
+      told = true;
+    }
+    if (Done failed = pump(now_ns() + kTick_ns)) return failed;
+    report("inject", injected(), spec_.connections);
+  }
+}
+
+void Coordinator::wait_for_findings() {
+  begin_phase("wait");
+  int64_t last_issued_ns = 0, acts = 0;
+  for (Shard& shard : shards_) {
+    for (const VictimEnd& end : shard.table.view().victims) {
+      last_issued_ns = std::max(last_issued_ns, end.issued_ns);
+      acts += end.issued_ns != 0 && end.act_error == 0;
+    }
+  }
+  // A little longer than the deadline: who finds out in its last moment is still counted in time.
+  const int64_t until_ns = last_issued_ns + spec_.deadline_ns + kTick_ns;
+  while (!halted_ && now_ns() < until_ns && found() < acts) {
+    if (pump(std::min(until_ns, now_ns() + kTick_ns))) return;
+    report("wait for findings", found(), acts);
+  }
+}
+
+Done Coordinator::close_ledger() {
+  if (Done failed = ask_all(1, Verb::close_ledger, Verb::ledger_closed)) return failed;
+  const auto counters = read_counters();
+  if (!counters) return counters.error();
+  snapshots_.closed = *counters;
+  closed_at_ns_ = now_ns();
+  cost_.memory_peak_bytes = std::max(memory_bytes(), cost_.memory_armed_bytes);
+  for (Shard& shard : shards_) {
+    for (Worker& worker : shard.workers) {
+      cpu_user_ns_ += worker.answer->user_ns;
+      cpu_system_ns_ += worker.answer->system_ns;
+    }
+  }
+  cost_.user_ns = cpu_user_ns_;
+  cost_.system_ns = cpu_system_ns_;
+  cost_.wall_ns = closed_at_ns_ - armed_at_ns_;
+  return std::nullopt;
+}
+
+Done Coordinator::clean_up() {
+  begin_phase("clean-up");
+  // Survivors first: a silenced victim that closed earlier would send its FIN.
+  if (Done failed = ask_all(1, Verb::clean_up, Verb::clean)) return failed;
+  if (Done failed = ask_all(0, Verb::clean_up, Verb::clean)) return failed;
+  const auto counters = read_counters();
+  if (!counters) return counters.error();
+  cleaned_ = *counters;
+  return std::nullopt;
+}
+
+void Coordinator::end_workers() {
+  for (Shard& shard : shards_)
+    for (Worker& worker : shard.workers) send(worker, Verb::quit);
+  // A worker that does not listen any more is killed by its pid.
+  const int64_t patience_ns = now_ns() + kSecond_ns;
+  for (Shard& shard : shards_) {
+    for (Worker& worker : shard.workers) {
+      while (waitpid(worker.pid, nullptr, WNOHANG) == 0) {
+        if (now_ns() > patience_ns) kill(worker.pid, SIGKILL);
+        sleep_for(kMillisecond_ns);
+      }
+    }
+    shard.workers.clear();
+  }
+}
+
+int64_t Coordinator::memory_bytes() {
+  int64_t sum = smaps_bytes(getpid()) + smaps_bytes(program_);
+  for (Shard& shard : shards_) {
+    const ShardProgress& progress = shard.table.view().header->progress;
+    sum += static_cast<int64_t>(progress.victim_ring_bytes + progress.survivor_ring_bytes);
+    for (Worker& worker : shard.workers) sum += smaps_bytes(worker.pid);
+  }
+  return sum;
+}
+
+std::vector<LedgerShard> Coordinator::ledger_shards() {
+  std::vector<LedgerShard> views;
+  for (Shard& shard : shards_) views.push_back({&shard.table.view(), &shard.acceptor_of});
+  return views;
+}
+
+void Coordinator::finish(RunResult& result) {
+  const std::vector<Outcome> outcomes =
+      fill_ledger(spec_, plan_, ledger_shards(), start_ns_, closed_at_ns_, result);
+  int64_t established = 0;
+  for (const LedgerRow& row : result.ledger) established += row.established;
+  result.checks = reconcile(spec_, outcomes, established, closed_at_ns_ - armed_at_ns_, snapshots_);
+  result.balanced = std::all_of(result.checks.begin(), result.checks.end(),
+                                [](const Check& check) { return check.ok; });
+  const std::pair<const char*, CounterValues> phases[] = {{"before", snapshots_.before},
+                                                          {"armed", snapshots_.armed},
+                                                          {"closed", snapshots_.closed},
+                                                          {"cleaned", cleaned_}};
+  for (const auto& [phase, values] : phases)
+    for (const CounterRow& row : kCounters)
+      result.counters[phase][std::string(row.name)] = values[row.id];
+
+  result.requested_round_trips = spec_.round_trips_per_second;
+  const int64_t round_trips = sum([](ShardProgress & p) -> auto& { return p.round_trips; });
+  if (spec_.load == Load::echo && cost_.wall_ns > 0)
+    result.achieved_round_trips =
+        static_cast<double>(round_trips) / static_cast<double>(cost_.wall_ns) * 1e9;
+  result.completion_overflows =
+      sum([](ShardProgress & p) -> auto& { return p.completion_overflows; });
+}
+
+RunResult Coordinator::lead(std::vector<std::string> notes) {
+  RunResult result;
+  result.exclusive = !spec_.host_network;
+  result.notes = std::move(notes);
+  result.notes.insert(result.notes.end(), plan_.notes.begin(), plan_.notes.end());
+  for (const Sysctl& sysctl : read_tcp_sysctls())
+    result.sysctls.emplace_back(sysctl.name, sysctl.value);
+  if (const auto socket = open_socket(spec_.family)) {
+    set_congestion_control(socket->get());
+    result.congestion_control = read_congestion_control(socket->get());
+  }
+
+  const auto snapshot = [](CounterValues& into) -> Done {
+    const auto counters = read_counters();
+    if (!counters) return counters.error();
+    into = *counters;
+    return std::nullopt;
+  };
+  const std::function<Done()> steps[] = {
+      [&] { return begin_phase("start"), start_workers(); },
+      [&] { return snapshot(snapshots_.before); },
+      [&] { return establish(); },
+      [&] { return join(); },
+      [&] { return arm(); },
+      [&] { return armed_at_ns_ = now_ns(), snapshot(snapshots_.armed); },
+      [&]() -> Done {
+        const int64_t until_ns = now_ns() + spec_.warm_up_ns;
+        if (spec_.warm_up_ns > 0) begin_phase("warm-up");
+        while (!halted_ && now_ns() < until_ns)
+          if (Done failed = pump(std::min(until_ns, now_ns() + kTick_ns))) return failed;
+        if (halted_) return plain_error("interrupted before the first death");
+        return std::nullopt;
+      },
+      [&] { return inject(); },
+      [&]() -> Done { return wait_for_findings(), close_ledger(); },
+      [&] { return clean_up(); },
+  };
+  for (const auto& step : steps) {
+    if (const Done failed = step()) {
+      result.status = halted_ ? RunStatus::interrupted : RunStatus::failed;
+      result.error = failed->message();
+      if (halted_) fill_ledger(spec_, plan_, ledger_shards(), now_ns(), now_ns(), result);
+      return result;
+    }
+  }
+  for (const Placement& place : plan_.placements) {
+    Shard& shard = shards_[place.shard];
+    const Worker& worker = place.role == "victim" ? shard.victim() : shard.survivor();
+    result.workers.push_back({place.role, place.shard, worker.pid, place.cpu, place.spins});
+  }
+  finish(result);
+  begin_phase("end");
+  phases_.pop_back();
+  result.phases = phases_;
+  result.cost = cost_;
+  result.status = judge(spec_, result, halted_);
+  return result;
+}
+
+}  // namespace
+
+RunResult coordinate(const RunSpec& spec, std::vector<std::string> notes, pid_t program,
+                     Channel& channel) {
+  auto plan = make_plan(spec, this_host(spec));
+  if (!plan) {
+    RunResult result;
+    result.status = RunStatus::no_resources;
+    result.error = plan.error().message();
+    return result;
+  }
+  Coordinator coordinator(spec, std::move(*plan), program, channel);
+  return coordinator.lead(std::move(notes));
+}
+
+}  // namespace lastack

@@ -1,0 +1,21 @@
+// The launcher's part of a run: starts the workers, leads them through the phases by messages,
+// and closes the books.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "run/control.h"
+#include "run/result.h"
+#include "run/spec.h"
+
+namespace lastack {
+
+// Runs in the namespace that the workers inherit. `program` is the user's process, whose memory
+// counts too; `channel` takes progress and brings a halt.
+RunResult coordinate(const RunSpec& spec, std::vector<std::string> notes, pid_t program,
+                     Channel& channel);
+
+}  // namespace lastack

@@ -1,0 +1,40 @@
+// Opens the connections of one shard: one worker listens and accepts, the other one connects.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "base/error.h"
+#include "net/socket.h"
+
+namespace lastack {
+
+// Called for each connection that stands: slot, its descriptor (now the callee's), its addresses.
+using OnEstablished = std::function<void(uint32_t slot, int descriptor, const FourTuple& tuple)>;
+
+struct Listeners {
+  std::vector<Fd> sockets;
+  std::vector<uint16_t> ports;
+};
+
+// Enough listening sockets that no (source, destination, port) runs into the kernel's slow search
+// for a free port, which starts at half of the port range (__inet_hash_connect).
+Result<Listeners> open_listeners(Family family, uint32_t connections);
+
+// Accepts connections until there are as many as `expected()` says, which may shrink when connects
+// fail, or until the instant; returns how many. Slots count up from 0.
+Result<uint32_t> accept_connections(const Listeners& listeners,
+                                    const std::function<uint32_t()>& expected, int64_t until_ns,
+                                    const OnEstablished& on_established);
+
+// Connects `wanted` times, over the ports in turn; returns how many stand. A connect that fails
+// leaves its slot out and does not end the run.
+Result<uint32_t> open_connections(Family family, std::span<const uint16_t> ports, uint32_t wanted,
+                                  int64_t until_ns, const OnEstablished& on_established);
+
+// Descriptors of a worker that are no connection: rings, control, table, listeners, standard ones.
+constexpr int64_t kReservedDescriptors = 128;
+
+}  // namespace lastack

@@ -1,0 +1,233 @@
+#include "run/ledger.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/clock.h"
+
+namespace lastack {
+namespace {
+
+constexpr size_t kMostSurprises = 100;
+constexpr int64_t kBin_ns = 100 * kMillisecond_ns;
+constexpr double kSlowest = 0.95;  // share of the requested rate that counts as achieved
+
+std::vector<Expected> expectation(const RunSpec& spec, const PlanRow& row) {
+  for (const ExpectationOverride& replaced : spec.expect)
+    if (replaced.strategy == row.strategy)
+      return {{replaced.finding, finding_row(replaced.finding).error_number}};
+  return expected_findings(strategies()[row.strategy], circumstances(spec, row));
+}
+
+// The ledger's rows before anything is counted.
+std::vector<LedgerRow> empty_rows(const RunSpec& spec, const Plan& plan) {
+  std::vector<LedgerRow> rows;
+  for (const PlannedRow& planned : plan.rows) {
+    const Strategy& strategy = strategies()[planned.row.strategy];
+    LedgerRow row;
+    row.strategy = strategy.name;
+    row.watch = watch_row(planned.row.watch).name;
+    row.probe = probe_row(planned.row.probe).name;
+    row.family = strategy.family;
+    row.skipped = planned.skipped;
+    row.requested = planned.requested;
+    for (const Expected& expected : expectation(spec, planned.row))
+      row.expected.emplace_back(finding_row(expected.finding).name);
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+// What became of one connection, seen from outside.
+struct Fate {
+  Finding finding = Finding::nothing;
+  int error_number = 0;
+  bool undecided = false;
+  bool late = false;
+  bool before_act = false;
+};
+
+Fate fate_of(const VictimEnd& victim, const SurvivorEnd& survivor, int64_t deadline_ns,
+             int64_t closed_ns) {
+  Fate fate;
+  const bool found = survivor.flags & kConcluded;
+  const int64_t until_ns = victim.issued_ns + deadline_ns;
+  if (found && survivor.found_ns > until_ns) {
+    fate.late = true;  // right-censored, as if it had never been found
+  } else if (found) {
+    fate.finding = survivor.finding;
+    fate.error_number = survivor.error_number;
+    fate.before_act = survivor.found_ns < victim.issued_ns;
+  } else if (closed_ns < until_ns) {
+    fate.undecided = true;
+  }
+  return fate;
+}
+
+bool is_expected(const std::vector<Expected>& expected, const Fate& fate) {
+  return std::any_of(expected.begin(), expected.end(), [&](const Expected& one) {
+    return one.finding == fate.finding && one.error_number == fate.error_number;
+  });
+}
+
+// Injections, findings and expiries by bin; in_flight is their running difference.
+class TimelineBuilder {
+ public:
+  void add(int64_t issued, int64_t ended, bool was_found) {
+    ++bin(issued).injected;
+    TimelineBin& last = bin(ended);
+    if (was_found) ++last.found;
+    ++ended_[static_cast<size_t>(ended / kBin_ns)];
+  }
+  std::vector<TimelineBin> build() {
+    int64_t in_flight = 0;
+    for (size_t i = 0; i < bins_.size(); ++i) {
+      bins_[i].start_ns = static_cast<int64_t>(i) * kBin_ns;
+      in_flight += bins_[i].injected - ended_[i];
+      bins_[i].in_flight = in_flight;
+    }
+    return std::move(bins_);
+  }
+
+ private:
+  TimelineBin& bin(int64_t at_ns) {
+    const auto index = static_cast<size_t>(std::max<int64_t>(0, at_ns) / kBin_ns);
+    if (index >= bins_.size()) {
+      bins_.resize(index + 1);
+      ended_.resize(index + 1);
+    }
+    return bins_[index];
+  }
+  std::vector<TimelineBin> bins_;
+  std::vector<int64_t> ended_;
+};
+
+}  // namespace
+
+std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
+                                 std::span<const LedgerShard> shards, int64_t start_ns,
+                                 int64_t closed_ns, RunResult& result) {
+  result.ledger = empty_rows(spec, plan);
+  std::vector<std::vector<Expected>> expected;
+  for (const PlannedRow& row : plan.rows) expected.push_back(expectation(spec, row.row));
+  std::map<std::tuple<size_t, Finding, bool>, int64_t> outcomes;
+  TimelineBuilder timeline;
+  int64_t first_issued_ns = 0, last_issued_ns = 0, last_found_ns = 0, injected = 0;
+  const bool survivor_listens = spec.survivor == Side::server;
+
+  for (const LedgerShard& shard : shards) {
+    for (uint32_t slot = 0; slot < shard.acceptor_of->size(); ++slot) {
+      const uint32_t acceptor = (*shard.acceptor_of)[slot];
+      if (acceptor == kNoPair) continue;
+      const VictimEnd& victim = shard.view->victims[survivor_listens ? slot : acceptor];
+      const SurvivorEnd& survivor = shard.view->survivors[survivor_listens ? acceptor : slot];
+      LedgerRow& row = result.ledger[victim.row];
+      const Strategy& strategy = strategies()[plan.rows[victim.row].row.strategy];
+      ++row.established;
+      row.bytes_received += survivor.bytes_received;
+
+      const bool acted = victim.issued_ns != 0 && victim.act_error == 0;
+      const bool early = (survivor.flags & kConcluded) && !acted;
+      Fate fate = fate_of(victim, survivor, spec.deadline_ns, closed_ns);
+      fate.before_act |= early;
+      if (!acted && !early && !victim.act_error) continue;  // interrupted before its turn
+      const bool surprising = victim.act_error || fate.before_act ||
+                              (!fate.undecided && !is_expected(expected[victim.row], fate));
+      if (surprising) {
+        ++row.unexpected;
+        if (result.surprises.size() < kMostSurprises) {
+          std::string names = fmt::format("{}", row.expected.front());
+          for (size_t i = 1; i < row.expected.size(); ++i) names += "|" + row.expected[i];
+          result.surprises.push_back(
+              {victim.pair, row.strategy, row.watch, row.probe,
+               format_address(spec.family, survivor.tuple.local), names,
+               victim.act_error ? "failed act" : std::string(finding_row(fate.finding).name),
+               errno_name(victim.act_error ? victim.act_error : fate.error_number),
+               fate.before_act});
+        }
+      }
+      if (!acted) continue;
+
+      ++row.torn_down;
+      ++injected;
+      const bool found = fate.finding != Finding::nothing;
+      row.found += found;
+      row.undecided += fate.undecided;
+      row.late += fate.late;
+      if (!found && !fate.undecided) ++row.nothing;
+      if (!fate.undecided) ++row.findings[static_cast<size_t>(fate.finding)];
+      const Finding seen = fate.late ? survivor.finding : fate.finding;
+      ++outcomes[{victim.row, seen, fate.late}];
+
+      const int64_t due_ns = start_ns + victim.scheduled_ns;
+      if (found && !fate.before_act) {
+        row.issued.record(survivor.found_ns - victim.issued_ns);
+        row.scheduled.record(survivor.found_ns - due_ns);
+        if (strategy.survivor_writes_first)
+          row.written.record(survivor.found_ns - survivor.written_ns);
+      }
+      first_issued_ns =
+          first_issued_ns ? std::min(first_issued_ns, victim.issued_ns) : victim.issued_ns;
+      last_issued_ns = std::max(last_issued_ns, victim.issued_ns);
+      if (found) last_found_ns = std::max(last_found_ns, survivor.found_ns);
+      const int64_t ended_ns =
+          found ? survivor.found_ns : std::min(victim.issued_ns + spec.deadline_ns, closed_ns);
+      timeline.add(victim.issued_ns - start_ns, std::max(ended_ns, victim.issued_ns) - start_ns,
+                   found);
+      if (spec.keep_events) {
+        Event event;
+        event.pair = victim.pair;
+        event.row = victim.row;
+        event.victim_address = format_address(spec.family, victim.tuple.local);
+        event.survivor_address = format_address(spec.family, survivor.tuple.local);
+        event.scheduled_ns = victim.scheduled_ns;
+        event.issued_ns = victim.issued_ns - start_ns;
+        if (found) event.found_ns = survivor.found_ns - start_ns;
+        if (survivor.written_ns) event.written_ns = survivor.written_ns - start_ns;
+        event.finding = fate.undecided ? "undecided" : finding_row(fate.finding).name;
+        event.error = errno_name(fate.error_number);
+        event.bytes_received = survivor.bytes_received;
+        result.events.push_back(std::move(event));
+      }
+    }
+  }
+  std::sort(result.events.begin(), result.events.end(),
+            [](const Event& a, const Event& b) { return a.pair < b.pair; });
+  result.timeline = timeline.build();
+  if (last_found_ns > first_issued_ns) result.span_ns = last_found_ns - first_issued_ns;
+  result.requested_rate = spec.arrivals_per_second;
+  if (spec.arrival != Arrival::storm && injected > 1 && last_issued_ns > start_ns) {
+    // The schedule's own length is the yardstick: a Poisson process has none other.
+    int64_t last_due_ns = 0;
+    for (const LedgerShard& shard : shards)
+      for (const VictimEnd& end : shard.view->victims)
+        if (end.issued_ns) last_due_ns = std::max(last_due_ns, end.scheduled_ns);
+    result.achieved_rate = spec.arrivals_per_second * static_cast<double>(last_due_ns) /
+                           static_cast<double>(last_issued_ns - start_ns);
+  }
+  std::vector<Outcome> list;
+  for (const auto& [key, connections] : outcomes)
+    list.push_back(
+        {plan.rows[std::get<0>(key)].row, std::get<1>(key), std::get<2>(key), connections});
+  return list;
+}
+
+RunStatus judge(const RunSpec& spec, const RunResult& result, bool interrupted) {
+  const auto any = [&](auto predicate) {
+    return std::any_of(result.ledger.begin(), result.ledger.end(), predicate);
+  };
+  if (interrupted) return RunStatus::interrupted;
+  // On the host's network other programs move the counters, too: reported, not an error.
+  if (!result.balanced && result.exclusive) return RunStatus::unbalanced;
+  if (any([](const LedgerRow& row) { return !row.whole(false); })) return RunStatus::unbalanced;
+  if (any([](const LedgerRow& row) { return row.unexpected > 0; }))
+    return RunStatus::unmet_expectation;
+  const bool slow_deaths = spec.arrival != Arrival::storm && result.achieved_rate > 0 &&
+                           result.achieved_rate < kSlowest * result.requested_rate;
+  if (slow_deaths) return RunStatus::too_slow;
+  return RunStatus::ok;
+}
+
+}  // namespace lastack

@@ -1,0 +1,29 @@
+// Joins what the ends recorded into rows: who found what, when, and who never did.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "model/ends.h"
+#include "run/plan.h"
+#include "run/reconcile.h"
+#include "run/result.h"
+
+namespace lastack {
+
+struct LedgerShard {
+  const ShardView* view;
+  const std::vector<uint32_t>* acceptor_of;  // acceptor's slot by connector's slot
+};
+
+// Fills the ledger, surprises, events, timeline, rates and span of `result`. Instants of
+// victims and survivors must be of one clock. `closed_ns`: when the ledger was closed; a
+// connection without a finding whose deadline lay beyond it is undecided.
+std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
+                                 std::span<const LedgerShard> shards, int64_t start_ns,
+                                 int64_t closed_ns, RunResult& result);
+
+// What the finished run amounts to.
+RunStatus judge(const RunSpec& spec, const RunResult& result, bool interrupted);
+
+}  // namespace lastack

@@ -1,0 +1,50 @@
+// What a run will do before it does it: rows, shards, CPUs, and what the host lacks for it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "model/ends.h"
+#include "run/spec.h"
+
+namespace lastack {
+
+// A row of mix x watch x probe with its share of the connections.
+struct PlannedRow {
+  PlanRow row;
+  int64_t requested;
+  std::string skipped;  // why this row cannot run; empty when it can
+};
+
+struct Placement {
+  uint32_t shard;
+  std::string role;  // "victim" or "survivor"
+  int cpu;           // -1: not pinned
+  bool spins;
+};
+
+struct Plan {
+  std::vector<PlannedRow> rows;
+  std::vector<uint32_t> shard_connections;
+  std::vector<Placement> placements;  // two per shard: victim, survivor
+  Wait wait;                          // after the fall-back
+  RingMode ring;
+  std::vector<std::string> notes;  // what was changed, and why
+  int64_t descriptors_needed;      // by the largest worker
+  int64_t estimated_ns;
+};
+
+// What the plan depends on, so that it can be tested with other hosts' values.
+struct Host {
+  int64_t descriptor_limit;  // hard limit of RLIMIT_NOFILE
+  std::vector<int> cpus;     // that the process may use
+  bool net_admin;            // over the namespace the run will be in
+};
+Host this_host(const RunSpec& spec);
+
+Result<Plan> make_plan(const RunSpec& spec, const Host& host);
+
+Circumstances circumstances(const RunSpec& spec, const PlanRow& row);
+
+}  // namespace lastack

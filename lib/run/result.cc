@@ -1,0 +1,76 @@
+#include "run/result.h"
+
+#include <nlohmann/json.hpp>
+
+namespace lastack {
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Histogram::State, buckets, count, min, max, sum)
+
+// nlohmann's macros find these by argument-dependent look-up. Serialisation is between two
+// processes of one build: what users read is written by report/.
+static void to_json(nlohmann::json& json, const Histogram& histogram) { json = histogram.state(); }
+static void from_json(const nlohmann::json& json, Histogram& histogram) {
+  histogram = Histogram::from_state(json.get<Histogram::State>());
+}
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LedgerRow, strategy, watch, probe, family, skipped, expected,
+                                   requested, established, torn_down, found, nothing, undecided,
+                                   unexpected, late, findings, bytes_received, issued, scheduled,
+                                   written)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Surprise, pair, strategy, watch, probe, survivor_address,
+                                   expected, seen, error, before_act)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Event, pair, row, victim_address, survivor_address, scheduled_ns,
+                                   issued_ns, found_ns, written_ns, finding, error, bytes_received)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TimelineBin, start_ns, injected, found, in_flight)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Check, counter, phase, least, most, observed, ok)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Phase, name, start_ns, duration_ns)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Cost, user_ns, system_ns, wall_ns, memory_armed_bytes,
+                                   memory_peak_bytes, slab_bytes)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WorkerPlace, role, shard, process, cpu, spins)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunResult, status, error, spec, notes, ledger, surprises, events,
+                                   timeline, checks, exclusive, balanced, counters, phases, cost,
+                                   workers, sysctls, congestion_control, requested_rate,
+                                   achieved_rate, requested_round_trips, achieved_round_trips,
+                                   span_ns, completion_overflows)
+
+namespace {
+
+constexpr RunStatusRow kStatuses[] = {
+    {RunStatus::bad_usage, "bad-usage", 2, "the command line asks for something impossible"},
+    {RunStatus::no_resources, "not-enough-resources", 3,
+     "descriptors, ports, memory, namespaces or rights are missing (see `lastack doctor`)"},
+    {RunStatus::failed, "failed", 1,
+     "lastack itself failed: a worker died or a call that must not"},
+    {RunStatus::interrupted, "interrupted", 7, "SIGINT or SIGTERM ended the run early"},
+    {RunStatus::unbalanced, "unbalanced", 5,
+     "the ledger is incomplete, or the kernel's counters do not agree with it"},
+    {RunStatus::unmet_expectation, "unmet-expectation", 4,
+     "a connection ended otherwise than its strategy's row says"},
+    {RunStatus::too_slow, "too-slow", 6,
+     "the achieved rate is more than 5% below the requested one"},
+    {RunStatus::ok, "ok", 0, "every connection ended as expected, and everything adds up"},
+};
+
+}  // namespace
+
+std::span<const RunStatusRow> run_statuses() { return kStatuses; }
+const RunStatusRow& status_row(RunStatus status) { return kStatuses[static_cast<size_t>(status)]; }
+
+bool LedgerRow::whole(bool interrupted) const {
+  if (torn_down != found + nothing + undecided) return false;
+  if (interrupted) return requested >= established && established >= torn_down;
+  return requested == established && established == torn_down && undecided == 0;
+}
+
+std::string serialize(const RunResult& result) {
+  const auto bytes = nlohmann::json::to_msgpack(nlohmann::json(result));
+  return std::string(bytes.begin(), bytes.end());
+}
+
+Result<RunResult> deserialize(const std::string& text) {
+  const auto json = nlohmann::json::from_msgpack(text, true, false);
+  if (json.is_discarded()) return plain_error("the launcher ended without a result");
+  return json.get<RunResult>();
+}
+
+}  // namespace lastack

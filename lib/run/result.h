@@ -1,0 +1,149 @@
+// Everything that one run found out: plain values, complete without the processes that made them.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/histogram.h"
+#include "model/finding.h"
+#include "net/counters.h"
+#include "net/namespaces.h"
+#include "run/plan.h"
+#include "run/spec.h"
+
+namespace lastack {
+
+// How a run ended; run.json's `status` and the program's exit code. When several apply, the one
+// that stands first in this list wins.
+enum class RunStatus : uint8_t {
+  bad_usage,
+  no_resources,
+  failed,
+  interrupted,
+  unbalanced,
+  unmet_expectation,
+  too_slow,
+  ok,
+};
+struct RunStatusRow {
+  RunStatus id;
+  std::string_view name;
+  int exit_code;
+  std::string_view help;
+};
+std::span<const RunStatusRow> run_statuses();
+const RunStatusRow& status_row(RunStatus status);
+
+// One ledger row: a cell of mix x watch x probe.
+struct LedgerRow {
+  std::string strategy, watch, probe, family;
+  std::string skipped;                // the reason; empty when the row ran
+  std::vector<std::string> expected;  // finding names
+  int64_t requested = 0;
+  int64_t established = 0;
+  int64_t torn_down = 0;   // successful acts
+  int64_t found = 0;       // findings before the deadline
+  int64_t nothing = 0;     // none before the deadline: right-censored
+  int64_t undecided = 0;   // interrupted before the deadline
+  int64_t unexpected = 0;  // ends that differ from `expected`, or came before t0
+  int64_t late = 0;        // part of `nothing`: found, but after the deadline
+  std::array<int64_t, kFindingCount> findings{};  // by Finding, `nothing` included
+  int64_t bytes_received = 0;                     // by the survivors
+  Histogram issued;                               // latency since t0
+  Histogram scheduled;  // latency since the instant that the schedule asked for
+  Histogram written;    // since the survivor's write, for strategies whose survivor writes first
+
+  // requested = established = torn down = found + nothing; with `interrupted`, "=" is ">=" and
+  // the undecided fill the gap.
+  bool whole(bool interrupted) const;
+};
+
+// A connection that did not end as its row says.
+struct Surprise {
+  uint32_t pair = 0;
+  std::string strategy, watch, probe;
+  std::string survivor_address;
+  std::string expected, seen;
+  std::string error;  // errno name or "0"
+  bool before_act = false;
+};
+
+// One row of events.csv.
+struct Event {
+  uint32_t pair = 0;
+  uint16_t row = 0;
+  std::string victim_address, survivor_address;
+  int64_t scheduled_ns = -1, issued_ns = -1, found_ns = -1, written_ns = -1;  // since the start
+  std::string finding, error;
+  int64_t bytes_received = 0;
+};
+
+struct TimelineBin {
+  int64_t start_ns = 0;  // since the start of the schedule
+  int64_t injected = 0;
+  int64_t found = 0;
+  int64_t in_flight = 0;  // injected and neither found nor past their deadline, at the bin's end
+};
+
+// A counter against what rows and ledger say it must be.
+struct Check {
+  std::string counter, phase;
+  int64_t least = 0, most = 0;  // equal: an exact check
+  int64_t observed = 0;
+  bool ok = false;
+};
+
+struct Phase {
+  std::string name;
+  int64_t start_ns = 0;  // since the first phase
+  int64_t duration_ns = 0;
+};
+
+struct Cost {
+  int64_t user_ns = 0;  // of all workers, from the armed watch to the closed ledger
+  int64_t system_ns = 0;
+  int64_t wall_ns = 0;
+  int64_t memory_armed_bytes = 0;  // anonymous + shared + rings, PSS over all processes
+  int64_t memory_peak_bytes = 0;
+  int64_t slab_bytes = 0;  // growth of the kernel's slab while establishing, host-wide
+};
+
+struct WorkerPlace {
+  std::string role;
+  int64_t shard = 0, process = 0, cpu = -1;
+  bool spins = false;
+};
+
+struct RunResult {
+  RunStatus status = RunStatus::failed;
+  std::string error;                                      // for the statuses that have no ledger
+  std::vector<std::pair<std::string, std::string>> spec;  // every effective option
+  std::vector<std::string> notes;
+  std::vector<LedgerRow> ledger;
+  std::vector<Surprise> surprises;  // the first ones
+  std::vector<Event> events;
+  std::vector<TimelineBin> timeline;
+  std::vector<Check> checks;
+  bool exclusive = true;  // nobody else's traffic is in the counters
+  bool balanced = false;
+  std::map<std::string, std::map<std::string, int64_t>> counters;  // phase -> counter -> value
+  std::vector<Phase> phases;
+  Cost cost;
+  std::vector<WorkerPlace> workers;
+  std::vector<std::pair<std::string, std::string>> sysctls;  // as the run's namespace had them
+  std::string congestion_control;                            // of the sockets
+  double requested_rate = 0, achieved_rate = 0;              // injections a second; 0: storm
+  double requested_round_trips = 0, achieved_round_trips = 0;
+  int64_t span_ns = 0;  // from the first t0 to the last finding
+  int64_t completion_overflows = 0;
+};
+
+// For the way from the launcher to the program.
+std::string serialize(const RunResult& result);
+Result<RunResult> deserialize(const std::string& text);
+
+}  // namespace lastack

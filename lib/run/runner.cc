@@ -1,0 +1,134 @@
+#include "run/runner.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "base/clock.h"
+#include "run/coordinator.h"
+#include "run/worker.h"
+
+namespace lastack {
+namespace {
+
+constexpr int kSpecDescriptor = 3, kResultDescriptor = 4, kChannelDescriptor = 5;
+constexpr std::string_view kProcessFlag = "--lastack-process=";
+
+RunResult failed_result(RunStatus status, std::string error) {
+  RunResult result;
+  result.status = status;
+  result.error = std::move(error);
+  return result;
+}
+
+// The launcher: enters the namespaces while it has one thread, then coordinates the workers,
+// which inherit them.
+int launcher_main(pid_t parent) {
+  Channel channel(kChannelDescriptor);
+  const auto text = read_descriptor(kSpecDescriptor);
+  if (!text) return 1;
+  const auto values =
+      nlohmann::json::parse(*text).get<std::vector<std::pair<std::string, std::string>>>();
+  const auto spec = read_spec(values);
+  RunResult result;
+  if (!spec) {
+    result = failed_result(RunStatus::bad_usage, spec.error().message());
+  } else {
+    rlimit limit{};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);  // before the user namespace, which forgets rights
+    std::vector<std::string> notes;
+    Status failed;
+    if (!spec->host_network) {
+      failed = enter_private_namespaces();
+      // New credentials cleared the parent-death signal (commit_creds in kernel/cred.c).
+      die_with_parent(parent);
+      if (!failed)
+        if (const Status refused = write_sysctls(private_sysctls()))
+          notes.push_back("sysctls stay at the kernel's defaults: " + refused->message());
+    }
+    if (failed) {
+      result = failed_result(RunStatus::no_resources,
+                             failed->message() +
+                                 "; `lastack doctor` says what is missing, --host-network does "
+                                 "without namespaces");
+    } else {
+      result = coordinate(*spec, std::move(notes), parent, channel);
+    }
+  }
+  const std::string serialized = serialize(result);
+  for (size_t written = 0; written < serialized.size();) {
+    const ssize_t got =
+        write(kResultDescriptor, serialized.data() + written, serialized.size() - written);
+    if (got <= 0) return 1;
+    written += static_cast<size_t>(got);
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::optional<int> process_entry(int argc, char** argv) {
+  if (argc != 3 || !std::string_view(argv[1]).starts_with(kProcessFlag)) return std::nullopt;
+  const std::string_view role = std::string_view(argv[1]).substr(kProcessFlag.size());
+  const auto parent = static_cast<pid_t>(std::strtol(argv[2], nullptr, 10));
+  die_with_parent(parent);
+  if (role == "launcher") return launcher_main(parent);
+  if (role == "victim") return victim_worker_main();
+  if (role == "survivor") return survivor_worker_main();
+  return 1;
+}
+
+RunResult run(const RunSpec& spec, const RunHooks& hooks) {
+  if (const Status bad = check_spec(spec))
+    return failed_result(RunStatus::bad_usage, bad->message());
+  const auto spec_file = memory_file("lastack-spec", nlohmann::json(print_spec(spec)).dump());
+  const auto result_file = memory_file("lastack-result", "");
+  auto channels = Channel::open_pair();
+  if (!spec_file) return failed_result(RunStatus::no_resources, spec_file.error().message());
+  if (!result_file) return failed_result(RunStatus::no_resources, result_file.error().message());
+  if (!channels) return failed_result(RunStatus::no_resources, channels.error().message());
+  auto& [mine, theirs] = *channels;
+  const int inherited[] = {spec_file->get(), result_file->get(), theirs.descriptor()};
+  const auto launcher = spawn_self("launcher", inherited);
+  if (!launcher) return failed_result(RunStatus::no_resources, launcher.error().message());
+  theirs.close();
+
+  bool halted = false;
+  while (true) {
+    const auto received = mine.receive(now_ns() + 100 * kMillisecond_ns);
+    if (!received) break;  // the launcher has ended
+    if (*received && (*received)->verb == Verb::progress && hooks.progress)
+      hooks.progress({(*received)->text, (*received)->value, (*received)->total});
+    if (!halted && hooks.interrupted && hooks.interrupted()) {
+      Message halt;
+      halt.verb = Verb::halt;
+      mine.send(halt);
+      halted = true;
+    }
+  }
+  int status = 0;
+  while (waitpid(*launcher, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+    return failed_result(RunStatus::failed, fmt::format("the launcher ended with status {:#x}",
+                                                        static_cast<unsigned>(status)));
+  const auto text = read_descriptor(result_file->get());
+  if (!text) return failed_result(RunStatus::failed, text.error().message());
+  auto result = deserialize(*text);
+  if (!result) return failed_result(RunStatus::failed, result.error().message());
+  result->spec = print_spec(spec);
+  return std::move(*result);
+}
+
+}  // namespace lastack

@@ -1,0 +1,407 @@
+#include "run/spec.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "base/parse.h"
+
+namespace lastack {
+namespace {
+
+constexpr int64_t kMostConnections = 4'000'000;
+constexpr int64_t kMostShards = 512;
+constexpr int64_t kMostPayload = 1 << 20;
+constexpr int64_t kLongest_ns = 24ll * 3600 * 1'000'000'000;
+
+// The names of a table's rows, for messages and look-ups.
+template <class Row>
+std::vector<std::string_view> names_of(std::span<const Row> rows) {
+  std::vector<std::string_view> names;
+  for (const Row& row : rows) names.push_back(row.name);
+  return names;
+}
+
+template <class Row>
+Result<size_t> find_row(std::string_view what, std::span<const Row> rows, std::string_view name) {
+  for (size_t i = 0; i < rows.size(); ++i)
+    if (rows[i].name == name) return i;
+  return unknown_name(what, name, names_of(rows));
+}
+
+// Stores the id of the row that `text` names.
+template <class Row, class Id>
+Status read_row(std::string_view what, std::span<const Row> rows, std::string_view text, Id& id) {
+  const auto index = find_row(what, rows, text);
+  if (!index) return index.error();
+  id = rows[*index].id;
+  return std::nullopt;
+}
+
+// Stores the ids that a comma-separated list names, each once.
+template <class Row, class Id>
+Status read_rows(std::string_view what, std::span<const Row> rows, std::string_view text,
+                 std::vector<Id>& ids) {
+  std::vector<Id> read;
+  for (const std::string_view name : split(text, ',')) {
+    Id id{};
+    if (Status bad = read_row(what, rows, name, id)) return bad;
+    if (std::find(read.begin(), read.end(), id) != read.end())
+      return plain_error(fmt::format("{} '{}' is named twice", what, name));
+    read.push_back(id);
+  }
+  if (read.empty())
+    return plain_error(
+        fmt::format("no {} given; allowed: {}", what, fmt::join(names_of(rows), ", ")));
+  ids = std::move(read);
+  return std::nullopt;
+}
+
+template <class Row, class Id>
+std::string print_rows(std::span<const Row> rows, const std::vector<Id>& ids) {
+  std::vector<std::string_view> names;
+  for (const Id id : ids) names.push_back(rows[static_cast<size_t>(id)].name);
+  return fmt::format("{}", fmt::join(names, ","));
+}
+
+// Names of values that need no table of their own.
+template <class Id>
+struct Named {
+  Id id;
+  std::string_view name;
+};
+constexpr Named<Side> kSides[] = {{Side::server, "server"}, {Side::client, "client"}};
+constexpr Named<Wait> kWaits[] = {{Wait::block, "block"}, {Wait::spin, "spin"}};
+constexpr Named<Family> kFamilies[] = {{Family::inet, "inet"}, {Family::inet6, "inet6"}};
+constexpr Named<bool> kDescriptors[] = {{false, "plain"}, {true, "direct"}};
+constexpr Named<bool> kFlags[] = {{false, "false"}, {true, "true"}};
+
+template <class Id, size_t N>
+std::span<const Named<Id>> rows_of(const Named<Id> (&rows)[N]) {
+  return rows;
+}
+
+using Parser = Result<int64_t> (*)(std::string_view);
+using Printer = std::string (*)(int64_t);
+
+Status read_number(std::string_view text, Parser parse, Printer print, int64_t least, int64_t most,
+                   int64_t& value) {
+  const auto number = parse(text);
+  if (!number) return number.error();
+  if (*number < least || *number > most)
+    return plain_error(
+        fmt::format("'{}' is out of range; allowed: {} to {}", text, print(least), print(most)));
+  value = *number;
+  return std::nullopt;
+}
+
+Status read_count(std::string_view text, int64_t least, int64_t most, int64_t& value) {
+  return read_number(text, parse_count, format_count, least, most, value);
+}
+
+Status read_duration(std::string_view text, int64_t least_ns, int64_t& value_ns) {
+  return read_number(text, parse_duration, format_duration, least_ns, kLongest_ns, value_ns);
+}
+
+// The kernel keeps these settings in coarser units than a nanosecond.
+Status read_multiple(std::string_view text, int64_t unit_ns, int64_t most_units,
+                     int64_t& value_ns) {
+  int64_t read_ns = 0;
+  if (Status bad = read_number(text, parse_duration, format_duration, unit_ns, unit_ns * most_units,
+                               read_ns))
+    return bad;
+  if (read_ns % unit_ns != 0)
+    return plain_error(fmt::format("'{}' is not a multiple of {}, the kernel's unit", text,
+                                   format_duration(unit_ns)));
+  value_ns = read_ns;
+  return std::nullopt;
+}
+
+std::string print_mix(const RunSpec& spec) {
+  std::vector<std::string> parts;
+  for (const Weight& weight : effective_mix(spec))
+    parts.push_back(fmt::format("{}={}", strategies()[weight.strategy].name, weight.weight));
+  return fmt::format("{}", fmt::join(parts, ","));
+}
+
+std::string print_arrival(const RunSpec& spec) {
+  switch (spec.arrival) {
+    case Arrival::storm:
+      return "storm";
+    case Arrival::constant:
+      return "rate=" + format_rate(spec.arrivals_per_second);
+    case Arrival::poisson:
+      return "poisson=" + format_rate(spec.arrivals_per_second);
+  }
+  return "";
+}
+
+Status read_load(RunSpec& spec, std::string_view text) {
+  if (text == load_row(Load::idle).name) {
+    spec.load = Load::idle;
+    spec.round_trips_per_second = 0;
+    return std::nullopt;
+  }
+  if (!text.starts_with("echo="))
+    return plain_error(
+        fmt::format("'{}' is not a load; allowed: idle, echo=RATE (echo=5k/s)", text));
+  const auto rate = parse_rate(text.substr(5));
+  if (!rate) return rate.error();
+  spec.load = Load::echo;
+  spec.round_trips_per_second = *rate;
+  return std::nullopt;
+}
+
+std::string print_load(const RunSpec& spec) {
+  if (spec.load == Load::idle) return "idle";
+  return "echo=" + format_rate(spec.round_trips_per_second);
+}
+
+Status read_expect(RunSpec& spec, std::string_view text) {
+  std::vector<ExpectationOverride> overrides;
+  for (const std::string_view part : split(text, ',')) {
+    const size_t equals = part.find('=');
+    if (equals == std::string_view::npos)
+      return plain_error(fmt::format("'{}' is not STRATEGY=FINDING, such as fin=eof", part));
+    const auto strategy = find_row("strategy", strategies(), part.substr(0, equals));
+    if (!strategy) return strategy.error();
+    const auto finding =
+        find_row("finding", std::span<const FindingRow>(kFindings), part.substr(equals + 1));
+    if (!finding) return finding.error();
+    overrides.push_back({*strategy, static_cast<Finding>(*finding)});
+  }
+  spec.expect = std::move(overrides);
+  return std::nullopt;
+}
+
+std::string print_expect(const RunSpec& spec) {
+  std::vector<std::string> parts;
+  for (const ExpectationOverride& entry : spec.expect)
+    parts.push_back(
+        fmt::format("{}={}", strategies()[entry.strategy].name, finding_row(entry.finding).name));
+  return fmt::format("{}", fmt::join(parts, ","));
+}
+
+constexpr Parameter kParameters[] = {
+    {"--connections", "N", ParameterKind::count, "TCP connections to open and to let die",
+     [](RunSpec& s, std::string_view t) {
+       return read_count(t, 1, kMostConnections, s.connections);
+     },
+     [](const RunSpec& s) { return format_count(s.connections); }},
+    {"--mix", "NAME=WEIGHT,...", ParameterKind::text,
+     "close strategies and their weights (see `lastack list`); 'all' gives each the same",
+     [](RunSpec& s, std::string_view t) -> Status {
+       auto mix = parse_mix(t);
+       if (!mix) return mix.error();
+       s.mix = std::move(*mix);
+       return std::nullopt;
+     },
+     print_mix},
+    {"--watch", "NAME,...", ParameterKind::text,
+     "how survivors wait on their sockets; several are crossed with the mix",
+     [](RunSpec& s, std::string_view t) { return read_rows("watch", watches(), t, s.watches); },
+     [](const RunSpec& s) { return print_rows(watches(), s.watches); }},
+    {"--probe", "NAME,...", ParameterKind::text,
+     "what makes a silent peer noticeable; several are crossed with the mix",
+     [](RunSpec& s, std::string_view t) { return read_rows("probe", probes(), t, s.probes); },
+     [](const RunSpec& s) { return print_rows(probes(), s.probes); }},
+    {"--survivor", "SIDE", ParameterKind::text, "which end survives: server or client",
+     [](RunSpec& s, std::string_view t) {
+       return read_row("survivor side", rows_of(kSides), t, s.survivor);
+     },
+     [](const RunSpec& s) { return std::string(side_name(s.survivor)); }},
+    {"--schedule", "WHEN", ParameterKind::text,
+     "when connections die: storm (all at once), rate=5k/s or poisson=5k/s", parse_arrival,
+     print_arrival},
+    {"--deadline", "TIME", ParameterKind::text,
+     "how long after its injection a connection may still find out",
+     [](RunSpec& s, std::string_view t) { return read_duration(t, 1'000'000, s.deadline_ns); },
+     [](const RunSpec& s) { return format_duration(s.deadline_ns); }},
+    {"--load", "LOAD", ParameterKind::text,
+     "traffic while the survivors wait: idle, or echo=RATE round trips a second in all", read_load,
+     print_load},
+    {"--payload", "SIZE", ParameterKind::text, "bytes of a message",
+     [](RunSpec& s, std::string_view t) {
+       return read_number(t, parse_size, format_size, 1, kMostPayload, s.payload_bytes);
+     },
+     [](const RunSpec& s) { return format_size(s.payload_bytes); }},
+    {"--warm-up", "TIME", ParameterKind::text, "time between the armed watch and the first death",
+     [](RunSpec& s, std::string_view t) { return read_duration(t, 0, s.warm_up_ns); },
+     [](const RunSpec& s) { return format_duration(s.warm_up_ns); }},
+    {"--wait", "HOW", ParameterKind::text,
+     "how survivors' threads wait for completions: block (sleep) or spin",
+     [](RunSpec& s, std::string_view t) { return read_row("wait", rows_of(kWaits), t, s.wait); },
+     [](const RunSpec& s) { return std::string(wait_name(s.wait)); }},
+    {"--ring", "MODE", ParameterKind::text,
+     "set-up of the survivors' io_uring: default, coop, defer or sqpoll",
+     [](RunSpec& s, std::string_view t) { return read_row("ring mode", ring_modes(), t, s.ring); },
+     [](const RunSpec& s) { return std::string(ring_modes()[static_cast<size_t>(s.ring)].name); }},
+    {"--descriptors", "KIND", ParameterKind::text,
+     "the victims' descriptors: plain, or direct (registered in the ring)",
+     [](RunSpec& s, std::string_view t) {
+       return read_row("descriptor kind", rows_of(kDescriptors), t, s.direct_descriptors);
+     },
+     [](const RunSpec& s) { return std::string(kDescriptors[s.direct_descriptors ? 1 : 0].name); }},
+    {"--family", "FAMILY", ParameterKind::text, "address family: inet or inet6",
+     [](RunSpec& s, std::string_view t) {
+       return read_row("family", rows_of(kFamilies), t, s.family);
+     },
+     [](const RunSpec& s) { return std::string(kFamilies[static_cast<size_t>(s.family)].name); }},
+    {"--keepalive-idle", "TIME", ParameterKind::text, "TCP_KEEPIDLE, whole seconds",
+     [](RunSpec& s, std::string_view t) {
+       return read_multiple(t, 1'000'000'000, 32767, s.probe_settings.keepalive_idle_ns);
+     },
+     [](const RunSpec& s) { return format_duration(s.probe_settings.keepalive_idle_ns); }},
+    {"--keepalive-interval", "TIME", ParameterKind::text, "TCP_KEEPINTVL, whole seconds",
+     [](RunSpec& s, std::string_view t) {
+       return read_multiple(t, 1'000'000'000, 32767, s.probe_settings.keepalive_interval_ns);
+     },
+     [](const RunSpec& s) { return format_duration(s.probe_settings.keepalive_interval_ns); }},
+    {"--keepalive-count", "N", ParameterKind::count, "TCP_KEEPCNT",
+     [](RunSpec& s, std::string_view t) {
+       return read_count(t, 1, 127, s.probe_settings.keepalive_count);
+     },
+     [](const RunSpec& s) { return format_count(s.probe_settings.keepalive_count); }},
+    {"--user-timeout", "TIME", ParameterKind::text, "TCP_USER_TIMEOUT, whole milliseconds",
+     [](RunSpec& s, std::string_view t) {
+       return read_multiple(t, 1'000'000, 86'400'000, s.probe_settings.user_timeout_ns);
+     },
+     [](const RunSpec& s) { return format_duration(s.probe_settings.user_timeout_ns); }},
+    {"--seed", "N", ParameterKind::count,
+     "repeats the assignment of strategies and instants exactly",
+     [](RunSpec& s, std::string_view t) { return read_count(t, 0, 1'000'000'000'000, s.seed); },
+     [](const RunSpec& s) { return fmt::format("{}", s.seed); }},
+    {"--shards", "N", ParameterKind::count,
+     "pairs of worker processes; 0 means as few as the limit of open files allows",
+     [](RunSpec& s, std::string_view t) { return read_count(t, 0, kMostShards, s.shards); },
+     [](const RunSpec& s) { return format_count(s.shards); }},
+    {"--expect", "NAME=FINDING,...", ParameterKind::text,
+     "replaces a strategy's expected finding, for instance to prove that a miss is caught",
+     read_expect, print_expect},
+    {"--host-network", "", ParameterKind::flag,
+     "runs in the caller's network namespace instead of a private one",
+     [](RunSpec& s, std::string_view t) {
+       return read_row("value of --host-network", rows_of(kFlags), t, s.host_network);
+     },
+     [](const RunSpec& s) { return std::string(s.host_network ? "true" : "false"); }},
+    {"--events", "", ParameterKind::flag, "also writes events.csv, a row per connection",
+     [](RunSpec& s, std::string_view t) {
+       return read_row("value of --events", rows_of(kFlags), t, s.keep_events);
+     },
+     [](const RunSpec& s) { return std::string(s.keep_events ? "true" : "false"); }},
+};
+
+}  // namespace
+
+std::span<const Parameter> parameters() { return kParameters; }
+
+std::string_view wait_name(Wait wait) { return kWaits[static_cast<size_t>(wait)].name; }
+
+Result<std::vector<Weight>> parse_mix(std::string_view text) {
+  std::vector<Weight> mix;
+  double sum = 0;
+  for (const std::string_view part : split(text, ',')) {
+    const size_t equals = part.find('=');
+    const std::string_view name = part.substr(0, equals);
+    double weight = 1;
+    if (equals != std::string_view::npos) {
+      const auto number = parse_weight(part.substr(equals + 1));
+      if (!number) return number.error();
+      weight = *number;
+    }
+    const size_t before = mix.size();
+    if (name == "all") {
+      for (size_t i = 0; i < strategies().size(); ++i) mix.push_back({i, weight});
+    } else {
+      const auto strategy = find_row("strategy", strategies(), name);
+      if (!strategy) return strategy.error();
+      mix.push_back({*strategy, weight});
+    }
+    for (size_t i = before; i < mix.size(); ++i) {
+      sum += mix[i].weight;
+      for (size_t j = 0; j < before; ++j)
+        if (mix[j].strategy == mix[i].strategy)
+          return plain_error(
+              fmt::format("strategy '{}' is named twice", strategies()[mix[i].strategy].name));
+    }
+  }
+  if (sum <= 0)
+    return plain_error(fmt::format(
+        "the mix '{}' sums to nothing; allowed: NAME=WEIGHT,... with a weight above 0", text));
+  std::erase_if(mix, [](const Weight& weight) { return weight.weight == 0; });
+  return mix;
+}
+
+Status parse_arrival(RunSpec& spec, std::string_view text) {
+  if (text == "storm") {
+    spec.arrival = Arrival::storm;
+    spec.arrivals_per_second = 0;
+    return std::nullopt;
+  }
+  const bool poisson = text.starts_with("poisson=");
+  if (!poisson && !text.starts_with("rate="))
+    return plain_error(fmt::format(
+        "'{}' is not a schedule; allowed: storm, rate=RATE, poisson=RATE (rate=5k/s)", text));
+  const auto rate = parse_rate(text.substr(text.find('=') + 1));
+  if (!rate) return rate.error();
+  spec.arrival = poisson ? Arrival::poisson : Arrival::constant;
+  spec.arrivals_per_second = *rate;
+  return std::nullopt;
+}
+
+std::vector<Weight> effective_mix(const RunSpec& spec) {
+  if (!spec.mix.empty()) return spec.mix;
+  return *parse_mix("all");
+}
+
+Status check_spec(const RunSpec& spec) {
+  const size_t rows = effective_mix(spec).size() * spec.watches.size() * spec.probes.size();
+  if (static_cast<size_t>(spec.connections) < rows)
+    return plain_error(fmt::format(
+        "--connections {} is fewer than the {} rows of --mix x --watch x --probe; allowed: at "
+        "least {}",
+        spec.connections, rows, rows));
+  if (spec.shards > spec.connections)
+    return plain_error(
+        fmt::format("--shards {} is more than --connections {}", spec.shards, spec.connections));
+  for (const Probe probe : spec.probes) {
+    const int64_t predicted = predicted_ns(probe, spec.probe_settings);
+    if (spec.deadline_ns < predicted)
+      return plain_error(fmt::format(
+          "--deadline {} is below the {} that probe '{}' needs; allowed: at least that",
+          format_duration(spec.deadline_ns), format_duration(predicted), probe_row(probe).name));
+  }
+  if (spec.arrival != Arrival::storm) {
+    const double seconds = static_cast<double>(spec.connections) / spec.arrivals_per_second;
+    if (seconds > 24 * 3600)
+      return plain_error(
+          fmt::format("--schedule {} takes {:.0f} s for {} connections; allowed: "
+                      "at most a day",
+                      print_arrival(spec), seconds, spec.connections));
+  }
+  return std::nullopt;
+}
+
+std::vector<std::pair<std::string, std::string>> print_spec(const RunSpec& spec) {
+  std::vector<std::pair<std::string, std::string>> values;
+  for (const Parameter& parameter : parameters())
+    values.emplace_back(parameter.flag.substr(2), parameter.print(spec));
+  return values;
+}
+
+Result<RunSpec> read_spec(const std::vector<std::pair<std::string, std::string>>& values) {
+  RunSpec spec;
+  for (const auto& [name, text] : values) {
+    const auto parameter =
+        std::find_if(parameters().begin(), parameters().end(),
+                     [&](const auto& row) { return row.flag.substr(2) == name; });
+    if (parameter == parameters().end()) return plain_error("unknown parameter " + name);
+    if (text.empty()) continue;  // --expect without an entry
+    if (const Status bad = parameter->read(spec, text))
+      return plain_error(fmt::format("{}: {}", parameter->flag, bad->message()));
+  }
+  return spec;
+}
+
+}  // namespace lastack

@@ -1,0 +1,89 @@
+// The parameters of one run. One table row is one parameter: its flag, its help, how it is read
+// and how it is printed; the command line, run.json and the documentation come from the rows.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "model/probe.h"
+#include "model/strategy.h"
+#include "model/watch.h"
+#include "net/socket.h"
+#include "ring/ring.h"
+
+namespace lastack {
+
+enum class Wait : uint8_t { block, spin };
+enum class Arrival : uint8_t { storm, constant, poisson };
+
+struct Weight {
+  size_t strategy;  // index into strategies()
+  double weight;
+};
+
+// A test's wrong expectation, or a user's own: `strategy` is to end in `finding`.
+struct ExpectationOverride {
+  size_t strategy;
+  Finding finding;
+};
+
+struct RunSpec {
+  int64_t connections = 10'000;
+  std::vector<Weight> mix;  // empty: every strategy with weight 1
+  std::vector<Watch> watches = {Watch::recv};
+  std::vector<Probe> probes = {Probe::none};
+  ProbeSettings probe_settings;
+  Side survivor = Side::server;
+  Wait wait = Wait::block;
+  RingMode ring = RingMode::defer;
+  bool direct_descriptors = false;  // at the victim
+  Family family = Family::inet;
+  Arrival arrival = Arrival::storm;
+  double arrivals_per_second = 0;  // constant and poisson
+  int64_t deadline_ns = 5'000'000'000;
+  int64_t warm_up_ns = 0;
+  Load load = Load::idle;
+  double round_trips_per_second = 0;  // echo, over all connections
+  int64_t payload_bytes = 512;
+  int64_t shards = 0;  // 0: as many as descriptors demand
+  int64_t seed = 1;
+  bool host_network = false;
+  bool keep_events = false;
+  std::vector<ExpectationOverride> expect;
+};
+
+enum class ParameterKind : uint8_t { text, count, flag };
+
+struct Parameter {
+  std::string_view flag;         // "--connections"
+  std::string_view placeholder;  // "N"; empty for a flag without a value
+  ParameterKind kind;            // how run.json shows it
+  std::string_view help;
+  Status (*read)(RunSpec& spec, std::string_view text);
+  std::string (*print)(const RunSpec& spec);  // read(print()) changes nothing
+};
+
+std::span<const Parameter> parameters();
+
+// What no single parameter can see: contradictions, a deadline below a probe's prediction, fewer
+// connections than rows.
+Status check_spec(const RunSpec& spec);
+
+// The strategies of the mix with their weights, the default spelled out.
+std::vector<Weight> effective_mix(const RunSpec& spec);
+
+// Every parameter as (flag without dashes, printed value); and back.
+std::vector<std::pair<std::string, std::string>> print_spec(const RunSpec& spec);
+Result<RunSpec> read_spec(const std::vector<std::pair<std::string, std::string>>& values);
+
+// The parsers of composite values, for tests and fuzzing.
+Result<std::vector<Weight>> parse_mix(std::string_view text);
+Status parse_arrival(RunSpec& spec, std::string_view text);
+
+std::string_view wait_name(Wait wait);
+
+}  // namespace lastack

@@ -1,0 +1,32 @@
+// The connection table: one piece of shared memory per shard.
+#pragma once
+
+#include "base/error.h"
+#include "base/file.h"
+#include "model/ends.h"
+
+namespace lastack {
+
+// A shard's table, mapped; unmapped at the end of its life.
+class ShardTable {
+ public:
+  // Makes the memory; its descriptor is handed to the workers.
+  static Result<ShardTable> create(uint32_t connections);
+  // Maps what another process made.
+  static Result<ShardTable> attach(int descriptor);
+  ShardTable(ShardTable&& other) noexcept;
+  ShardTable& operator=(ShardTable&&) = delete;
+  ~ShardTable();
+
+  const ShardView& view() const { return view_; }
+  int descriptor() const { return memory_.get(); }
+
+ private:
+  ShardTable() = default;
+  static Result<ShardTable> map(Fd memory, size_t bytes, uint32_t connections);
+  Fd memory_;
+  size_t bytes_ = 0;
+  ShardView view_{};
+};
+
+}  // namespace lastack

@@ -1,0 +1,292 @@
+#include "run/worker.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+#include <vector>
+
+#include "base/clock.h"
+#include "run/control.h"
+#include "run/establish.h"
+#include "run/table.h"
+#include "survivor/uring_survivor.h"
+#include "victim/ring_victim.h"
+
+extern char** environ;
+
+namespace lastack {
+namespace {
+
+constexpr int64_t kEstablishTimeout_ns = 120 * kSecond_ns;
+constexpr int64_t kForEver_ns = int64_t{1} << 60;
+constexpr int kFirstInherited = 3;
+
+int64_t to_ns(const timeval& time) {
+  return time.tv_sec * kSecond_ns + time.tv_usec * kMicrosecond_ns;
+}
+
+Message message_of(Verb verb, int64_t value = 0) {
+  Message message;
+  message.verb = verb;
+  message.value = value;
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  message.user_ns = to_ns(usage.ru_utime);
+  message.system_ns = to_ns(usage.ru_stime);
+  return message;
+}
+
+Message failure(const Error& error) {
+  Message message = message_of(Verb::failed, error.error_number);
+  const std::string text = error.message();
+  text.copy(message.text, sizeof(message.text) - 1);
+  return message;
+}
+
+void pin_to(int cpu) {
+  if (cpu < 0) return;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  sched_setaffinity(0, sizeof(set), &set);
+}
+
+// What both roles do first: open the shard's connections, from either side.
+struct Establisher {
+  ShardView shard;
+  Channel& channel;
+  Listeners listeners;
+
+  // Returns the answer for messages that concern establishing; `store` keeps a new end.
+  Result<Message> answer(const Message& message, const OnEstablished& store,
+                         std::atomic<uint64_t>& counter) {
+    const ShardSettings& settings = shard.header->settings;
+    const OnEstablished count_and_store = [&](uint32_t slot, int descriptor,
+                                              const FourTuple& tuple) {
+      if (slot >= settings.connections) return Fd(descriptor).reset();  // a stranger's connect
+      store(slot, descriptor, tuple);
+      counter.fetch_add(1, std::memory_order_relaxed);
+    };
+    if (message.verb == Verb::listen) {
+      auto opened = open_listeners(settings.family, settings.connections);
+      if (!opened) return opened.error();
+      listeners = std::move(*opened);
+      Message reply = message_of(Verb::listening);
+      reply.count = static_cast<uint32_t>(listeners.ports.size());
+      std::copy(listeners.ports.begin(), listeners.ports.end(), reply.items);
+      return reply;
+    }
+    const int64_t until_ns = now_ns() + kEstablishTimeout_ns;
+    Result<uint32_t> established = uint32_t{0};
+    if (message.verb == Verb::accept) {
+      auto expected = static_cast<uint32_t>(message.value);
+      const auto revised = [&] {
+        const auto received = channel.receive(0);
+        const bool gone = !received || (*received && (*received)->verb == Verb::quit);
+        if (gone) expected = 0;
+        if (!gone && *received && (*received)->verb == Verb::accept)
+          expected = std::min(expected, static_cast<uint32_t>((*received)->value));
+        return expected;
+      };
+      established = accept_connections(listeners, revised, until_ns, count_and_store);
+    } else {
+      const std::vector<uint16_t> ports(message.items, message.items + message.count);
+      established =
+          open_connections(settings.family, ports, settings.connections, until_ns, count_and_store);
+    }
+    if (!established) return established.error();
+    return message_of(Verb::established, *established);
+  }
+};
+
+template <class End>
+void store_end(End& end, int descriptor, const FourTuple& tuple) {
+  end.descriptor = descriptor;
+  end.tuple = tuple;
+  end.flags |= kEstablished;
+}
+
+// Runs one role: `handle` answers a message, `idle` works until the channel is readable. Both are
+// false or an Error when the worker is to end.
+using Handler = std::function<Result<Message>(const Message&)>;
+int serve(Channel& channel, const Handler& handle, const std::function<bool()>& idle) {
+  while (true) {
+    const bool busy = idle();
+    const auto received = channel.receive(busy ? 0 : kForEver_ns);
+    if (!received) return 1;  // the coordinator is gone
+    if (!*received) continue;
+    const Message& message = **received;
+    if (message.verb == Verb::quit) return 0;
+    const auto answer = handle(message);
+    const bool silent = answer && answer->verb == Verb::quit;  // nothing to say
+    if (!silent && channel.send(answer ? *answer : failure(answer.error()))) return 1;
+  }
+}
+
+Message no_answer() { return message_of(Verb::quit); }
+
+}  // namespace
+
+Result<pid_t> spawn_self(std::string_view role, std::span<const int> inherited) {
+  std::vector<std::string> words = {"lastack", fmt::format("--lastack-process={}", role),
+                                    fmt::format("{}", getpid())};
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+
+  // Copies above the target numbers first: a dup2 must not overwrite what is still to be copied.
+  std::vector<Fd> copies;
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  const int beyond = kFirstInherited + static_cast<int>(inherited.size());
+  for (size_t i = 0; i < inherited.size(); ++i) {
+    copies.emplace_back(fcntl(inherited[i], F_DUPFD_CLOEXEC, beyond));
+    posix_spawn_file_actions_adddup2(&actions, copies.back().get(),
+                                     kFirstInherited + static_cast<int>(i));
+  }
+  pid_t child = -1;
+  const int failed = posix_spawn(&child, "/proc/self/exe", &actions, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (failed) return make_error("posix_spawn", failed, std::string(role));
+  return child;
+}
+
+void die_with_parent(pid_t parent) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(1);  // it died before the line above
+  // The terminal's Ctrl-C goes to the whole process group; only the user's process answers it.
+  signal(SIGINT, SIG_IGN);
+  signal(SIGTERM, SIG_IGN);
+}
+
+int survivor_worker_main() {
+  auto table = ShardTable::attach(kFirstInherited);
+  Channel channel(kFirstInherited + 1);
+  if (!table) return 1;
+  const ShardView shard = table->view();
+  pin_to(shard.header->settings.survivor_cpu);
+  Establisher establisher{shard, channel, {}};
+  std::optional<UringSurvivor> survivor;
+  bool armed = false;
+
+  const OnEstablished store = [&](uint32_t slot, int descriptor, const FourTuple& tuple) {
+    store_end(shard.survivors[slot], descriptor, tuple);
+  };
+  const Handler handle = [&](const Message& message) -> Result<Message> {
+    switch (message.verb) {
+      case Verb::listen:
+      case Verb::accept:
+      case Verb::connect: {
+        ShardProgress& progress = shard.header->progress;
+        return establisher.answer(
+            message, store, message.verb == Verb::connect ? progress.connected : progress.accepted);
+      }
+      case Verb::prepare: {
+        auto opened = UringSurvivor::open(shard, channel.descriptor());
+        if (!opened) return opened.error();
+        survivor.emplace(std::move(*opened));
+        if (Status failed = survivor->prepare()) return *failed;
+        return message_of(Verb::prepared);
+      }
+      case Verb::arm:
+        if (Status failed = survivor->arm()) return *failed;
+        armed = true;
+        return message_of(Verb::armed);
+      case Verb::write:
+        survivor->write_when_fin_arrives({message.items, message.count});
+        return no_answer();
+      case Verb::close_ledger:
+        survivor->stop_load();
+        return message_of(Verb::ledger_closed);
+      case Verb::clean_up:
+        armed = false;
+        if (survivor) survivor->clean_up();
+        return message_of(Verb::clean);
+      default:
+        return plain_error("a survivor does not understand this message");
+    }
+  };
+  return serve(channel, handle, [&] {
+    if (armed) survivor->run_until_control();
+    return armed;
+  });
+}
+
+int victim_worker_main() {
+  auto table = ShardTable::attach(kFirstInherited);
+  Channel channel(kFirstInherited + 1);
+  if (!table) return 1;
+  const ShardView shard = table->view();
+  const ShardSettings& settings = shard.header->settings;
+  pin_to(settings.victim_cpu);
+  Establisher establisher{shard, channel, {}};
+  std::optional<RingVictim> victim;
+  bool armed = false;
+
+  const OnEstablished store = [&](uint32_t slot, int descriptor, const FourTuple& tuple) {
+    store_end(shard.victims[slot], descriptor, tuple);
+  };
+  Message stamps = message_of(Verb::stamp);
+  const auto send_stamps = [&] {
+    if (stamps.count > 0) channel.send(stamps);
+    stamps.count = 0;
+  };
+  const auto on_act = [&](uint32_t slot) {
+    stamps.items[stamps.count++] = slot;
+    if (stamps.count >= settings.stamps_per_message) send_stamps();
+  };
+  const auto interrupted = [&] {
+    const auto received = channel.receive(0);
+    return !received || (*received && (*received)->verb == Verb::halt);
+  };
+  const Handler handle = [&](const Message& message) -> Result<Message> {
+    switch (message.verb) {
+      case Verb::listen:
+      case Verb::accept:
+      case Verb::connect: {
+        ShardProgress& progress = shard.header->progress;
+        return establisher.answer(
+            message, store, message.verb == Verb::connect ? progress.connected : progress.accepted);
+      }
+      case Verb::prepare: {
+        auto opened = RingVictim::open(shard, channel.descriptor());
+        if (!opened) return opened.error();
+        victim.emplace(std::move(*opened));
+        if (Status failed = victim->prepare()) return *failed;
+        return message_of(Verb::prepared);
+      }
+      case Verb::arm:
+        if (Status failed = victim->arm()) return *failed;
+        armed = true;
+        return message_of(Verb::armed);
+      case Verb::act:
+        if (Status failed = victim->run_schedule(message.value, interrupted, on_act))
+          return *failed;
+        send_stamps();
+        return message_of(Verb::done);
+      case Verb::halt:
+        return message_of(Verb::done);
+      case Verb::clean_up:
+        armed = false;
+        if (victim) victim->clean_up();
+        return message_of(Verb::clean);
+      default:
+        return plain_error("a victim does not understand this message");
+    }
+  };
+  return serve(channel, handle, [&] {
+    if (armed) victim->run_until_control();
+    return armed;
+  });
+}
+
+}  // namespace lastack
