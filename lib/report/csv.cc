@@ -1,0 +1,247 @@
+#include "report/csv.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace lastack {
+namespace {
+
+// Quotes a field only when it must be (RFC 4180).
+std::string quoted(std::string text) {
+  if (text.find_first_of(",\"\n") == std::string::npos) return text;
+  std::string result = "\"";
+  for (const char letter : text) {
+    if (letter == '"') result += '"';
+    result += letter;
+  }
+  return result + "\"";
+}
+
+// A latency figure of a row, empty where there is no finding: no percentile of nothing.
+std::string figure(const Histogram& histogram, int64_t value) {
+  return histogram.count() ? fmt::format("{}", value) : "";
+}
+
+std::string instant(int64_t value_ns) { return value_ns < 0 ? "" : fmt::format("{}", value_ns); }
+
+using Rows = Column<LedgerRow>;
+constexpr Rows kSummary[] = {
+    {"strategy", "close strategy: how the victim went away",
+     [](const LedgerRow& r) { return r.strategy; }},
+    {"watch", "how the survivor waited", [](const LedgerRow& r) { return r.watch; }},
+    {"probe", "what made a silent peer noticeable", [](const LedgerRow& r) { return r.probe; }},
+    {"family", "what the strategy puts on the wire first: fin, rst, fin-rst or silent",
+     [](const LedgerRow& r) { return r.family; }},
+    {"expected", "findings that the model allows, separated by |",
+     [](const LedgerRow& r) { return fmt::format("{}", fmt::join(r.expected, "|")); }},
+    {"requested", "connections of this row",
+     [](const LedgerRow& r) { return fmt::format("{}", r.requested); }},
+    {"established", "connections that stood and whose two ends were joined",
+     [](const LedgerRow& r) { return fmt::format("{}", r.established); }},
+    {"torn_down", "successful acts",
+     [](const LedgerRow& r) { return fmt::format("{}", r.torn_down); }},
+    {"found", "survivors that found out before the deadline",
+     [](const LedgerRow& r) { return fmt::format("{}", r.found); }},
+    {"nothing", "survivors that did not: right-censored at the deadline",
+     [](const LedgerRow& r) { return fmt::format("{}", r.nothing); }},
+    {"late", "those of `nothing` that found out after their deadline",
+     [](const LedgerRow& r) { return fmt::format("{}", r.late); }},
+    {"undecided", "interrupted before the deadline",
+     [](const LedgerRow& r) { return fmt::format("{}", r.undecided); }},
+    {"unexpected", "ended otherwise than `expected`, or before the act",
+     [](const LedgerRow& r) { return fmt::format("{}", r.unexpected); }},
+    {"findings", "FINDING=COUNT separated by ;, without `nothing`", findings_text},
+    {"skipped", "why the row did not run; empty when it ran",
+     [](const LedgerRow& r) { return r.skipped; }},
+    {"bytes_received", "by the row's survivors, all in all",
+     [](const LedgerRow& r) { return fmt::format("{}", r.bytes_received); }},
+    {"latency_count", "findings with a latency since the act (t0)",
+     [](const LedgerRow& r) { return fmt::format("{}", r.issued.count()); }},
+    {"latency_min_ns", "smallest latency since t0; empty without a finding, as the next ones",
+     [](const LedgerRow& r) { return figure(r.issued, r.issued.min()); }},
+    {"latency_p50_ns", "median",
+     [](const LedgerRow& r) { return figure(r.issued, r.issued.quantile(0.5)); }},
+    {"latency_p90_ns", "90th percentile",
+     [](const LedgerRow& r) { return figure(r.issued, r.issued.quantile(0.9)); }},
+    {"latency_p99_ns", "99th percentile",
+     [](const LedgerRow& r) { return figure(r.issued, r.issued.quantile(0.99)); }},
+    {"latency_p999_ns", "99.9th percentile",
+     [](const LedgerRow& r) { return figure(r.issued, r.issued.quantile(0.999)); }},
+    {"latency_max_ns", "largest latency",
+     [](const LedgerRow& r) { return figure(r.issued, r.issued.max()); }},
+    {"latency_mean_ns", "mean",
+     [](const LedgerRow& r) {
+       return figure(r.issued, static_cast<int64_t>(std::llround(r.issued.mean())));
+     }},
+    {"scheduled_p50_ns", "median latency since the scheduled instant (open loop)",
+     [](const LedgerRow& r) { return figure(r.scheduled, r.scheduled.quantile(0.5)); }},
+    {"scheduled_p99_ns", "99th percentile since the scheduled instant",
+     [](const LedgerRow& r) { return figure(r.scheduled, r.scheduled.quantile(0.99)); }},
+    {"scheduled_max_ns", "largest latency since the scheduled instant",
+     [](const LedgerRow& r) { return figure(r.scheduled, r.scheduled.max()); }},
+    {"written_p50_ns", "median since the survivor's own write, where the strategy has one",
+     [](const LedgerRow& r) { return figure(r.written, r.written.quantile(0.5)); }},
+};
+
+constexpr Column<CurvePoint> kLatency[] = {
+    {"strategy", "close strategy", [](const CurvePoint& p) { return p.row->strategy; }},
+    {"watch", "watch", [](const CurvePoint& p) { return p.row->watch; }},
+    {"probe", "probe", [](const CurvePoint& p) { return p.row->probe; }},
+    {"since", "issued: from t0, just before the act; scheduled: from the instant asked for",
+     [](const CurvePoint& p) { return std::string(p.since); }},
+    {"percentile", "0 to 100, of the connections that found out",
+     [](const CurvePoint& p) { return fmt::format("{:.6g}", p.percentile); }},
+    {"latency_ns",
+     "upper bound of the histogram bucket (at most 1.6 % above the true value; min and max exact)",
+     [](const CurvePoint& p) { return fmt::format("{}", p.latency_ns); }},
+    {"count", "findings within this latency",
+     [](const CurvePoint& p) { return fmt::format("{}", p.count); }},
+};
+
+constexpr Column<TimelineBin> kTimeline[] = {
+    {"start_ns", "start of this bin of 100 ms, since the start of the schedule",
+     [](const TimelineBin& b) { return fmt::format("{}", b.start_ns); }},
+    {"injected", "acts in this bin",
+     [](const TimelineBin& b) { return fmt::format("{}", b.injected); }},
+    {"found", "findings in this bin",
+     [](const TimelineBin& b) { return fmt::format("{}", b.found); }},
+    {"in_flight", "at the bin's end: acted, neither found nor past the deadline",
+     [](const TimelineBin& b) { return fmt::format("{}", b.in_flight); }},
+};
+
+constexpr Column<EventRow> kEvents[] = {
+    {"pair", "number of the connection",
+     [](const EventRow& e) { return fmt::format("{}", e.event->pair); }},
+    {"strategy", "close strategy", [](const EventRow& e) { return e.row->strategy; }},
+    {"watch", "watch", [](const EventRow& e) { return e.row->watch; }},
+    {"probe", "probe", [](const EventRow& e) { return e.row->probe; }},
+    {"victim", "the victim's address", [](const EventRow& e) { return e.event->victim_address; }},
+    {"survivor", "the survivor's address",
+     [](const EventRow& e) { return e.event->survivor_address; }},
+    {"scheduled_ns", "instant asked for, since the start of the schedule, as the next ones",
+     [](const EventRow& e) { return instant(e.event->scheduled_ns); }},
+    {"issued_ns", "t0", [](const EventRow& e) { return instant(e.event->issued_ns); }},
+    {"written_ns", "the survivor's own write; empty without one",
+     [](const EventRow& e) { return instant(e.event->written_ns); }},
+    {"found_ns", "instant of the finding; empty without one",
+     [](const EventRow& e) { return instant(e.event->found_ns); }},
+    {"finding", "what was found, `nothing` or `undecided`",
+     [](const EventRow& e) { return e.event->finding; }},
+    {"errno", "name of the errno that told it, or 0",
+     [](const EventRow& e) { return e.event->error; }},
+    {"bytes_received", "by the survivor",
+     [](const EventRow& e) { return fmt::format("{}", e.event->bytes_received); }},
+};
+
+// Builds a file row by row: the header first.
+template <class Row>
+class Csv {
+ public:
+  explicit Csv(std::span<const Column<Row>> columns) : columns_(columns) {
+    text_ = "schema_version";
+    for (const auto& column : columns_) text_.append(",").append(column.name);
+    text_ += "\n";
+  }
+  void add(const Row& row) {
+    text_ += fmt::format("{}", kSchemaVersion);
+    for (const auto& column : columns_) text_.append(",").append(quoted(column.value(row)));
+    text_ += "\n";
+  }
+  std::string take() { return std::move(text_); }
+
+ private:
+  std::span<const Column<Row>> columns_;
+  std::string text_;
+};
+
+std::string summary_csv(const RunResult& result) {
+  Csv<LedgerRow> csv(kSummary);
+  for (const LedgerRow& row : result.ledger) csv.add(row);
+  return csv.take();
+}
+
+std::string latency_csv(const RunResult& result) {
+  Csv<CurvePoint> csv(kLatency);
+  for (const LedgerRow& row : result.ledger) {
+    for (const CurvePoint& point : percentile_curve(row, "issued", row.issued)) csv.add(point);
+    for (const CurvePoint& point : percentile_curve(row, "scheduled", row.scheduled))
+      csv.add(point);
+  }
+  return csv.take();
+}
+
+std::string timeline_csv(const RunResult& result) {
+  Csv<TimelineBin> csv(kTimeline);
+  for (const TimelineBin& bin : result.timeline) csv.add(bin);
+  return csv.take();
+}
+
+std::string events_csv(const RunResult& result) {
+  Csv<EventRow> csv(kEvents);
+  for (const Event& event : result.events) csv.add({&event, &result.ledger[event.row]});
+  return csv.take();
+}
+
+template <class Row>
+std::vector<std::pair<std::string_view, std::string_view>> names_and_help(
+    std::span<const Column<Row>> columns) {
+  std::vector<std::pair<std::string_view, std::string_view>> list = {
+      {"schema_version", "version of this file's columns"}};
+  for (const auto& column : columns) list.emplace_back(column.name, column.help);
+  return list;
+}
+
+}  // namespace
+
+std::span<const Column<LedgerRow>> summary_columns() { return kSummary; }
+std::span<const Column<CurvePoint>> latency_columns() { return kLatency; }
+std::span<const Column<TimelineBin>> timeline_columns() { return kTimeline; }
+std::span<const Column<EventRow>> event_columns() { return kEvents; }
+
+std::string findings_text(const LedgerRow& row) {
+  std::vector<std::string> parts;
+  for (const FindingRow& finding : kFindings) {
+    const int64_t count = row.findings[static_cast<size_t>(finding.id)];
+    if (finding.id != Finding::nothing && count > 0)
+      parts.push_back(fmt::format("{}={}", finding.name, count));
+  }
+  return fmt::format("{}", fmt::join(parts, ";"));
+}
+
+std::vector<CurvePoint> percentile_curve(const LedgerRow& row, std::string_view since,
+                                         const Histogram& histogram) {
+  std::vector<CurvePoint> curve;
+  if (histogram.count() == 0) return curve;
+  const auto add = [&](double percentile, int64_t latency_ns) {
+    curve.push_back({&row, since, percentile, latency_ns, histogram.count_up_to(latency_ns)});
+  };
+  add(0, histogram.min());
+  // Ten steps per factor of ten of the remaining share: 10..90, 91..99, 99.1..99.9, ...
+  for (double share = 1.0; share * static_cast<double>(histogram.count()) >= 1; share /= 10) {
+    for (int step = 1; step <= 9; ++step) {
+      const double quantile = 1 - share + share * step / 10;
+      if (quantile < 1) add(quantile * 100, histogram.quantile(quantile));
+    }
+  }
+  add(100, histogram.max());
+  return curve;
+}
+
+const std::vector<CsvFile>& csv_files() {
+  static const std::vector<CsvFile> kFiles = {
+      {"summary.csv", "one row per strategy x watch x probe", summary_csv,
+       names_and_help(summary_columns()), false},
+      {"latency.csv", "the percentile curve of each row of summary.csv", latency_csv,
+       names_and_help(latency_columns()), false},
+      {"timeline.csv", "what happened in each 100 ms", timeline_csv,
+       names_and_help(timeline_columns()), false},
+      {"events.csv", "one row per connection; with --events", events_csv,
+       names_and_help(event_columns()), true},
+  };
+  return kFiles;
+}
+
+}  // namespace lastack

@@ -1,0 +1,62 @@
+// The CSV files of a run. One row of the column tables is one column, in the file, in
+// `lastack list` and in results/README.md.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "run/result.h"
+
+namespace lastack {
+
+// Raised when a column changes its meaning or goes away; every CSV row and run.json carry it.
+constexpr int kSchemaVersion = 1;
+
+template <class Row>
+struct Column {
+  std::string_view name;
+  std::string_view help;
+  std::string (*value)(const Row& row);
+};
+
+// One point of a percentile curve.
+struct CurvePoint {
+  const LedgerRow* row;
+  std::string_view since;  // "issued" or "scheduled"
+  double percentile;
+  int64_t latency_ns;
+  uint64_t count;  // how many findings came within this latency
+};
+
+struct EventRow {
+  const Event* event;
+  const LedgerRow* row;
+};
+
+std::span<const Column<LedgerRow>> summary_columns();
+std::span<const Column<CurvePoint>> latency_columns();
+std::span<const Column<TimelineBin>> timeline_columns();
+std::span<const Column<EventRow>> event_columns();
+
+// A row's curve by log steps: 0, 10 ... 90, 91 ... 99, 99.1 ... and 100; as far as the count of
+// findings can tell percentiles apart.
+std::vector<CurvePoint> percentile_curve(const LedgerRow& row, std::string_view since,
+                                         const Histogram& histogram);
+
+struct CsvFile {
+  std::string_view name;
+  std::string_view help;
+  std::string (*content)(const RunResult& result);
+  // (column, help) in order
+  std::vector<std::pair<std::string_view, std::string_view>> columns;
+  bool on_request;  // written with --events only
+};
+const std::vector<CsvFile>& csv_files();
+
+// "econnreset=833;eof=2": findings other than `nothing`.
+std::string findings_text(const LedgerRow& row);
+
+}  // namespace lastack

@@ -1,0 +1,233 @@
+#include "report/document.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+
+#include "base/file.h"
+#include "base/parse.h"
+#include "report/csv.h"
+
+namespace lastack {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json latency_json(const Histogram& histogram) {
+  const bool any = histogram.count() > 0;
+  const auto value = [&](int64_t number) { return any ? Json(number) : Json(nullptr); };
+  return {{"count", histogram.count()},
+          {"min", value(histogram.min())},
+          {"p50", value(histogram.quantile(0.5))},
+          {"p90", value(histogram.quantile(0.9))},
+          {"p99", value(histogram.quantile(0.99))},
+          {"p999", value(histogram.quantile(0.999))},
+          {"max", value(histogram.max())},
+          {"mean", any ? Json(histogram.mean()) : Json(nullptr)}};
+}
+
+Json spec_json(const RunResult& result) {
+  Json spec = Json::object();
+  for (const auto& [name, text] : result.spec) {
+    const auto parameter =
+        std::find_if(parameters().begin(), parameters().end(),
+                     [&](const Parameter& row) { return row.flag.substr(2) == name; });
+    const bool known = parameter != parameters().end();
+    if (known && parameter->kind == ParameterKind::count) {
+      const auto count = parse_count(text);
+      spec[name] = count ? Json(*count) : Json(text);
+    } else if (known && parameter->kind == ParameterKind::flag) {
+      spec[name] = text == "true";
+    } else {
+      spec[name] = text;
+    }
+  }
+  return spec;
+}
+
+Json ledger_json(const RunResult& result) {
+  Json ledger = Json::array();
+  for (const LedgerRow& row : result.ledger) {
+    Json findings = Json::object();
+    for (const FindingRow& finding : kFindings)
+      if (const int64_t count = row.findings[static_cast<size_t>(finding.id)])
+        findings[std::string(finding.name)] = count;
+    ledger.push_back({{"strategy", row.strategy},
+                      {"watch", row.watch},
+                      {"probe", row.probe},
+                      {"family", row.family},
+                      {"expected", row.expected},
+                      {"requested", row.requested},
+                      {"established", row.established},
+                      {"torn_down", row.torn_down},
+                      {"found", row.found},
+                      {"nothing", row.nothing},
+                      {"late", row.late},
+                      {"undecided", row.undecided},
+                      {"unexpected", row.unexpected},
+                      {"skipped", row.skipped.empty() ? Json(nullptr) : Json(row.skipped)},
+                      {"findings", std::move(findings)},
+                      {"bytes_received", row.bytes_received},
+                      {"latency_ns", latency_json(row.issued)},
+                      {"scheduled_latency_ns", latency_json(row.scheduled)},
+                      {"written_latency_ns", latency_json(row.written)}});
+  }
+  return ledger;
+}
+
+Json reconciliation_json(const RunResult& result) {
+  Json checks = Json::array();
+  for (const Check& check : result.checks) {
+    // One number when the check is exact, else the two bounds.
+    Json expected = check.least;
+    if (check.least != check.most) expected = {{"min", check.least}, {"max", check.most}};
+    checks.push_back({{"counter", check.counter},
+                      {"phase", check.phase},
+                      {"kind", check.least == check.most ? "exact" : "bounds"},
+                      {"expected", std::move(expected)},
+                      {"observed", check.observed},
+                      {"ok", check.ok}});
+  }
+  return {{"balanced", result.balanced},
+          {"exclusive", result.exclusive},
+          {"note", result.exclusive ? Json(nullptr)
+                                    : Json("not exclusive: other programs of this network "
+                                           "namespace move the counters, too")},
+          {"checks", std::move(checks)},
+          {"counters", result.counters}};
+}
+
+Json surprises_json(const RunResult& result) {
+  Json list = Json::array();
+  for (const Surprise& surprise : result.surprises)
+    list.push_back({{"pair", surprise.pair},
+                    {"strategy", surprise.strategy},
+                    {"watch", surprise.watch},
+                    {"probe", surprise.probe},
+                    {"survivor", surprise.survivor_address},
+                    {"expected", surprise.expected},
+                    {"seen", surprise.seen},
+                    {"errno", surprise.error},
+                    {"before_act", surprise.before_act}});
+  return list;
+}
+
+int64_t connections_of(const RunResult& result) {
+  int64_t connections = 0;
+  for (const LedgerRow& row : result.ledger) connections += row.requested;
+  return connections;
+}
+
+}  // namespace
+
+Json run_document(const RunResult& result, const Json& environment) {
+  const Cost& cost = result.cost;
+  const int64_t connections = connections_of(result);
+  Json phases = Json::array();
+  for (const Phase& phase : result.phases)
+    phases.push_back(
+        {{"name", phase.name}, {"start_ns", phase.start_ns}, {"duration_ns", phase.duration_ns}});
+  const auto rate = [](double value) { return value > 0 ? Json(value) : Json(nullptr); };
+  return {
+      {"schema_version", kSchemaVersion},
+      {"status", status_row(result.status).name},
+      {"exit_code", status_row(result.status).exit_code},
+      {"error", result.error.empty() ? Json(nullptr) : Json(result.error)},
+      {"spec", spec_json(result)},
+      {"notes", result.notes},
+      {"environment", environment},
+      {"ledger", ledger_json(result)},
+      {"unexpected", surprises_json(result)},
+      {"reconciliation", reconciliation_json(result)},
+      {"cost",
+       {{"user_ns", cost.user_ns},
+        {"system_ns", cost.system_ns},
+        {"wall_ns", cost.wall_ns},
+        {"bytes_per_connection",
+         connections > 0 ? Json(cost.memory_peak_bytes / connections) : Json(nullptr)},
+        {"memory_armed_bytes", cost.memory_armed_bytes},
+        {"memory_peak_bytes", cost.memory_peak_bytes},
+        {"kernel_slab_bytes", cost.slab_bytes},
+        {"completion_overflows", result.completion_overflows}}},
+      {"rates",
+       {{"requested_per_second", rate(result.requested_rate)},
+        {"achieved_per_second", rate(result.achieved_rate)},
+        {"requested_round_trips_per_second", rate(result.requested_round_trips)},
+        {"achieved_round_trips_per_second", rate(result.achieved_round_trips)},
+        {"span_ns", result.span_ns}}},
+      {"phases", std::move(phases)},
+  };
+}
+
+Status prepare_output_folder(const std::string& folder) {
+  std::error_code failed;
+  std::filesystem::create_directories(folder, failed);
+  if (failed) return make_error("--out: create folder", failed.value(), folder);
+  const bool empty = std::filesystem::is_empty(folder, failed);
+  if (failed) return make_error("--out: read folder", failed.value(), folder);
+  if (!empty)
+    return plain_error(
+        fmt::format("--out: folder '{}' is not empty; allowed: a new or an empty folder", folder));
+  if (access(folder.c_str(), W_OK | X_OK) != 0) return errno_error("--out: write to", folder);
+  return std::nullopt;
+}
+
+Status write_results(const std::string& folder, const RunResult& result, const Json& document) {
+  for (const CsvFile& file : csv_files()) {
+    if (file.on_request && result.events.empty()) continue;
+    const std::string path = fmt::format("{}/{}", folder, file.name);
+    if (Status failed = write_file_atomically(path, file.content(result))) return failed;
+  }
+  // Last: a folder with a run.json is complete.
+  return write_file_atomically(folder + "/run.json", document.dump(2) + "\n");
+}
+
+std::string schema_markdown() {
+  std::string text = fmt::format(R"(# Results
+
+Reference runs, one folder a run, and the schema (version {}) of what `lastack run --out DIR`
+writes. This page is made by `lastack list --format schema`; a test keeps it so.
+
+All times are whole nanoseconds. Counts are connections unless a name says otherwise.
+
+## run.json
+
+| key | what it holds |
+|---|---|
+| schema_version | {} |
+| status, exit_code | how the run ended: {} |
+| error | what went wrong before there was a ledger, else null |
+| spec | every effective option, by its flag's name; giving them again repeats the run |
+| notes | what lastack changed in the plan, and why |
+| environment | the host: kernel, CPU, mitigations, sysctls, limits, build, threads |
+| ledger | one object per strategy x watch x probe: the columns of summary.csv up to `skipped`, `findings` as an object, and the latencies `latency_ns` (since t0), `scheduled_latency_ns` (since the scheduled instant), `written_latency_ns` (since the survivor's write), each with count, min, p50, p90, p99, p999, max, mean; null without a finding |
+| unexpected | the first 100 connections that ended otherwise than expected |
+| reconciliation | `balanced`, `exclusive`, `checks` (counter, phase, kind, expected: a number or min and max, observed, ok) and the kernel's counters before, armed, closed and cleaned |
+| cost | CPU of the workers between armed watch and closed ledger, memory of all processes (anonymous, shared and rings, as PSS), growth of the kernel's slab |
+| rates | requested and achieved injections and round trips a second, and span_ns from the first t0 to the last finding |
+| phases | name, start_ns, duration_ns |
+)",
+                                 kSchemaVersion, kSchemaVersion, [] {
+                                   std::string names;
+                                   for (const RunStatusRow& row : run_statuses())
+                                     names += fmt::format("{}{} ({})", names.empty() ? "" : ", ",
+                                                          row.name, row.exit_code);
+                                   return names;
+                                 }());
+  for (const CsvFile& file : csv_files()) {
+    text +=
+        fmt::format("\n## {}\n\n{}.\n\n| column | meaning |\n|---|---|\n", file.name, file.help);
+    for (const auto& [name, help] : file.columns) {
+      std::string escaped;
+      for (const char letter : help) escaped += letter == '|' ? "\\|" : std::string(1, letter);
+      text += fmt::format("| {} | {} |\n", name, escaped);
+    }
+  }
+  return text;
+}
+
+}  // namespace lastack

@@ -1,0 +1,286 @@
+#include "report/text.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/clock.h"
+#include "base/parse.h"
+#include "report/csv.h"
+
+namespace lastack {
+namespace {
+
+// A table of strings, aligned: the first `left` columns and the last to the left, figures to the
+// right.
+class TextTable {
+ public:
+  TextTable(std::vector<std::string> header, size_t left) : left_(left) { add(std::move(header)); }
+  void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+  std::string render(std::string_view indent = "") const {
+    std::vector<size_t> widths(rows_.front().size());
+    for (const auto& row : rows_)
+      for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+    std::string text;
+    for (const auto& row : rows_) {
+      std::string line(indent);
+      for (size_t i = 0; i < row.size(); ++i) {
+        if (i > 0) line += "  ";
+        const bool last = i + 1 == row.size();
+        if (i < left_ || last)
+          line += last ? row[i] : fmt::format("{:<{}}", row[i], widths[i]);
+        else
+          line += fmt::format("{:>{}}", row[i], widths[i]);
+      }
+      line.erase(line.find_last_not_of(' ') + 1);
+      text += line + "\n";
+    }
+    return text;
+  }
+
+ private:
+  size_t left_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+std::string duration(const Histogram& histogram, int64_t value_ns) {
+  return histogram.count() ? format_rounded_duration(static_cast<double>(value_ns)) : "-";
+}
+
+std::string grouped(int64_t value) {
+  std::string digits = fmt::format("{}", value);
+  for (auto at = static_cast<int64_t>(digits.size()) - 3; at > (value < 0 ? 1 : 0); at -= 3)
+    digits.insert(static_cast<size_t>(at), ",");
+  return digits;
+}
+
+std::string milliseconds(int64_t duration_ns) {
+  return format_rounded_duration(static_cast<double>(duration_ns));
+}
+
+// One list of the model: name and the cells behind it. The three formats render the same rows.
+struct Listing {
+  std::string title;
+  std::vector<std::string> header;
+  std::vector<std::vector<std::string>> rows;
+};
+
+std::vector<Listing> listings() {
+  std::vector<Listing> lists;
+  Listing strategy_list{
+      "strategies",
+      {"name", "family", "scope", "on the wire", "act", "expected", "needs", "help"},
+      {}};
+  for (const Strategy& row : strategies())
+    strategy_list.rows.push_back({std::string(row.name), std::string(row.family),
+                                  std::string(scope_name(row.scope)), std::string(row.wire),
+                                  std::string(step_name(row.act)),
+                                  std::string(finding_row(row.finding).name),
+                                  std::string(need_name(row.need)), std::string(row.help)});
+  lists.push_back(std::move(strategy_list));
+  const auto simple = [&](std::string title, const auto& rows) {
+    Listing list{std::move(title), {"name", "help"}, {}};
+    for (const auto& row : rows)
+      list.rows.push_back({std::string(row.name), std::string(row.help)});
+    lists.push_back(std::move(list));
+  };
+  simple("watches", watches());
+  simple("probes", probes());
+  simple("loads", loads());
+  simple("findings", kFindings);
+  simple("ring modes", ring_modes());
+  simple("counters", kCounters);
+  simple("exit codes", run_statuses());
+  for (const CsvFile& file : csv_files()) {
+    Listing list{fmt::format("columns of {}", file.name), {"name", "help"}, {}};
+    for (const auto& [name, help] : file.columns)
+      list.rows.push_back({std::string(name), std::string(help)});
+    lists.push_back(std::move(list));
+  }
+  return lists;
+}
+
+void append_checks(const RunResult& result, std::string& text) {
+  int64_t wrong = 0;
+  for (const Check& check : result.checks) wrong += !check.ok;
+  const char* exclusive = result.exclusive ? "" : " (not exclusive: the host's counters)";
+  if (wrong == 0) {
+    text += fmt::format("counters  {} checks against the kernel's own counters agree{}\n",
+                        result.checks.size(), exclusive);
+    return;
+  }
+  text += fmt::format("counters  {} of {} checks DISAGREE with the kernel{}\n", wrong,
+                      result.checks.size(), exclusive);
+  for (const Check& check : result.checks) {
+    if (check.ok) continue;
+    const std::string wanted = check.least == check.most
+                                   ? grouped(check.least)
+                                   : fmt::format("{}..{}", check.least, check.most);
+    text += fmt::format("          {} ({}): expected {}, observed {}\n", check.counter, check.phase,
+                        wanted, grouped(check.observed));
+  }
+}
+
+void append_surprises(const RunResult& result, std::string& text) {
+  constexpr size_t kShown = 10;
+  for (size_t i = 0; i < std::min(result.surprises.size(), kShown); ++i) {
+    const Surprise& one = result.surprises[i];
+    text += fmt::format(
+        "          connection {} ({}, {}, {}, survivor {}): expected {}, saw {} "
+        "(errno {}){}\n",
+        one.pair, one.strategy, one.watch, one.probe, one.survivor_address, one.expected, one.seen,
+        one.error, one.before_act ? " before the act" : "");
+  }
+  if (result.surprises.size() > kShown) text += "          ... more in run.json\n";
+}
+
+}  // namespace
+
+std::string run_table(const RunResult& result) {
+  if (result.ledger.empty()) return fmt::format("{}\n", result.error);
+  TextTable table({"strategy", "watch", "probe", "requested", "found", "nothing", "p50", "p90",
+                   "p99", "p99.9", "max", "findings"},
+                  3);
+  int64_t requested = 0, found = 0, nothing = 0, unexpected = 0, undecided = 0;
+  for (const LedgerRow& row : result.ledger) {
+    requested += row.requested;
+    found += row.found;
+    nothing += row.nothing;
+    unexpected += row.unexpected;
+    undecided += row.undecided;
+    if (!row.skipped.empty()) {
+      table.add({row.strategy, row.watch, row.probe, "0", "-", "-", "-", "-", "-", "-", "-",
+                 "skipped: " + row.skipped});
+      continue;
+    }
+    std::string findings = findings_text(row);
+    if (row.nothing > 0)
+      findings += fmt::format("{}nothing={}", findings.empty() ? "" : ";", row.nothing);
+    std::replace(findings.begin(), findings.end(), ';', ' ');
+    if (row.unexpected > 0) findings += fmt::format("  ({} UNEXPECTED)", row.unexpected);
+    const Histogram& h = row.issued;
+    table.add({row.strategy, row.watch, row.probe, grouped(row.requested), grouped(row.found),
+               grouped(row.nothing), duration(h, h.quantile(0.5)), duration(h, h.quantile(0.9)),
+               duration(h, h.quantile(0.99)), duration(h, h.quantile(0.999)), duration(h, h.max()),
+               findings});
+  }
+  table.add({"all", "", "", grouped(requested), grouped(found), grouped(nothing), "", "", "", "",
+             "", ""});
+  std::string text = table.render();
+  text += "latency: from just before the victim's act (t0) to the survivor's thread knowing\n\n";
+  text += fmt::format("ledger    {} requested, {} found, {} nothing, {} undecided, {} unexpected\n",
+                      grouped(requested), grouped(found), grouped(nothing), grouped(undecided),
+                      grouped(unexpected));
+  append_surprises(result, text);
+  append_checks(result, text);
+  if (result.requested_rate > 0)
+    text += fmt::format("rate      {:.0f} injections/s of {:.0f} requested\n", result.achieved_rate,
+                        result.requested_rate);
+  if (result.requested_round_trips > 0)
+    text += fmt::format(
+        "load      {:.0f} round trips/s while armed, {:.0f} asked for; the dead carry none\n",
+        result.achieved_round_trips, result.requested_round_trips);
+  const int64_t peak = result.cost.memory_peak_bytes;
+  text += fmt::format(
+      "cost      {} user + {} system CPU while armed, {:.1f} MiB in all processes, {} from first "
+      "act to last finding\n",
+      milliseconds(result.cost.user_ns), milliseconds(result.cost.system_ns),
+      static_cast<double>(peak) / (1 << 20), milliseconds(result.span_ns));
+  std::string phases;
+  for (const Phase& phase : result.phases)
+    phases += fmt::format("{}{} {}", phases.empty() ? "" : ", ", phase.name,
+                          milliseconds(phase.duration_ns));
+  text += fmt::format("phases    {}\n", phases);
+  for (const std::string& note : result.notes) text += fmt::format("note      {}\n", note);
+  text += fmt::format("status    {}\n", status_row(result.status).name);
+  return text;
+}
+
+std::string plan_text(const RunSpec& spec, const Plan& plan) {
+  std::string text = "options\n";
+  TextTable options({"", ""}, 1);
+  for (const auto& [name, value] : print_spec(spec)) options.add({"  --" + name, value});
+  text += options.render().substr(1);
+  text += "rows\n";
+  TextTable rows({"  strategy", "watch", "probe", "connections", "expected"}, 3);
+  for (const PlannedRow& planned : plan.rows) {
+    const Strategy& strategy = strategies()[planned.row.strategy];
+    std::vector<std::string> expected;
+    for (const Expected& one : expected_findings(strategy, circumstances(spec, planned.row)))
+      expected.emplace_back(finding_row(one.finding).name);
+    rows.add({"  " + std::string(strategy.name), std::string(watch_row(planned.row.watch).name),
+              std::string(probe_row(planned.row.probe).name), grouped(planned.requested),
+              planned.skipped.empty() ? fmt::format("{}", fmt::join(expected, "|"))
+                                      : "skipped: " + planned.skipped});
+  }
+  text += rows.render();
+  text += fmt::format("shards\n  {} pairs of worker processes, at most {} descriptors each\n",
+                      plan.shard_connections.size(), plan.descriptors_needed);
+  for (const Placement& place : plan.placements)
+    text += fmt::format("  shard {}: {} on CPU {}{}\n", place.shard, place.role, place.cpu,
+                        place.spins ? ", spinning" : "");
+  for (const std::string& note : plan.notes) text += fmt::format("note: {}\n", note);
+  text += fmt::format("estimate: {}\n", milliseconds(plan.estimated_ns));
+  return text;
+}
+
+std::string doctor_text(const std::vector<Examination>& examinations) {
+  constexpr const char* kWords[] = {"ok", "warning", "BAD"};
+  TextTable table({"", "what", "is", "must be"}, 3);
+  for (const Examination& one : examinations)
+    table.add({kWords[static_cast<size_t>(one.health)], one.name, one.observed, one.needed});
+  std::string text = table.render();
+  for (const Examination& one : examinations)
+    if (!one.mend.empty()) text += fmt::format("mend {}: {}\n", one.name, one.mend);
+  text += healthy(examinations) ? "ok: this host can do it\n" : "not ok\n";
+  return text;
+}
+
+std::string list_text() {
+  std::string text;
+  for (const Listing& list : listings()) {
+    text += fmt::format("{}{}\n", text.empty() ? "" : "\n", list.title);
+    TextTable table(list.header, list.header.size());
+    for (const auto& row : list.rows) table.add(row);
+    text += table.render("  ");
+  }
+  return text;
+}
+
+std::string list_markdown() {
+  std::string text;
+  const auto line = [](const std::vector<std::string>& cells) {
+    std::string row = "|";
+    for (std::string cell : cells) {
+      for (size_t at = 0; (at = cell.find('|', at)) != std::string::npos; at += 2)
+        cell.insert(at, "\\");
+      row += " " + cell + " |";
+    }
+    return row + "\n";
+  };
+  for (const Listing& list : listings()) {
+    text += fmt::format("{}## {}\n\n", text.empty() ? "" : "\n", list.title);
+    text += line(list.header) + "|";
+    for (size_t i = 0; i < list.header.size(); ++i) text += "---|";
+    text += "\n";
+    for (const auto& row : list.rows) text += line(row);
+  }
+  return text;
+}
+
+std::string list_json() {
+  nlohmann::ordered_json document;
+  for (const Listing& list : listings()) {
+    auto& rows = document[list.title] = nlohmann::ordered_json::array();
+    for (const auto& row : list.rows) {
+      nlohmann::ordered_json object;
+      for (size_t i = 0; i < row.size(); ++i) object[list.header[i]] = row[i];
+      rows.push_back(std::move(object));
+    }
+  }
+  return document.dump(2) + "\n";
+}
+
+}  // namespace lastack

@@ -1,0 +1,22 @@
+// What people read: the table of a run, the lists, the plan and the doctor's findings.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "run/doctor.h"
+#include "run/plan.h"
+#include "run/result.h"
+
+namespace lastack {
+
+std::string run_table(const RunResult& result);
+std::string plan_text(const RunSpec& spec, const Plan& plan);
+std::string doctor_text(const std::vector<Examination>& examinations);
+
+// Every table of the model: strategies, watches, probes, loads, findings, ring modes, columns.
+std::string list_text();
+std::string list_markdown();
+std::string list_json();
+
+}  // namespace lastack
