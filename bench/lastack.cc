@@ -1,0 +1,235 @@
+// The lastack program: command line in, tables and files out. All work is in lib/.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+
+#include "base/clock.h"
+#include "base/parse.h"
+#include "report/csv.h"
+#include "report/document.h"
+#include "report/environment.h"
+#include "report/text.h"
+#include "run/doctor.h"
+#include "run/runner.h"
+
+namespace lastack {
+namespace {
+
+volatile sig_atomic_t g_interrupted = 0;
+
+void on_signal(int) { g_interrupted = 1; }
+
+void catch_signals() {
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  signal(SIGPIPE, SIG_IGN);  // `lastack run | head` is no reason to die half-way
+}
+
+int exit_code(RunStatus status) { return status_row(status).exit_code; }
+
+int complain(RunStatus status, const std::string& message) {
+  fmt::print(stderr, "lastack: {}\n", message);
+  return exit_code(status);
+}
+
+// One line that is written over and over: phase, count, rate, time left.
+class ProgressLine {
+ public:
+  explicit ProgressLine(bool shown) : shown_(shown) {}
+  ~ProgressLine() { clear(); }
+  void show(const Progress& progress) {
+    if (!shown_) return;
+    const int64_t now = now_ns();
+    if (progress.phase != phase_) {
+      phase_ = progress.phase;
+      first_ns_ = now;
+      first_done_ = progress.done;
+    }
+    const double seconds = static_cast<double>(now - first_ns_) / 1e9;
+    const double rate =
+        seconds > 0 ? static_cast<double>(progress.done - first_done_) / seconds : 0;
+    std::string left = "";
+    if (rate > 0)
+      left = fmt::format(", {:.0f}/s, {:.0f} s left", rate,
+                         static_cast<double>(progress.total - progress.done) / rate);
+    fmt::print(stderr, "\r\033[K{}: {} of {}{}", progress.phase, progress.done, progress.total,
+               left);
+    dirty_ = true;
+  }
+  void clear() {
+    if (dirty_) fmt::print(stderr, "\r\033[K");
+    dirty_ = false;
+  }
+
+ private:
+  bool shown_;
+  bool dirty_ = false;
+  std::string phase_;
+  int64_t first_ns_ = 0, first_done_ = 0;
+};
+
+struct Options {
+  RunSpec spec;
+  std::string out;
+  std::string format = "text";
+  bool dry_run = false;
+};
+
+int run_command(const Options& options) {
+  const RunSpec& spec = options.spec;
+  if (const Status bad = check_spec(spec)) return complain(RunStatus::bad_usage, bad->message());
+  const auto plan = make_plan(spec, this_host(spec));
+  if (!plan) return complain(RunStatus::no_resources, plan.error().message());
+  if (options.dry_run) {
+    fmt::print("{}", plan_text(spec, *plan));
+    return 0;
+  }
+  const bool folder_was_there = std::filesystem::exists(options.out);
+  if (!options.out.empty())
+    if (const Status bad = prepare_output_folder(options.out))
+      return complain(RunStatus::bad_usage, bad->message());
+
+  catch_signals();
+  ProgressLine line(isatty(STDERR_FILENO));
+  RunHooks hooks;
+  hooks.progress = [&](const Progress& progress) { line.show(progress); };
+  hooks.interrupted = [] { return g_interrupted != 0; };
+  const RunResult result = run(spec, hooks);
+  line.clear();
+
+  const bool no_ledger = result.ledger.empty();
+  if (no_ledger && !options.out.empty() && !folder_was_there) rmdir(options.out.c_str());
+  const auto document = run_document(result, describe_environment(result));
+  if (!no_ledger && !options.out.empty())
+    if (const Status bad = write_results(options.out, result, document))
+      return complain(RunStatus::no_resources, bad->message());
+  if (options.format == "json")
+    fmt::print("{}\n", document.dump(2));
+  else if (!no_ledger)
+    fmt::print("{}", run_table(result));
+  if (no_ledger) return complain(result.status, result.error);
+  return exit_code(result.status);
+}
+
+int doctor_command(const Options& options) {
+  if (const Status bad = check_spec(options.spec))
+    return complain(RunStatus::bad_usage, bad->message());
+  const auto examinations = examine_host(options.spec);
+  fmt::print("{}", doctor_text(examinations));
+  return healthy(examinations) ? 0 : exit_code(RunStatus::no_resources);
+}
+
+int list_command(const std::string& format) {
+  if (format == "json")
+    fmt::print("{}", list_json());
+  else if (format == "markdown")
+    fmt::print("{}", list_markdown());
+  else if (format == "schema")
+    fmt::print("{}", schema_markdown());
+  else
+    fmt::print("{}", list_text());
+  return 0;
+}
+
+// Adds one flag per row of the parameter table.
+void add_parameters(CLI::App& command, RunSpec& spec) {
+  const RunSpec defaults;
+  for (const Parameter& parameter : parameters()) {
+    const auto read = [&parameter, &spec](const std::string& text) {
+      if (const Status bad = parameter.read(spec, text))
+        throw CLI::ValidationError(std::string(parameter.flag), bad->message());
+    };
+    if (parameter.kind == ParameterKind::flag) {
+      command.add_flag_callback(
+          std::string(parameter.flag), [read] { read("true"); }, std::string(parameter.help));
+      continue;
+    }
+    const std::string shown = parameter.flag == "--mix" ? "all" : parameter.print(defaults);
+    command
+        .add_option_function<std::string>(std::string(parameter.flag), read,
+                                          std::string(parameter.help))
+        ->type_name(std::string(parameter.placeholder))
+        ->default_str(shown);
+  }
+}
+
+std::string exit_code_help() {
+  std::string text = "Exit codes (when several apply, the first one listed wins):\n";
+  for (const RunStatusRow& row : run_statuses())
+    text += fmt::format("  {}  {}: {}\n", row.exit_code, row.name, row.help);
+  return text;
+}
+
+// CLI11's message in one line, with the nearest flag where one was mistyped.
+std::string parse_error_text(const CLI::App& app, const CLI::ParseError& error) {
+  std::string text = error.what();
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  const CLI::App* command = &app;
+  for (const CLI::App* used : app.get_subcommands()) command = used;
+  const auto extras = command->remaining(true);
+  const bool unknown_flag = !extras.empty() && extras.front().starts_with("--");
+  if (!unknown_flag) return text;
+  std::vector<std::string> names;
+  for (const CLI::Option* option : command->get_options()) names.push_back(option->get_name());
+  const std::string given = extras.front().substr(0, extras.front().find('='));
+  std::vector<std::string_view> views(names.begin(), names.end());
+  return unknown_name("option", given, views).message();
+}
+
+void add_format(CLI::App& command, std::string& format, std::vector<std::string> allowed) {
+  command.add_option("--format", format, "how to print")
+      ->type_name(fmt::format("{}", fmt::join(allowed, "|")))
+      ->check(CLI::IsMember(allowed))
+      ->capture_default_str();
+}
+
+int main_with_arguments(int argc, char** argv) {
+  CLI::App app(
+      "lastack measures how TCP connections end: it opens connections, makes one end of each go\n"
+      "away, and measures when and how the other end finds out.");
+  app.set_version_flag("--version", "lastack " + build_version());
+  app.require_subcommand(1);
+  Options options;
+  CLI::App* run = app.add_subcommand("run", "open connections, let them die, measure");
+  add_parameters(*run, options.spec);
+  run->add_option("--out", options.out, "a new or empty folder for run.json and the CSV files")
+      ->type_name("DIR");
+  add_format(*run, options.format, {"text", "json"});
+  run->add_flag("--dry-run", options.dry_run, "print the plan and open no socket");
+  run->footer(exit_code_help());
+  CLI::App* doctor =
+      app.add_subcommand("doctor", "say what this host lacks for a run, and how to mend it");
+  add_parameters(*doctor, options.spec);
+  std::string list_format = "text";
+  CLI::App* list = app.add_subcommand("list", "strategies, watches, probes and columns");
+  add_format(*list, list_format, {"text", "json", "markdown", "schema"});
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {
+    return app.exit(success);  // --help, --version
+  } catch (const CLI::ParseError& error) {
+    return complain(RunStatus::bad_usage, parse_error_text(app, error));
+  }
+  if (run->parsed()) return run_command(options);
+  if (doctor->parsed()) return doctor_command(options);
+  return list_command(list_format);
+}
+
+}  // namespace
+}  // namespace lastack
+
+int main(int argc, char** argv) {
+  if (const auto code = lastack::process_entry(argc, argv)) return *code;
+  return lastack::main_with_arguments(argc, argv);
+}
