@@ -1,0 +1,421 @@
+#!/usr/bin/python3
+"""Draw the results of one or more lastack runs: latency, timeline and findings.
+
+Each DIR is the result folder of one run (run.json, summary.csv, latency.csv, timeline.csv).
+Several DIRs are overlaid: a row keeps its colour and marker, a run has its own line style.
+"""
+import argparse
+import csv
+import json
+import os
+import sys
+import textwrap
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")  # draws to files, needs no display
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import EngFormatter, MaxNLocator, NullLocator
+
+SCHEMA = 1
+KEY = ["strategy", "watch", "probe"]
+# The columns in use: texts, then numbers >= 0. A file may hold more.
+COLUMNS = {
+    "summary.csv": (KEY + ["findings", "skipped"], ["nothing", "undecided"]),
+    "latency.csv": (KEY + ["since"], ["percentile", "latency_ns", "count"]),
+    "timeline.csv": ([], ["start_ns", "injected", "found", "in_flight"]),
+}
+# Okabe-Ito's colours, without yellow (too faint for a line), and Tol's wine: safe for colour-blind
+# readers. 8 colours by 9 markers tell 72 rows apart.
+ROW_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7",
+               "#000000", "#E69F00", "#56B4E9", "#882255"]
+ROW_MARKERS = "osD^vP*X<"
+RUN_STYLES = ["-"] + [(0, dashes) for dashes in ((5, 2), (1, 1.5), (6, 2, 1, 2), (9, 4))]
+FINDING_COLOURS = {"eof": "#0072B2", "econnreset": "#D55E00", "epipe": "#CC79A7",
+                   "etimedout": "#F0E442", "nothing": "#BBBBBB", "undecided": "#FFFFFF"}
+NOT_FOUND = {"nothing", "undecided"}
+OTHER_COLOUR = "#56B4E9"  # shared by all other findings, which differ by hatch
+OTHER_HATCHES = ["", "///", "...", "xxx", "\\\\\\", "+++", "ooo"]
+STYLE = {"axes.grid": True, "grid.color": "#DDDDDD", "grid.linewidth": 0.6, "axes.axisbelow": True,
+         "axes.titlesize": 11, "axes.titlelocation": "left", "legend.frameon": False,
+         "legend.borderaxespad": 0,
+         "text.parse_math": False}  # names are shown as they are, never read as formulas
+
+
+def fail(message):
+    print("plot_latency: " + " ".join(str(message).split()), file=sys.stderr)
+    sys.exit(2)
+
+
+# ---- reading ----
+
+
+def read_text(path):
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        fail(f"{path} is missing; expected the result folder of a run, with run.json and CSV files")
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"{path} cannot be read: {error}; expected a text file")
+
+
+def read_facts(path):
+    """What the titles and legends say of a run."""
+    try:
+        run = json.loads(read_text(path))
+    except ValueError as error:
+        fail(f"{path} is not valid JSON ({error}); expected the run.json of a run")
+    version = run.get("schema_version") if isinstance(run, dict) else None
+    if version != SCHEMA:
+        fail(f"{path} has schema_version {version!r}; expected {SCHEMA}")
+    try:
+        spec, kernel = run["spec"], run["environment"]["kernel"]["release"]
+        return {"connections": f"{int(spec['connections']):,} connections",
+                "schedule": f"schedule {spec['schedule']}", "wait": f"wait {spec['wait']}",
+                "kernel": f"kernel {kernel}"}
+    except (KeyError, TypeError, ValueError):
+        fail(f"{path} is incomplete; expected spec.connections (a number), spec.schedule, "
+             "spec.wait and environment.kernel.release")
+
+
+def read_table(path, unique):
+    """A CSV file as a DataFrame, checked line by line so that an error can name the line."""
+    texts, numbers = COLUMNS[path.name]
+    reader = csv.reader(read_text(path).splitlines(), strict=True)
+    try:
+        records = [(reader.line_num, fields) for fields in reader if fields]
+    except csv.Error as error:
+        fail(f"{path} line {reader.line_num} is not valid CSV: {error}")
+    header = records[0][1] if records else []
+    missing = [name for name in ["schema_version"] + texts + numbers if name not in header]
+    if missing:
+        fail(f"{path} {'lacks columns' if header else 'is empty'}; expected {', '.join(missing)}")
+    for line, fields in records[1:]:
+        if len(fields) != len(header):
+            fail(f"{path} line {line} has {len(fields)} fields; expected {len(header)}")
+    table = pd.DataFrame([fields for _, fields in records[1:]], columns=header, dtype=str)
+    table["line"] = [line for line, _ in records[1:]]
+    wrong = table[table["schema_version"] != str(SCHEMA)]
+    for line, version in zip(wrong["line"], wrong["schema_version"]):
+        fail(f"{path} line {line} has schema_version '{version}'; expected {SCHEMA}")
+    if "skipped" in texts:  # a row that never ran may leave its counts blank
+        blank = table[numbers].eq("").mul(table["skipped"].ne(""), axis=0)
+        table[numbers] = table[numbers].mask(blank, "0")
+    for name in numbers:
+        values = pd.to_numeric(table[name], errors="coerce").astype(float)
+        limit, wanted = (100, "0 to 100") if name == "percentile" else (1e19, ">= 0")
+        for line, text in table.loc[~values.between(0, limit), ["line", name]].to_numpy():
+            fail(f"{path} line {line}: {name} is '{text}'; expected a number {wanted}")
+        table[name] = values
+    for line in table.loc[table.duplicated(unique), "line"]:
+        fail(f"{path} line {line} repeats an earlier one; expected each {'/'.join(unique)} once")
+    return table
+
+
+def parse_findings(path, row):
+    """{"eof": 2, "nothing": 5, ...} of one summary row, without zero counts."""
+    counts = {}
+    for item in filter(None, row["findings"].split(";")):
+        name, _, count = item.partition("=")
+        if not name or not count.isdecimal():
+            fail(f"{path} line {row['line']}: findings is '{row['findings']}'; "
+                 "expected name=count;name=count")
+        counts[name.lower()] = int(count)
+    counts.update(nothing=int(row["nothing"]), undecided=int(row["undecided"]))
+    return {name: count for name, count in counts.items() if count}
+
+
+def load_run(folder, since):
+    if not folder.is_dir():
+        fail(f"{folder} is not a folder; expected the result folder of a run")
+    paths = [folder / name for name in COLUMNS]
+    facts = read_facts(folder / "run.json")
+    keys = (KEY, KEY + ["since", "percentile"], ["start_ns"])
+    summary, latency, timeline = (read_table(path, key) for path, key in zip(paths, keys))
+    if summary.empty:
+        fail(f"{paths[0]} holds no row; expected one line per row of the run")
+    rows = {tuple(row[KEY]): {"skipped": row["skipped"], "findings": parse_findings(paths[0], row)}
+            for _, row in summary.iterrows()}
+    curves = {key: curve.sort_values("percentile")
+              for key, curve in latency[latency["since"] == since].groupby(KEY)}
+    for key in curves.keys() - rows.keys():
+        fail(f"{paths[1]} has the row {'/'.join(key)}; expected only rows of summary.csv")
+    for key, row in rows.items():  # only a row without a finding has no curve
+        if row["findings"].keys() - NOT_FOUND and (
+                key not in curves or curves[key]["percentile"].max() < 100):
+            fail(f"{paths[1]} lacks the row {'/'.join(key)} since {since}, which has findings; "
+                 "expected its curve up to percentile 100")
+    if timeline.empty and any(row["findings"] for row in rows.values()):
+        fail(f"{paths[2]} holds no bin; expected one line per 100 ms")
+    return {"folder": folder, "facts": facts, "rows": rows, "curves": curves,
+            "timeline": timeline.sort_values("start_ns")}
+
+
+# ---- naming ----
+
+
+def name_runs(runs):
+    """Give each run its tag (A, B, ...), label and line style; return the facts all share."""
+    names = [run["folder"].resolve().name for run in runs]
+    shared = {key: fact for key, fact in runs[0]["facts"].items()
+              if all(run["facts"][key] == fact for run in runs)}
+    for index, run in enumerate(runs):
+        name = names[index] if names.count(names[index]) == 1 else run["folder"]
+        own = [fact for key, fact in run["facts"].items() if key == "kernel" or key not in shared]
+        run["tag"] = chr(ord("A") + index)
+        run["label"] = f"{run['tag']}: {name} ({', '.join(own)})"
+        run["style"] = RUN_STYLES[index]
+    return textwrap.fill(", ".join(shared.values()), 90)
+
+
+def name_rows(runs):
+    """{key: label} of all rows, in first-seen order; watch and probe only if they vary."""
+    keys = list(dict.fromkeys(key for run in runs for key in run["rows"]))
+    shown = [i for i in range(len(KEY)) if i == 0 or len({key[i] for key in keys}) > 1]
+    return {key: " / ".join(key[i] for i in shown) for key in keys}
+
+
+def add_run_legend(ax, runs, looks):
+    """Name the runs, if there are several, below the axes and their label."""
+    if len(runs) > 1:
+        handles = [Line2D([], [], label=run["label"], **look) for run, look in zip(runs, looks)]
+        below = -0.6 / (ax.get_position().height * ax.figure.get_figheight())  # 0.6 inch
+        ax.figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0, below),
+                         bbox_transform=ax.transAxes, handlelength=4 * ("linestyle" in looks[0]))
+
+
+# ---- latency by percentile ----
+
+
+def time_label(nanoseconds):
+    for unit, scale in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if nanoseconds >= scale * 0.999:
+            return f"{nanoseconds / scale:g} {unit}"
+    return f"{nanoseconds:g} ns"
+
+
+def time_ticks(low, high):
+    """Limits at the 1-2-5 steps around low to high, and ticks: the decades, or all if few."""
+    steps = np.array([step * 10.0**decade for decade in range(20) for step in (1, 2, 5)])
+    first = max(np.searchsorted(steps, low, side="right") - 1, 0)
+    last = max(np.searchsorted(steps, high, side="left"), first + 1)
+    return steps[[first, last]], steps[first:last + 1] if last - first < 9 else steps[::3]
+
+
+def curve_points(curve):
+    """x = 1/(1-p), cut at the number of findings n: from 1-1/n on, p is the maximum."""
+    with np.errstate(divide="ignore"):
+        x = 1 / (1 - curve["percentile"].to_numpy() / 100)
+    x = np.minimum(x, max(curve["count"].max(), 1))
+    keep = np.append(x[1:] > x[:-1], True)  # the last of the points cut to the same x
+    return x[keep], np.maximum(curve["latency_ns"].to_numpy()[keep], 1)  # 0 has no logarithm
+
+
+def draw_latency(runs, labels, facts, since):
+    columns = 2 if len(labels) > 20 else 1
+    fig, ax = plt.subplots(figsize=(11, max(6.5, 0.19 * len(labels))))
+    handles, drawn = [], []
+    for index, (key, label) in enumerate(labels.items()):
+        turn, hue = divmod(index, len(ROW_COLOURS))  # neighbours differ in both colour and marker
+        look = {"color": ROW_COLOURS[hue], "marker": ROW_MARKERS[(turn + hue) % len(ROW_MARKERS)]}
+        with_curve = [(number, run) for number, run in enumerate(runs) if key in run["curves"]]
+        for number, run in with_curve:
+            drawn.append(curve_points(run["curves"][key]))
+            # Staggered markers stay apart where the lines do not.
+            ax.plot(*drawn[-1], **look, linestyle=run["style"], linewidth=1.3, markersize=5.5,
+                    markevery=((index % 8) / 80, 0.1) if len(drawn[-1][0]) > 1 else None,
+                    clip_on=False, zorder=3, markerfacecolor="white" if number % 2 else None)
+        if not with_curve:
+            skipped = any(run["rows"].get(key, {}).get("skipped") for run in runs)
+            label += " (skipped)" if skipped else " (no finding)"
+            look = {"color": "none"}
+        handles.append(Line2D([], [], label=label, **look))
+    reach = max([x[-1] for x, _ in drawn] + [10])
+    ticks = [1, 2, *10.0 ** np.arange(1, np.ceil(np.log10(reach) - 1e-9) + 1)]
+    ax.set(xscale="log", yscale="log", xlim=(1, ticks[-1]))
+    ax.set_xticks(ticks, [f"{round(100 - 100 / x, 10):.12g}%" for x in ticks])
+    latencies = np.concatenate([y for _, y in drawn] or [[1e3, 1e6]])
+    limits, ticks = time_ticks(latencies.min(), latencies.max())
+    ax.set_yticks(ticks, [time_label(tick) for tick in ticks])
+    ax.set_ylim(limits)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_minor_locator(NullLocator())
+    if not drawn:
+        ax.text(0.5, 0.5, "no finding in any row", ha="center", transform=ax.transAxes)
+    ax.set_xlabel("percentile of the row's findings (a line ends at its slowest finding)")
+    ax.set_ylabel(f"latency since {since}")
+    ax.set_title(f"Time until the survivor knows, since {since}\n{facts}")
+    ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1), ncol=columns,
+              fontsize=9)
+    add_run_legend(ax, runs, [{"color": "black", "linestyle": run["style"], "marker": "o",
+                               "markerfacecolor": "white" if number % 2 else None}
+                              for number, run in enumerate(runs)])
+    return fig
+
+
+# ---- connections over time ----
+
+
+def stretch_start(ax, runs):
+    """Log scale after the injection, if a long wait for the last finding would squeeze it."""
+    bins = pd.concat([run["timeline"] for run in runs])
+    last = bins.loc[bins["injected"] > 0, "start_ns"].max() / 1e9 + 0.1
+    end = bins["start_ns"].max() / 1e9 + 0.1
+    if not end > 8 * last:  # true too if nothing was injected: last is then not a number
+        return ""
+    ax.set_xscale("symlog", linthresh=last, linscale=1.5)
+    ax.set_xlim(0, end * 1.1)
+    later = [step * 10.0**decade for decade in range(-1, 7) for step in (1, 2, 5)]
+    ticks = [tick for tick in MaxNLocator(4).tick_values(0, last) if 0 <= tick < 0.9 * last]
+    ticks += [last] + [tick for tick in later if 1.4 * last < tick <= end]
+    ax.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+    ax.xaxis.set_minor_locator(NullLocator())
+    return f", logarithmic after {last:.3g} s"
+
+
+def draw_timeline(runs, facts):
+    fig, axes = plt.subplots(3, 1, figsize=(11, 8), sharex=True)
+    axes[0].sharey(axes[1])  # what goes in and what comes out are read against each other
+    timed = [(run, colour) for run, colour in zip(runs, ROW_COLOURS) if len(run["timeline"])]
+    for ax, name in zip(axes, ("injected", "found", "in_flight")):
+        for run, colour in timed:
+            start = run["timeline"]["start_ns"].to_numpy() / 1e9
+            edges = np.append(start, start[-1] + 0.1)
+            values = run["timeline"][name].to_numpy()
+            if name != "in_flight":
+                values = values / np.diff(edges)
+            # No baseline: the run's end is not a fall to zero.
+            ax.stairs(values, edges, baseline=None, color=colour, linestyle=run["style"],
+                      linewidth=1.4)
+            if len(runs) == 1:
+                ax.stairs(values, edges, color=colour, alpha=0.2, fill=True)
+        ax.margins(x=0)
+        ax.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+        ax.yaxis.set_major_formatter(EngFormatter(sep=""))
+        unit = "connections" if name == "in_flight" else "per second"
+        ax.set_ylabel(f"{name.replace('_', ' ')}\n({unit})")
+    for ax in axes[1:]:  # only now: a fixed limit stops the axis from growing with the data
+        ax.set_ylim(0, max(1, ax.get_ylim()[1]))
+    scale = stretch_start(axes[2], [run for run, _ in timed]) if timed else " (nothing torn down)"
+    axes[2].set_xlabel(f"time since the first scheduled instant, in s{scale}")
+    axes[0].set_title(f"Connections over the run, in bins of 100 ms\n{facts}")
+    fig.align_ylabels(axes)
+    add_run_legend(axes[2], runs, [{"color": colour, "linestyle": run["style"]}
+                                   for run, colour in zip(runs, ROW_COLOURS)])
+    return fig
+
+
+# ---- findings ----
+
+
+def finding_looks(runs):
+    """{finding: bar style} of the findings seen, in the order of bars and legend."""
+    seen = {name for run in runs for row in run["rows"].values() for name in row["findings"]}
+    looks = {name: {"facecolor": colour} for name, colour in FINDING_COLOURS.items()}
+    ends = {name: looks.pop(name) for name in ("nothing", "undecided")}
+    for index, name in enumerate(sorted(seen - FINDING_COLOURS.keys())):
+        hatch = OTHER_HATCHES[index % len(OTHER_HATCHES)]
+        looks[name] = {"facecolor": OTHER_COLOUR, "hatch": hatch}
+    ends["undecided"]["hatch"] = "///"
+    return {name: {"edgecolor": "#444444", "linewidth": 0.5, **look}
+            for name, look in {**looks, **ends}.items() if name in seen}
+
+
+def draw_bar(ax, place, row, looks, longest):
+    left, small = 0, []
+    for finding in filter(row["findings"].get, looks):
+        count, colour = row["findings"][finding], looks[finding]["facecolor"]
+        ax.barh(place, count, left=left, height=0.8, **looks[finding])
+        if count / longest > 0.01 + 0.01 * len(f"{count:,}"):
+            ax.text(left + count / 2, place, f"{count:,}", ha="center", va="center_baseline",
+                    fontsize=8, color="white" if finding in ("eof", "econnreset") else "black",
+                    bbox={"facecolor": colour, "edgecolor": "none", "pad": 0.8})
+        else:
+            small.append(f"{finding} {count:,}")  # too narrow for its count: said after the bar
+        left += count
+    note = ", ".join(small)
+    if not left:
+        note = textwrap.shorten(row["skipped"] or "no connection torn down", 90)
+    ax.annotate(note, (left, place), (5, 0), textcoords="offset points", va="center_baseline",
+                fontsize=8, style="normal" if left else "italic", annotation_clip=False)
+
+
+def draw_findings(runs, labels, facts):
+    several = len(runs) > 1
+    looks = finding_looks(runs)
+    totals = [sum(row["findings"].values()) for run in runs for row in run["rows"].values()]
+    # With several runs the bars of one row stand close together, the rows further apart.
+    step = len(runs) + 0.5 if several else 1
+    end = step * len(labels) - (0.5 if several else 0)
+    fig, ax = plt.subplots(figsize=(11, (0.28 if several else 0.36) * (end + 1)))
+    names = {}
+    for index, (key, label) in enumerate(labels.items()):
+        for number, run in enumerate(runs):
+            place = step * index + number
+            names[place] = label if number == 0 else ""
+            if several:
+                names[place] += f"  {run['tag']}"
+            row = run["rows"].get(key, {"skipped": "not in this run", "findings": {}})
+            draw_bar(ax, place, row, looks, max(totals + [1]))
+    ax.set_yticks(list(names), list(names.values()))
+    ax.set_ylim(end - 0.3, -0.7)
+    ax.set_xlim(0, max(totals + [1]))
+    ax.grid(False)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+    ax.set_xlabel("connections torn down, by finding")
+    ax.spines[["top", "right"]].set_visible(False)
+    lines = -(-len(looks) // 7)
+    if looks:
+        ax.legend(handles=[Patch(label=name, **look) for name, look in looks.items()],
+                  ncol=-(-len(looks) // lines), loc="lower left", bbox_to_anchor=(0, 1))
+    ax.set_title(f"What the survivors found\n{facts}", pad=10 + 17 * lines)
+    add_run_legend(ax, runs, [{"color": "none"}] * len(runs))
+    return fig
+
+
+def save(figures, out, kind):
+    """Write every chart under a temporary name first: a failure leaves nothing half-written."""
+    parts = {out / f"{name}.{kind}": out / f".{name}.{kind}.{os.getpid()}" for name in figures}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for figure, part in zip(figures.values(), parts.values()):
+            figure.savefig(part, format=kind, dpi=130, bbox_inches="tight", pad_inches=0.15)
+        for path, part in parts.items():
+            part.replace(path)
+    except OSError as error:
+        fail(f"{out} cannot be written: {error}; expected a folder for the charts")
+    finally:
+        for part in parts.values():
+            if os.path.exists(part):
+                part.unlink()
+    print(*parts, sep="\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Draw the results of lastack runs.")
+    parser.error = fail
+    parser.add_argument("runs", metavar="DIR", nargs="+", type=Path, help="result folder of a run")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="output (default: first DIR)")
+    parser.add_argument("--format", choices=["png", "svg"], default="png")
+    parser.add_argument("--since", choices=["issued", "scheduled"], default="issued",
+                        help="instant latency counts from (default: issued)")
+    args = parser.parse_args()
+    if len(args.runs) > len(RUN_STYLES):
+        fail(f"{len(args.runs)} folders given; expected at most {len(RUN_STYLES)}")
+    runs = [load_run(folder, args.since) for folder in args.runs]
+    facts, labels = name_runs(runs), name_rows(runs)
+    plt.rcParams.update(STYLE)
+    figures = {"latency": draw_latency(runs, labels, facts, args.since),
+               "timeline": draw_timeline(runs, facts),
+               "findings": draw_findings(runs, labels, facts)}
+    save(figures, args.out or args.runs[0], args.format)
+
+
+if __name__ == "__main__":
+    main()
