@@ -66,7 +66,15 @@ Result<Ring> Ring::open(const RingSetup& setup) {
   }
   Ring ring;
   ring.mode_ = setup.mode;
-  const int failed = io_uring_queue_init_params(setup.submission_entries, &ring.raw_, &parameters);
+  // Rings count against RLIMIT_MEMLOCK, summed over a user's processes, and the kernel frees those
+  // of an ended process a little later (io_ring_exit_work): a run that follows another one may
+  // have to wait for that.
+  int failed = 0;
+  for (int attempt = 0; attempt < 300; ++attempt) {
+    failed = io_uring_queue_init_params(setup.submission_entries, &ring.raw_, &parameters);
+    if (failed != -ENOMEM) break;
+    sleep_for(10 * kMillisecond_ns);
+  }
   if (failed < 0)
     return make_error("io_uring_setup", -failed,
                       fmt::format("--ring {}", kRingModes[static_cast<size_t>(setup.mode)].name));

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <functional>
 #include <optional>
@@ -62,6 +63,14 @@ int64_t slab_bytes() {
   return at == std::string::npos ? 0 : std::atoll(text->c_str() + at + 6) * 1024;
 }
 
+// Errnos that say that the host has not enough of something, or does not allow it.
+bool is_shortage(int error_number) {
+  constexpr int kShortages[] = {ENOMEM, EMFILE, ENFILE,  EPERM,         EACCES,
+                                ENOSPC, EAGAIN, ENOBUFS, EADDRNOTAVAIL, ENOSYS};
+  return std::find(std::begin(kShortages), std::end(kShortages), error_number) !=
+         std::end(kShortages);
+}
+
 class Coordinator {
  public:
   Coordinator(const RunSpec& spec, Plan plan, pid_t program, Channel& channel)
@@ -114,6 +123,7 @@ class Coordinator {
   Channel& channel_;
   std::vector<Shard> shards_;
   bool halted_ = false;
+  int worker_errno_ = 0;  // why a worker gave up
   int64_t last_report_ns_ = 0;
   int64_t start_ns_ = 0;  // of the schedule
   int64_t armed_at_ns_ = 0, closed_at_ns_ = 0;
@@ -164,7 +174,10 @@ Done Coordinator::hear(Shard& shard, Worker& worker) {
       relay_stamps(shard, message);
       continue;
     }
-    if (message.verb == Verb::failed) return plain_error(message.text);
+    if (message.verb == Verb::failed) {
+      worker_errno_ = static_cast<int>(message.value);
+      return plain_error(message.text);
+    }
     worker.answer = message;
   }
 }
@@ -554,8 +567,12 @@ RunResult Coordinator::lead(std::vector<std::string> notes) {
   };
   for (const auto& step : steps) {
     if (const Done failed = step()) {
-      result.status = halted_ ? RunStatus::interrupted : RunStatus::failed;
+      const bool shortage = is_shortage(worker_errno_) || is_shortage(failed->error_number);
+      result.status = halted_    ? RunStatus::interrupted
+                      : shortage ? RunStatus::no_resources
+                                 : RunStatus::failed;
       result.error = failed->message();
+      if (shortage) result.error += "; `lastack doctor` says what is missing";
       if (halted_) fill_ledger(spec_, plan_, ledger_shards(), now_ns(), now_ns(), result);
       return result;
     }

@@ -52,7 +52,7 @@ struct Patient {
   int64_t largest_shard;
   int64_t descriptors_per_connection;  // in one worker
   Result<Trial> tried;                 // the Error: no child process could be had
-  Trial trial;                         // its value, or nothing
+  Trial trial;                         // its value; without one, what can be seen from here
   std::map<std::string, bool> ring_features;
 };
 
@@ -61,9 +61,7 @@ namespace {
 // Both ends of an idle connection with its receive armed: measured as growth of Slab in
 // /proc/meminfo under Linux 6.18, 8.7 KiB.
 constexpr int64_t kKernelBytes = 8909;
-constexpr int64_t kOwnBytes = 256;        // the records of both ends, with rings and processes
-constexpr int64_t kMostListeners = 64;    // open_listeners() stops there
-constexpr int64_t kLauncherPerShard = 3;  // the launcher's descriptors: a table and two channels
+constexpr int64_t kOwnBytes = 256;  // the records of both ends, with rings and processes
 constexpr int64_t kLauncherReserved = 32;
 constexpr int64_t kLeastBacklog = 1024;  // connects come 64 at a time, per shard
 constexpr int64_t kUnlimited = std::numeric_limits<int64_t>::max();
@@ -350,9 +348,14 @@ int64_t descriptors_of(const Patient& patient, int64_t shards) {
          kReservedDescriptors;
 }
 
+// The launcher holds the tables and channels of all shards: the more shards, the more of them.
+int64_t launcher_descriptors(int64_t shards) {
+  return shards * kLauncherDescriptors + kLauncherReserved;
+}
+
 // Raises the hard limit so far that `shards` are enough. setrlimit(2) refuses more than nr_open.
 std::string raise_descriptors(const Patient& patient, int64_t shards) {
-  const int64_t wanted = descriptors_of(patient, shards);
+  const int64_t wanted = std::max(descriptors_of(patient, shards), launcher_descriptors(shards));
   const int64_t most = read_sysctl("fs.nr_open").value_or(kUnlimited);
   if (wanted <= most) return fmt::format("ulimit -Hn {}", wanted);
   return fmt::format("{} && ulimit -Hn {}", set_sysctl("fs.nr_open", wanted), wanted);
@@ -386,8 +389,7 @@ Examination examine_plan(const Patient& patient) {
 }
 
 Examination examine_open_files(const Patient& patient) {
-  // The launcher holds the tables and channels of all shards: the more shards, the more of them.
-  const int64_t launcher = patient.shards * kLauncherPerShard + kLauncherReserved;
+  const int64_t launcher = launcher_descriptors(patient.shards);
   const int64_t worker =
       patient.plan ? patient.plan->descriptors_needed : descriptors_of(patient, patient.shards);
   return judge(patient.host.descriptor_limit >= std::max(worker, launcher), Health::bad,
@@ -689,7 +691,7 @@ Examination examine_kernel(const Patient& patient) {
                                : (recent ? Health::warning : Health::bad);
   return judge(recent && probed && missing.empty(), health, observed,
                fmt::format("Linux {}.{}, for DEFER_TASKRUN", kMajor, kMinor),
-               recent && !probed ? "mend what io-uring says, then ask again"
+               recent && !probed ? "mend what `io-uring` or `locked-memory` says, then ask again"
                : recent          ? "--ring defer --watch recv"
                                  : fmt::format("boot Linux {}.{} or newer", kMajor, kMinor));
 }

@@ -46,7 +46,8 @@ Status pump(Ring& ring, int64_t until_ns, const std::function<bool()>& finished,
 Result<Listeners> open_listeners(Family family, uint32_t connections) {
   const auto [first, last] = read_port_range();
   const auto per_port = static_cast<uint32_t>(std::max(1, (last - first + 1) * 2 / 5));
-  const uint32_t wanted = std::min<uint32_t>((connections + per_port - 1) / per_port, 64);
+  const uint32_t wanted =
+      std::min<uint32_t>((connections + per_port - 1) / per_port, kMostListeners);
   Listeners listeners;
   for (uint32_t i = 0; i < std::max(wanted, 1u); ++i) {
     auto socket = open_listener(family, kBacklog);

@@ -19,6 +19,8 @@ struct Listeners {
   std::vector<uint16_t> ports;
 };
 
+constexpr int64_t kMostListeners = 64;
+
 // Enough listening sockets that no (source, destination, port) runs into the kernel's slow search
 // for a free port, which starts at half of the port range (__inet_hash_connect).
 Result<Listeners> open_listeners(Family family, uint32_t connections);

@@ -119,6 +119,13 @@ Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
         spec.shards, (spec.connections + spec.shards - 1) / spec.shards * per_connection,
         host.descriptor_limit, least_shards));
   const int64_t shards = spec.shards > 0 ? spec.shards : least_shards;
+  const int64_t most_shards =
+      std::min(kMostShards, (host.descriptor_limit - kReservedDescriptors) / kLauncherDescriptors);
+  if (shards > most_shards)
+    return plain_error(fmt::format(
+        "{} connections need {} shards with a limit of {} open files; allowed: at most {} shards "
+        "(raise the limit: ulimit -Hn)",
+        spec.connections, shards, host.descriptor_limit, most_shards));
   const std::vector<double> equal(static_cast<size_t>(shards), 1.0);
   for (const int64_t connections : divide(spec.connections, equal))
     plan.shard_connections.push_back(static_cast<uint32_t>(connections));

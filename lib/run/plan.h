@@ -35,6 +35,9 @@ struct Plan {
   int64_t estimated_ns;
 };
 
+// Descriptors that the launcher holds per shard: the table and two channels.
+constexpr int64_t kLauncherDescriptors = 3;
+
 // What the plan depends on, so that it can be tested with other hosts' values.
 struct Host {
   int64_t descriptor_limit;  // hard limit of RLIMIT_NOFILE

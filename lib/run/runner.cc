@@ -43,10 +43,13 @@ int launcher_main(pid_t parent) {
   if (!spec) {
     result = failed_result(RunStatus::bad_usage, spec.error().message());
   } else {
-    rlimit limit{};
-    getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);  // before the user namespace, which forgets rights
+    // Before the user namespace, in which no limit can be raised. Rings need locked memory.
+    for (const auto resource : {RLIMIT_NOFILE, RLIMIT_MEMLOCK}) {
+      rlimit limit{};
+      getrlimit(resource, &limit);
+      limit.rlim_cur = limit.rlim_max;
+      setrlimit(resource, &limit);
+    }
     std::vector<std::string> notes;
     Status failed;
     if (!spec->host_network) {

@@ -11,7 +11,6 @@ namespace lastack {
 namespace {
 
 constexpr int64_t kMostConnections = 4'000'000;
-constexpr int64_t kMostShards = 512;
 constexpr int64_t kMostPayload = 1 << 20;
 constexpr int64_t kLongest_ns = 24ll * 3600 * 1'000'000'000;
 

@@ -17,6 +17,8 @@
 
 namespace lastack {
 
+constexpr int64_t kMostShards = 512;
+
 enum class Wait : uint8_t { block, spin };
 enum class Arrival : uint8_t { storm, constant, poisson };
 

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds the dev preset (ASan + UBSan, warnings are errors) and runs
+# every test. With arguments: another preset, for instance `scripts/test.sh tsan`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+preset="${1:-dev}"
+
+scripts/install_packages.sh build plots test
+cmake --preset "$preset"
+cmake --build --preset "$preset"
+ctest --preset "$preset"
