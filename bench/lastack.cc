@@ -94,7 +94,8 @@ int run_command(const Options& options) {
     fmt::print("{}", plan_text(spec, *plan));
     return 0;
   }
-  const bool folder_was_there = std::filesystem::exists(options.out);
+  std::error_code unreadable;  // prepare_output_folder() says what is wrong with it
+  const bool folder_was_there = std::filesystem::exists(options.out, unreadable);
   if (!options.out.empty())
     if (const Status bad = prepare_output_folder(options.out))
       return complain(RunStatus::bad_usage, bad->message());

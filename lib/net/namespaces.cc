@@ -56,7 +56,8 @@ Status enter_private_namespaces() {
 
 const std::vector<Sysctl>& private_sysctls() {
   static const std::vector<Sysctl> kSysctls = {
-      {"net/ipv4/ip_local_port_range", "1024 65535"},
+      {"net/ipv4/ip_local_port_range",
+       fmt::format("{} {}", kPrivatePortRange.first, kPrivatePortRange.second)},
       {"net/ipv4/tcp_rmem", "4096 131072 6291456"},
       {"net/ipv4/tcp_wmem", "4096 16384 4194304"},
       {"net/ipv4/tcp_max_syn_backlog", "65536"},

@@ -26,7 +26,8 @@ Status write_sysctls(const std::vector<Sysctl>& sysctls);
 // that this kernel lacks is left out.
 std::vector<Sysctl> read_tcp_sysctls();
 
-// First and last ephemeral port.
+// First and last ephemeral port: of a private namespace, and of the one the process is in.
+constexpr std::pair<int, int> kPrivatePortRange = {1024, 65535};
 std::pair<int, int> read_port_range();
 
 // Whether the process may act as CAP_NET_ADMIN over its network namespace: tried, not guessed.

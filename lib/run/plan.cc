@@ -88,6 +88,8 @@ Host this_host(const RunSpec& spec) {
   for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
     if (CPU_ISSET(cpu, &set)) host.cpus.push_back(cpu);
   host.net_admin = !spec.host_network || has_net_admin();
+  const auto [first, last] = spec.host_network ? read_port_range() : kPrivatePortRange;
+  host.ports = last - first + 1;
   return host;
 }
 
@@ -130,6 +132,14 @@ Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
   for (const int64_t connections : divide(spec.connections, equal))
     plan.shard_connections.push_back(static_cast<uint32_t>(connections));
   plan.descriptors_needed = plan.shard_connections.front() * per_connection + kReservedDescriptors;
+
+  // A port serves once per listening port and shard, and every connection of a run stands at once.
+  const int64_t most_per_shard = host.ports * kMostListeners;
+  if (plan.shard_connections.front() > most_per_shard)
+    return plain_error(fmt::format(
+        "{} connections of a shard need more than the {} ephemeral ports x {} listeners; allowed: "
+        "more shards, or a wider net.ipv4.ip_local_port_range",
+        plan.shard_connections.front(), host.ports, kMostListeners));
 
   // Victims on the first half of the CPUs, survivors on the second: an RST that is delivered and
   // detected on one CPU would wait for the victim's thread to sleep.

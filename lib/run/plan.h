@@ -43,6 +43,7 @@ struct Host {
   int64_t descriptor_limit;  // hard limit of RLIMIT_NOFILE
   std::vector<int> cpus;     // that the process may use
   bool net_admin;            // over the namespace the run will be in
+  int64_t ports;             // ephemeral ones, of that namespace
 };
 Host this_host(const RunSpec& spec);
 

@@ -1,0 +1,69 @@
+// Runs the lastack program as a user would, and looks at what it leaves.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace lastack::live {
+
+struct Outcome {
+  int exit_code = -1;  // 128 + signal when it was killed
+  std::string out, err;
+  nlohmann::json json() const { return nlohmann::json::parse(out); }
+};
+
+// A started program; wait() collects it. Its output goes to unnamed files, so that it never blocks.
+class Program {
+ public:
+  struct Options {
+    bool as_nobody = false;  // as an ordinary user, from a copy that the user may read
+  };
+  Program(const std::vector<std::string>& arguments, Options options);
+  explicit Program(const std::vector<std::string>& arguments);
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+  ~Program();
+  pid_t pid() const { return pid_; }
+  Outcome wait();
+
+ private:
+  pid_t pid_ = -1;
+  int out_ = -1, err_ = -1;
+};
+
+Outcome run_program(const std::vector<std::string>& arguments, Program::Options options = {});
+
+// A new empty folder below the system's temporary one; gone, with its content, at the end.
+class TemporaryFolder {
+ public:
+  TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  ~TemporaryFolder();
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+// Waits until `condition` holds, at most so long; returns whether it did.
+bool eventually(int64_t timeout_ns, const std::function<bool()>& condition);
+
+// Pids of the processes whose parent is `parent`.
+std::vector<pid_t> children_of(pid_t parent);
+// All descendants of `ancestor`.
+std::vector<pid_t> descendants_of(pid_t ancestor);
+bool is_alive(pid_t process);
+// The figure behind `name` in the "TCP:" line of a process's sockstat; -1 when it cannot be read.
+int64_t sockstat(const std::string& process, const std::string& name);
+// A counter of a process's network namespace, from its snmp file; -1 when it cannot be read.
+int64_t snmp(const std::string& process, const std::string& name);
+
+std::vector<std::vector<std::string>> read_csv(const std::string& path);
+
+}  // namespace lastack::live
