@@ -171,6 +171,17 @@ std::string exit_code_help() {
   return text;
 }
 
+// The commands by name, for a message about a missing or a mistyped one.
+Error wrong_command(const CLI::App& app, std::string_view given) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
+    names.push_back(command->get_name());
+  const std::vector<std::string_view> views(names.begin(), names.end());
+  if (given.empty())
+    return plain_error(fmt::format("a command is missing; allowed: {}", fmt::join(names, ", ")));
+  return unknown_name("command", given, views);
+}
+
 // CLI11's message in one line, with the nearest flag where one was mistyped.
 std::string parse_error_text(const CLI::App& app, const CLI::ParseError& error) {
   std::string text = error.what();
@@ -190,7 +201,7 @@ std::string parse_error_text(const CLI::App& app, const CLI::ParseError& error) 
 void add_format(CLI::App& command, std::string& format, std::vector<std::string> allowed) {
   command.add_option("--format", format, "how to print")
       ->type_name(fmt::format("{}", fmt::join(allowed, "|")))
-      ->check(CLI::IsMember(allowed))
+      ->check(CLI::IsMember(allowed).description(""))  // the type's name lists them already
       ->capture_default_str();
 }
 
@@ -220,6 +231,9 @@ int main_with_arguments(int argc, char** argv) {
   } catch (const CLI::Success& success) {
     return app.exit(success);  // --help, --version
   } catch (const CLI::ParseError& error) {
+    const std::string_view first = argc > 1 ? argv[1] : "";
+    if (app.get_subcommands().empty() && !first.starts_with("-"))
+      return complain(RunStatus::bad_usage, wrong_command(app, first).message());
     return complain(RunStatus::bad_usage, parse_error_text(app, error));
   }
   if (run->parsed()) return run_command(options);

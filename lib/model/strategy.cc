@@ -41,7 +41,7 @@ constexpr Strategy kStrategies[] = {
      .changes = {},
      .may_add = {},
      .wire = "data, FIN",
-     .help = "send --payload bytes, then close(): the data arrives first"},
+     .help = "send --payload bytes, then close(): the data arrives first, and wakes the survivor before t0"},
     {.name = "half-close",
      .family = "fin",
      .scope = Scope::connection,
@@ -149,7 +149,7 @@ constexpr Strategy kStrategies[] = {
          {{Counter::out_rsts, 1}, {Counter::estab_resets, 2}, {Counter::abort_on_close, 1}}),
      .may_add = {},
      .wire = "data, RST",
-     .help = "send --payload bytes, then close() with the survivor's byte unread"},
+     .help = "send --payload bytes, which wake the survivor before t0, then close() with its byte unread"},
     // The survivor's data meets either an orphan in FIN_WAIT1 (tcp_rcv_state_process:
     // TCPAbortOnData) or, once its ACK of the FIN came, a FIN_WAIT2 time-wait socket
     // (tcp_timewait_state_process: an RST alone). Only the survivor leaves CLOSE_WAIT for CLOSE.

@@ -306,7 +306,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadInput{"idle", {"run", "--keepalive-idle", "1500ms"}, {"1500ms", "1s"}},
         BadInput{"format", {"run", "--format", "xml"}, {"xml", "json"}},
         BadInput{"parent", {"run", "--connections", "20", "--out", "/proc/none/x"}, {"/proc/none"}},
-        BadInput{"none", {}, {"subcommand"}}),
+        BadInput{"none", {}, {"command is missing", "doctor"}},
+        BadInput{"command", {"rn"}, {"did you mean 'run'"}}),
     [](const auto& test) { return test.param.name; });
 
 TEST(Output, AFolderThatIsNotEmptyIsLeftAlone) {
