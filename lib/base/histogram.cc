@@ -61,7 +61,8 @@ void Histogram::merge(const Histogram& other) {
 
 int64_t Histogram::quantile(double quantile) const {
   if (count_ == 0) return 0;
-  const double share = std::clamp(quantile, 0.0, 1.0) * static_cast<double>(count_);
+  // 0.07 * 100 is a little more than 7 in binary; the rank must not be one too high for that.
+  const double share = std::clamp(quantile, 0.0, 1.0) * static_cast<double>(count_) * (1 - 1e-15);
   const uint64_t rank = std::max<uint64_t>(1, static_cast<uint64_t>(std::ceil(share)));
   uint64_t seen = 0;
   for (size_t i = 0; i < buckets_.size(); ++i) {

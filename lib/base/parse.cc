@@ -30,7 +30,7 @@ std::optional<std::pair<double, std::string_view>> leading_number(std::string_vi
   const auto [end, status] =
       std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
   const bool starts_with_digit = !text.empty() && text[0] >= '0' && text[0] <= '9';
-  if (status != std::errc() || !starts_with_digit) return std::nullopt;
+  if (status != std::errc() || !starts_with_digit || end[-1] == '.') return std::nullopt;
   return std::pair{value, text.substr(static_cast<size_t>(end - text.data()))};
 }
 
@@ -51,7 +51,8 @@ Result<double> parse_with_units(std::string_view text, std::span<const Unit> uni
 Result<int64_t> whole(std::string_view text, Result<double> value) {
   if (!value) return value.error();
   const double rounded = std::round(*value);
-  if (std::abs(*value - rounded) > 1e-6 * std::max(1.0, rounded))
+  // "0.1k" is not exactly 100 in binary: allow for that much rounding and no more.
+  if (std::abs(*value - rounded) > std::max(1e-6, 1e-15 * rounded))
     return plain_error(fmt::format("'{}' is not a whole number", text));
   return static_cast<int64_t>(rounded);
 }
@@ -122,16 +123,19 @@ std::string format_duration(int64_t duration_ns) {
   return duration_ns == 0 ? "0" : format_exact(duration_ns, kDurationUnits);
 }
 
-std::string format_rate(double per_second) {
-  // {} prints the shortest decimal that reads back as the same double; 'f' avoids exponents.
-  if (per_second == std::floor(per_second)) {
-    return format_count(static_cast<int64_t>(per_second)) + "/s";
-  }
+std::string format_weight(double weight) {
+  // The shortest decimal that reads back as the same double, never with an exponent.
   std::string digits(std::numeric_limits<double>::max_digits10 + 330, '\0');
-  const auto [end, status] = std::to_chars(digits.data(), digits.data() + digits.size(), per_second,
-                                           std::chars_format::fixed);
+  const auto [end, status] =
+      std::to_chars(digits.data(), digits.data() + digits.size(), weight, std::chars_format::fixed);
   digits.resize(static_cast<size_t>(end - digits.data()));
-  return digits + "/s";
+  return digits;
+}
+
+std::string format_rate(double per_second) {
+  if (per_second == std::floor(per_second))
+    return format_count(static_cast<int64_t>(per_second)) + "/s";
+  return format_weight(per_second) + "/s";
 }
 
 std::string format_rounded_duration(double duration_ns) {

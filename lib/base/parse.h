@@ -28,6 +28,7 @@ std::string format_count(int64_t count);
 std::string format_size(int64_t bytes);
 std::string format_duration(int64_t duration_ns);
 std::string format_rate(double per_second);
+std::string format_weight(double weight);
 
 // For tables: three significant digits and a unit, "7.81us".
 std::string format_rounded_duration(double duration_ns);

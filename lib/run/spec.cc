@@ -120,7 +120,8 @@ Status read_multiple(std::string_view text, int64_t unit_ns, int64_t most_units,
 std::string print_mix(const RunSpec& spec) {
   std::vector<std::string> parts;
   for (const Weight& weight : effective_mix(spec))
-    parts.push_back(fmt::format("{}={}", strategies()[weight.strategy].name, weight.weight));
+    parts.push_back(
+        fmt::format("{}={}", strategies()[weight.strategy].name, format_weight(weight.weight)));
   return fmt::format("{}", fmt::join(parts, ","));
 }
 
@@ -168,6 +169,10 @@ Status read_expect(RunSpec& spec, std::string_view text) {
     const auto finding =
         find_row("finding", std::span<const FindingRow>(kFindings), part.substr(equals + 1));
     if (!finding) return finding.error();
+    for (const ExpectationOverride& earlier : overrides)
+      if (earlier.strategy == *strategy)
+        return plain_error(
+            fmt::format("strategy '{}' is named twice", strategies()[*strategy].name));
     overrides.push_back({*strategy, static_cast<Finding>(*finding)});
   }
   spec.expect = std::move(overrides);
@@ -396,7 +401,7 @@ Result<RunSpec> read_spec(const std::vector<std::pair<std::string, std::string>>
         std::find_if(parameters().begin(), parameters().end(),
                      [&](const auto& row) { return row.flag.substr(2) == name; });
     if (parameter == parameters().end()) return plain_error("unknown parameter " + name);
-    if (text.empty()) continue;  // --expect without an entry
+    if (text.empty() && parameter->print(spec).empty()) continue;  // --expect without an entry
     if (const Status bad = parameter->read(spec, text))
       return plain_error(fmt::format("{}: {}", parameter->flag, bad->message()));
   }

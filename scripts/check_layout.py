@@ -1,0 +1,125 @@
+#!/usr/bin/python3
+"""Check the layout of lib/: its floors, its one door to io_uring, dead files, prints and exits.
+
+Prints a line per violation, "file:line: rule", and exits with 1; with 0 when there is none.
+"""
+import os
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LIB = ROOT / "lib"
+
+# A file includes files of its own folder and of lower floors. Two folders of one floor do not know
+# each other: net does without io_uring, and a survivor learns nothing from the victim's code.
+FLOORS = {"base": 0, "ring": 1, "net": 1, "model": 2, "survivor": 3, "victim": 3, "run": 4,
+          "report": 5}
+
+# Everything else talks to the kernel through this header, which gives the reason for every flag.
+LIBURING_DOOR = LIB / "ring" / "ring.h"
+
+# The caller decides what is shown and when the process ends. snprintf() only fills a buffer.
+PRINTS = re.compile(r"\b(?:v?f?printf|v?dprintf|f?puts|f?putc|putchar|perror)\s*\("
+                    r"|\b(?:fmt|std)::print(?:ln)?\b|\b(?:cout|cerr|clog)\b")
+EXITS = re.compile(r"\b(?:exit|quick_exit|_exit|_Exit)\s*\(")
+
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">\n]+)[">]', re.MULTILINE)
+# One pass, so that a quote in a comment and a comment sign in a string are what they are. A quote
+# after a digit separates digits (10'000).
+TOKEN = re.compile(r'(?P<include>^[ \t]*#[ \t]*include\b[^\n]*)'
+                   r'|//[^\n]*|/\*.*?\*/'
+                   r'|R"(?P<mark>[^(\s]*)\(.*?\)(?P=mark)"|"(?:\\.|[^"\\\n])*"'
+                   r"|(?<!\w)'(?:\\.|[^'\\\n])+'", re.MULTILINE | re.DOTALL)
+
+
+def code_of(file):
+    """The file's text with comments and literals emptied; includes and line numbers stay."""
+    return TOKEN.sub(lambda token: token["include"] or "\n" * token[0].count("\n"),
+                     file.read_text(encoding="utf-8", errors="replace"))
+
+
+def included_file(file, quote, name):
+    """The file of this repository that the include finds, as the compiler looks; None: foreign."""
+    folders = [file.parent, LIB] if quote == '"' else [LIB]
+    for folder in folders:
+        path = Path(os.path.normpath(folder / name))
+        if path.is_file() and path.is_relative_to(ROOT):
+            return path
+    return None
+
+
+def folder_of(file):
+    """The folder of lib/ that holds the file; "" for a file elsewhere or in lib/ itself."""
+    parts = file.relative_to(LIB).parts if file.is_relative_to(LIB) else ()
+    return parts[0] if len(parts) > 1 else ""
+
+
+def include_violation(file, name, target):
+    """The rule that this include of a file in lib/ breaks; None if it breaks none."""
+    if (name == "liburing.h" or name.startswith("liburing/")) and file != LIBURING_DOOR:
+        return f"only {LIBURING_DOOR.relative_to(ROOT)} includes {name}"
+    own = folder_of(file)
+    if target is None or own not in FLOORS:  # a folder without a floor is reported on its own
+        return None
+    other = folder_of(target)
+    if other == own or FLOORS.get(other, len(FLOORS)) < FLOORS[own]:
+        return None
+    return f"{own} (floor {FLOORS[own]}) may not include {name} (floor {FLOORS.get(other, 'none')})"
+
+
+def call_violation(file, call):
+    """The rule that this print or exit in a file in lib/ breaks; None if it breaks none."""
+    word = call.rstrip("( \t\n")
+    # Such a .cc is the entry point of a process of its own, which must not run its parent's
+    # atexit() handlers.
+    if word == "_exit" and file.parent == LIB / "run" and file.suffix == ".cc":
+        return None
+    return f"lib/ neither prints nor exits: {word}"
+
+
+def main():
+    # Whatever is no documentation counts as code: a new kind of header does not escape.
+    in_lib = sorted(path for path in LIB.rglob("*") if path.is_file() and path.suffix != ".md")
+    if not in_lib:  # all would be well with it
+        sys.exit(f"check_layout: no file in {LIB}")
+    users = sorted(path for folder in ("bench", "tests") for path in (ROOT / folder).rglob("*")
+                   if path.suffix in (".h", ".c", ".cc"))
+
+    violations = []  # (file, line, rule)
+    includers = {path: set() for path in in_lib}
+    for file in in_lib + users:
+        code = code_of(file)
+
+        def report(match, rule):
+            if rule:
+                violations.append((file, code.count("\n", 0, match.start()) + 1, rule))
+
+        for match in INCLUDE.finditer(code):
+            target = included_file(file, match[1], match[2])
+            if target in includers:
+                includers[target].add(file)
+            if file in includers:
+                report(match, include_violation(file, match[2], target))
+        if file in includers:
+            for match in [*PRINTS.finditer(code), *EXITS.finditer(code)]:
+                report(match, call_violation(file, match[0]))
+
+    for file in in_lib:
+        if folder_of(file) not in FLOORS:
+            violations.append((file, 1, "it lies in no folder that has a floor"))
+        if file.suffix == ".cc":
+            if not file.with_suffix(".h").is_file():
+                violations.append((file, 1, "a .cc has a header of the same name"))
+        elif not includers[file] - {file, file.with_suffix(".cc")}:
+            violations.append((file, 1, "dead: nothing but its own .cc includes it"))
+
+    for file, line, rule in sorted(violations):
+        print(f"{file.relative_to(ROOT)}:{line}: {rule}")
+    if violations:
+        sys.exit(1)
+    print(f"layout: {len(in_lib)} files on {len(set(FLOORS.values()))} floors, no violation")
+
+
+if __name__ == "__main__":
+    main()

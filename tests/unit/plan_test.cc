@@ -1,0 +1,330 @@
+// make_plan() with other hosts' values: shards, CPUs, fall-backs and skipped rows.
+#include "run/plan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+namespace lastack {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr int64_t kMillisecond = 1'000'000;
+constexpr int64_t kSecond = 1'000'000'000;
+
+Host host_with(std::vector<int> cpus, int64_t descriptor_limit = 20'000, bool net_admin = true) {
+  return {descriptor_limit, std::move(cpus), net_admin, 64'512};
+}
+
+RunSpec spec_of(std::string_view mix, int64_t connections) {
+  RunSpec spec;
+  spec.connections = connections;
+  spec.mix = *parse_mix(mix);
+  return spec;
+}
+
+std::vector<int64_t> requested_of(const Plan& plan) {
+  std::vector<int64_t> counts;
+  for (const PlannedRow& row : plan.rows) counts.push_back(row.requested);
+  return counts;
+}
+
+std::string all_notes(const Plan& plan) {
+  return std::accumulate(plan.notes.begin(), plan.notes.end(), std::string());
+}
+
+std::string refusal(const RunSpec& spec, const Host& host) {
+  const auto plan = make_plan(spec, host);
+  return plan ? "" : plan.error().message();
+}
+
+TEST(PlanShards, TenThousandConnectionsFitOneShard) {
+  const auto plan = make_plan(spec_of("fin", 10'000), host_with({0, 1}));
+  ASSERT_TRUE(plan);
+  EXPECT_THAT(plan->shard_connections, ElementsAre(10'000));
+  EXPECT_EQ(plan->descriptors_needed, 10'128);  // 128 that are no connection
+  EXPECT_THAT(plan->notes, IsEmpty());
+}
+
+TEST(PlanShards, AHundredThousandConnectionsNeedAsFewShardsAsTheLimitAllows) {
+  const auto plan = make_plan(spec_of("fin", 100'000), host_with({0, 1}));
+  ASSERT_TRUE(plan);
+  EXPECT_THAT(plan->shard_connections, ElementsAre(16'667, 16'667, 16'667, 16'667, 16'666, 16'666));
+  EXPECT_EQ(plan->descriptors_needed, 16'795);
+}
+
+TEST(PlanShards, TheLimitIsUsedToItsLastDescriptor) {
+  const Host host = host_with({0, 1});
+  EXPECT_EQ(make_plan(spec_of("fin", 19'872), host)->shard_connections.size(), 1u);
+  EXPECT_EQ(make_plan(spec_of("fin", 19'873), host)->shard_connections.size(), 2u);
+}
+
+TEST(PlanShards, AskedForShardsAreTaken) {
+  RunSpec spec = spec_of("fin", 10);
+  spec.shards = 3;
+  const auto plan = make_plan(spec, host_with({0, 1}));
+  ASSERT_TRUE(plan);
+  EXPECT_THAT(plan->shard_connections, ElementsAre(4, 3, 3));
+}
+
+TEST(PlanShards, TooFewAreRefusedWithTheLeastNumber) {
+  RunSpec spec = spec_of("fin", 100'000);
+  spec.shards = 5;
+  EXPECT_THAT(refusal(spec, host_with({0, 1})), HasSubstr("allowed: at least 6 shards"));
+  spec.shards = 6;
+  EXPECT_EQ(refusal(spec, host_with({0, 1})), "");
+}
+
+TEST(PlanShards, MoreThanTheLauncherHasDescriptorsForAreRefused) {
+  // 228 - 128 descriptors: 100 connections a shard, and 33 shards of 3 descriptors each.
+  EXPECT_THAT(refusal(spec_of("fin", 3'301), host_with({0, 1}, 228)),
+              HasSubstr("allowed: at most 33 shards"));
+  EXPECT_EQ(refusal(spec_of("fin", 3'300), host_with({0, 1}, 228)), "");
+}
+
+TEST(PlanShards, MoreThanEverAllowedAreRefused) {
+  RunSpec spec = spec_of("fin", 10'000);
+  spec.shards = kMostShards + 1;
+  EXPECT_THAT(refusal(spec, host_with({0, 1})), HasSubstr("allowed: at most 512 shards"));
+}
+
+TEST(PlanShards, ALimitBelowOneConnectionIsRefused) {
+  EXPECT_THAT(refusal(spec_of("fin", 1), host_with({0, 1}, 128)),
+              HasSubstr("allowed: at least 129"));
+  EXPECT_THAT(refusal(spec_of("fin", 1), host_with({0, 1}, 64)),
+              HasSubstr("allowed: at least 129"));
+}
+
+TEST(PlanShards, EveryShardNeedsPortsForItsConnections) {
+  Host host = host_with({0, 1});
+  host.ports = 10;  // times 64 listening ports
+  EXPECT_EQ(refusal(spec_of("fin", 640), host), "");
+  EXPECT_THAT(refusal(spec_of("fin", 641), host), HasSubstr("10 ephemeral ports x 64 listeners"));
+  RunSpec spread = spec_of("fin", 641);
+  spread.shards = 2;
+  EXPECT_EQ(refusal(spread, host), "");
+}
+
+struct WaitCase {
+  const char* name;
+  std::vector<int> cpus;
+  int64_t shards;
+  Wait wait;
+  RingMode ring;
+};
+
+std::string name_of(const testing::TestParamInfo<WaitCase>& tested) { return tested.param.name; }
+
+class PlanSpin : public testing::TestWithParam<WaitCase> {};
+
+TEST_P(PlanSpin, SpinsOnlyWithACpuForEverySurvivor) {
+  RunSpec spec = spec_of("fin", 100);
+  spec.wait = Wait::spin;
+  spec.shards = GetParam().shards;
+  const auto plan = make_plan(spec, host_with(GetParam().cpus));
+  ASSERT_TRUE(plan);
+  const bool spins = GetParam().wait == Wait::spin;
+  EXPECT_EQ(plan->wait, GetParam().wait);
+  EXPECT_EQ(plan->ring, RingMode::defer);
+  EXPECT_EQ(all_notes(*plan).find("fell back to block") == std::string::npos, spins);
+  EXPECT_EQ(plan->placements[1].role, "survivor");
+  EXPECT_EQ(plan->placements[1].spins, spins);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Hosts, PlanSpin,
+    testing::Values(WaitCase{"OneCpu", {0}, 1, Wait::block, RingMode::defer},
+                    WaitCase{"TwoCpus", {0, 1}, 1, Wait::spin, RingMode::defer},
+                    WaitCase{"MoreShardsThanCpus", {0, 1}, 3, Wait::block, RingMode::defer},
+                    WaitCase{"MoreShardsThanSurvivorCpus", {0, 1}, 2, Wait::block, RingMode::defer},
+                    WaitCase{"AsManyAsSurvivorCpus", {0, 1, 2}, 2, Wait::spin, RingMode::defer}),
+    name_of);
+
+class PlanSqpoll : public testing::TestWithParam<WaitCase> {};
+
+TEST_P(PlanSqpoll, NeedsACpuForEveryKernelThread) {
+  RunSpec spec = spec_of("fin", 100);
+  spec.ring = RingMode::sqpoll;
+  spec.shards = GetParam().shards;
+  const auto plan = make_plan(spec, host_with(GetParam().cpus));
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->ring, GetParam().ring);
+  EXPECT_EQ(all_notes(*plan).find("fell back to defer") == std::string::npos,
+            GetParam().ring == RingMode::sqpoll);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Hosts, PlanSqpoll,
+    testing::Values(WaitCase{"OneCpu", {0}, 1, Wait::block, RingMode::defer},
+                    WaitCase{"TwoCpus", {0, 1}, 1, Wait::block, RingMode::sqpoll},
+                    WaitCase{"MoreShardsThanCpus", {0, 1}, 3, Wait::block, RingMode::defer}),
+    name_of);
+
+TEST(PlanSpinAndSqpoll, TogetherOnlyTheKernelThreadSpins) {
+  RunSpec spec = spec_of("fin", 100);
+  spec.wait = Wait::spin;
+  spec.ring = RingMode::sqpoll;
+  const auto roomy = make_plan(spec, host_with({0, 1}));
+  ASSERT_TRUE(roomy);
+  EXPECT_EQ(roomy->ring, RingMode::sqpoll);
+  EXPECT_EQ(roomy->wait, Wait::block);
+  EXPECT_THAT(roomy->notes, ElementsAre(HasSubstr("two threads on one CPU")));
+
+  const auto narrow = make_plan(spec, host_with({0}));
+  ASSERT_TRUE(narrow);
+  EXPECT_EQ(narrow->ring, RingMode::defer);
+  EXPECT_EQ(narrow->wait, Wait::block);
+  EXPECT_EQ(narrow->notes.size(), 2u);
+}
+
+TEST(PlanRows, AreMixTimesWatchTimesProbeInThatOrder) {
+  RunSpec spec = spec_of("fin=1,rst-linger=3", 800);
+  spec.watches = {Watch::poll, Watch::recv};
+  spec.probes = {Probe::none, Probe::keepalive};
+  const auto plan = make_plan(spec, host_with({0, 1}));
+  ASSERT_TRUE(plan);
+  EXPECT_THAT(requested_of(*plan), ElementsAre(50, 50, 50, 50, 150, 150, 150, 150));
+  EXPECT_EQ(strategies()[plan->rows[3].row.strategy].name, "fin");
+  EXPECT_EQ(plan->rows[3].row.watch, Watch::recv);
+  EXPECT_EQ(plan->rows[3].row.probe, Probe::keepalive);
+  EXPECT_EQ(plan->rows[4].row.watch, Watch::poll);
+  EXPECT_EQ(strategies()[plan->rows[4].row.strategy].name, "rst-linger");
+}
+
+TEST(PlanRows, WithTheRightsNothingIsSkipped) {
+  const auto plan = make_plan(spec_of("fin=1,rst-linger=3,destroy=4", 1'000), host_with({0, 1}));
+  ASSERT_TRUE(plan);
+  EXPECT_THAT(requested_of(*plan), ElementsAre(125, 375, 500));
+  for (const PlannedRow& row : plan->rows) EXPECT_EQ(row.skipped, "");
+}
+
+TEST(PlanRows, ASkippedRowGetsNothingAndItsWeightIsSpread) {
+  const auto plan =
+      make_plan(spec_of("fin=1,rst-linger=3,destroy=4", 1'000), host_with({0, 1}, 20'000, false));
+  ASSERT_TRUE(plan);
+  EXPECT_THAT(requested_of(*plan), ElementsAre(250, 750, 0));
+  EXPECT_EQ(plan->rows[0].skipped, "");
+  EXPECT_EQ(plan->rows[2].skipped, "needs CAP_NET_ADMIN over the network namespace");
+  EXPECT_THAT(plan->notes, ElementsAre(HasSubstr("destroy skipped: needs CAP_NET_ADMIN")));
+  EXPECT_THAT(plan->notes, ElementsAre(HasSubstr("its weight 4 is spread over the other rows")));
+}
+
+TEST(PlanRows, EveryWatchOfASkippedStrategyIsSkippedWithOneNote) {
+  RunSpec spec = spec_of("silent,fin", 101);
+  spec.watches = {Watch::recv, Watch::poll};
+  const auto plan = make_plan(spec, host_with({0, 1}, 20'000, false));
+  ASSERT_TRUE(plan);
+  EXPECT_THAT(requested_of(*plan), ElementsAre(0, 0, 51, 50));
+  EXPECT_EQ(plan->notes.size(), 1u);
+}
+
+TEST(PlanRows, AMixWithNothingLeftIsAnError) {
+  EXPECT_THAT(refusal(spec_of("vanish,silent,destroy", 100), host_with({0, 1}, 20'000, false)),
+              HasSubstr("every row of the mix is skipped: needs CAP_NET_ADMIN"));
+}
+
+TEST(PlanRows, TooManyAreRefused) {
+  RunSpec spec = spec_of("all", 10'000);
+  spec.watches.assign(kMostRows / strategies().size() + 1, Watch::recv);
+  EXPECT_THAT(refusal(spec, host_with({0, 1})), HasSubstr("allowed: at most 512"));
+}
+
+struct Place {
+  std::string role;
+  int cpu;
+  bool spins;
+  bool operator==(const Place&) const = default;
+};
+
+std::vector<Place> places_of(const Plan& plan) {
+  std::vector<Place> places;
+  for (size_t i = 0; i < plan.placements.size(); ++i) {
+    EXPECT_EQ(plan.placements[i].shard, i / 2);
+    places.push_back({plan.placements[i].role, plan.placements[i].cpu, plan.placements[i].spins});
+  }
+  return places;
+}
+
+TEST(PlanPlacements, VictimsAndSurvivorsShareNoCpu) {
+  RunSpec spec = spec_of("fin", 100);
+  spec.shards = 3;
+  const auto plan = make_plan(spec, host_with({0, 2, 5, 7}));
+  ASSERT_TRUE(plan);
+  EXPECT_THAT(places_of(*plan),
+              ElementsAre(Place{"victim", 0, false}, Place{"survivor", 5, false},
+                          Place{"victim", 2, false}, Place{"survivor", 7, false},
+                          Place{"victim", 0, false}, Place{"survivor", 5, false}));
+}
+
+TEST(PlanPlacements, AnOddCpuGoesToTheSurvivors) {
+  RunSpec spec = spec_of("fin", 100);
+  spec.shards = 2;
+  spec.wait = Wait::spin;
+  const auto plan = make_plan(spec, host_with({0, 1, 2}));
+  ASSERT_TRUE(plan);
+  // Two victims on one CPU must not spin for instants, their survivors may spin for completions.
+  EXPECT_THAT(places_of(*plan), ElementsAre(Place{"victim", 0, false}, Place{"survivor", 1, true},
+                                            Place{"victim", 0, false}, Place{"survivor", 2, true}));
+}
+
+TEST(PlanPlacements, AVictimWithACpuOfItsOwnSpins) {
+  const auto plan = make_plan(spec_of("fin", 100), host_with({3, 4}));
+  ASSERT_TRUE(plan);
+  EXPECT_THAT(places_of(*plan), ElementsAre(Place{"victim", 3, true}, Place{"survivor", 4, false}));
+}
+
+TEST(PlanPlacements, OneCpuIsShared) {
+  const auto plan = make_plan(spec_of("fin", 100), host_with({6}));
+  ASSERT_TRUE(plan);
+  EXPECT_THAT(places_of(*plan),
+              ElementsAre(Place{"victim", 6, false}, Place{"survivor", 6, false}));
+}
+
+TEST(PlanEstimate, AStormOfFins) {
+  // 0.5 s, 60 us to open and end and 20 us to schedule each one of 10,000.
+  const auto plan = make_plan(spec_of("fin", 10'000), host_with({0, 1}));
+  EXPECT_EQ(plan->estimated_ns, 1'300 * kMillisecond);
+}
+
+TEST(PlanEstimate, SilenceLastsUntilTheDeadline) {
+  RunSpec spec = spec_of("fin,silent", 10'000);
+  EXPECT_EQ(make_plan(spec, host_with({0, 1}))->estimated_ns, 6'300 * kMillisecond);
+  // A row that is skipped is not waited for.
+  EXPECT_EQ(make_plan(spec, host_with({0, 1}, 20'000, false))->estimated_ns, 1'300 * kMillisecond);
+}
+
+TEST(PlanEstimate, ARateAndAWarmUpAreAdded) {
+  RunSpec spec = spec_of("fin", 10'000);
+  spec.arrival = Arrival::constant;
+  spec.arrivals_per_second = 1'000;
+  spec.warm_up_ns = 2 * kSecond;
+  EXPECT_EQ(make_plan(spec, host_with({0, 1}))->estimated_ns, 13'100 * kMillisecond);
+}
+
+TEST(PlanHost, ThisHostCanBePlannedFor) {
+  const Host host = this_host(RunSpec{});
+  EXPECT_GE(host.cpus.size(), 1u);
+  EXPECT_GT(host.descriptor_limit, 0);
+  EXPECT_TRUE(host.net_admin);    // a private namespace makes its own administrator
+  EXPECT_EQ(host.ports, 64'512);  // and its own range: 1024 to 65535
+}
+
+TEST(PlanCircumstances, AreTheRowsAndTheSpecs) {
+  RunSpec spec = spec_of("fin", 10);
+  spec.load = Load::echo;
+  spec.deadline_ns = 7;
+  spec.probe_settings.keepalive_count = 9;
+  const Circumstances when = circumstances(spec, {0, Watch::poll_multishot, Probe::user_timeout});
+  EXPECT_EQ(when.watch, Watch::poll_multishot);
+  EXPECT_EQ(when.probe, Probe::user_timeout);
+  EXPECT_EQ(when.load, Load::echo);
+  EXPECT_EQ(when.deadline_ns, 7);
+  EXPECT_EQ(when.settings.keepalive_count, 9);
+}
+
+}  // namespace
+}  // namespace lastack

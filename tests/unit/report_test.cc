@@ -1,0 +1,560 @@
+// What a run leaves behind: CSV files, run.json, the table for people, the way between processes.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "report/csv.h"
+#include "report/document.h"
+#include "report/text.h"
+
+namespace lastack {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::IsSupersetOf;
+using testing::Not;
+using testing::SizeIs;
+using testing::UnorderedElementsAre;
+using Strings = std::vector<std::string>;
+
+// A result in which every field differs from its default: one row that ran, one that was skipped.
+RunResult sample_result() {
+  RunResult result;
+  result.status = RunStatus::unmet_expectation;
+  result.error = "an error";
+  result.spec = {{"connections", "10k"}, {"mix", "fin=1"}, {"host-network", "true"}};
+  result.notes = {"a note"};
+  LedgerRow ran;
+  ran.strategy = "fin";
+  ran.watch = "recv";
+  ran.probe = "keepalive";
+  ran.family = "fin";
+  ran.expected = {"eof", "epipe"};
+  ran.requested = 1'204;
+  ran.established = 1'203;
+  ran.torn_down = 1'202;
+  ran.found = 4;
+  ran.nothing = 3;
+  ran.undecided = 2;
+  ran.unexpected = 1;
+  ran.late = 5;
+  ran.findings = {3, 2, 1, 0, 0, 1};
+  ran.bytes_received = 2'048;
+  for (const int64_t latency_ns : {10, 20, 30, 100}) ran.issued.record(latency_ns);
+  for (const int64_t latency_ns : {11, 111}) ran.scheduled.record(latency_ns);
+  ran.written.record(7);
+  LedgerRow skipped;
+  skipped.strategy = "destroy";
+  skipped.watch = "poll";
+  skipped.probe = "none";
+  skipped.family = "rst";
+  skipped.expected = {"econnreset"};
+  skipped.skipped = "needs \"rights\", said the kernel";
+  result.ledger = {ran, skipped};
+  result.surprises = {{5, "fin", "recv", "keepalive", "127.0.0.1:9", "eof|epipe", "econnreset",
+                       "ECONNRESET", true}};
+  Event event;
+  event.pair = 5;
+  event.row = 0;
+  event.victim_address = "127.0.0.1:8";
+  event.survivor_address = "127.0.0.1:9";
+  event.scheduled_ns = 1;
+  event.issued_ns = 2;
+  event.found_ns = 4;
+  event.finding = "eof";
+  event.error = "0";
+  event.bytes_received = 6;
+  result.events = {event};
+  result.timeline = {{0, 4, 3, 1}, {100'000'000, 0, 1, 0}};
+  result.checks = {{"OutRsts", "ledger", 5, 5, 6, false}, {"TCPTimeouts", "ledger", 0, 9, 3, true}};
+  result.exclusive = false;
+  result.balanced = true;
+  result.counters["armed"]["OutRsts"] = 42;
+  result.phases = {{"establish", 1, 2'000'000}};
+  result.cost = {1, 2, 3, 4, 1'204'000, 6};
+  result.workers = {{"victim", 1, 4'711, 3, true}};
+  result.sysctls = {{"net/ipv4/tcp_retries2", "15"}};
+  result.congestion_control = "cubic";
+  result.requested_rate = 100;
+  result.achieved_rate = 99.5;
+  result.requested_round_trips = 50;
+  result.achieved_round_trips = 49;
+  result.span_ns = 777;
+  result.completion_overflows = 8;
+  return result;
+}
+
+const CsvFile& csv_file(std::string_view name) {
+  const auto& files = csv_files();
+  return *std::find_if(files.begin(), files.end(),
+                       [&](const CsvFile& file) { return file.name == name; });
+}
+
+// The fields of each line (RFC 4180), the header first.
+std::vector<Strings> parse_csv(const std::string& text) {
+  std::vector<Strings> lines;
+  Strings line(1);
+  bool in_quotes = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (in_quotes && text[i] == '"' && i + 1 < text.size() && text[i + 1] == '"')
+      line.back() += text[++i];
+    else if (text[i] == '"')
+      in_quotes = !in_quotes;
+    else if (!in_quotes && text[i] == ',')
+      line.emplace_back();
+    else if (!in_quotes && text[i] == '\n')
+      lines.push_back(std::exchange(line, Strings(1)));
+    else
+      line.back() += text[i];
+  }
+  return lines;
+}
+
+std::string field(const std::vector<Strings>& csv, size_t row, std::string_view column) {
+  const auto at = std::find(csv[0].begin(), csv[0].end(), column);
+  if (at == csv[0].end()) return "no such column";
+  return csv[row + 1][static_cast<size_t>(at - csv[0].begin())];
+}
+
+Strings keys_of(const Json& object) {
+  Strings keys;
+  for (const auto& [key, value] : object.items()) keys.push_back(key);
+  return keys;
+}
+
+class CsvFiles : public testing::TestWithParam<const char*> {};
+
+TEST_P(CsvFiles, StartWithTheSchemaVersionAndHaveOneFieldPerColumn) {
+  const CsvFile& file = csv_file(GetParam());
+  Strings names;
+  for (const auto& [name, help] : file.columns) {
+    names.emplace_back(name);
+    EXPECT_NE(help, "") << name;
+  }
+  const auto lines = parse_csv(file.content(sample_result()));
+  ASSERT_GE(lines.size(), 2u);
+  EXPECT_EQ(lines[0], names);
+  EXPECT_EQ(lines[0][0], "schema_version");
+  EXPECT_EQ(std::ranges::adjacent_find(names), names.end());
+  for (size_t i = 1; i < lines.size(); ++i) {
+    EXPECT_THAT(lines[i], SizeIs(names.size()));
+    EXPECT_EQ(lines[i][0], "1");
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, CsvFiles,
+                         testing::Values("summary.csv", "latency.csv", "timeline.csv",
+                                         "events.csv"),
+                         [](const testing::TestParamInfo<const char*>& tested) {
+                           const std::string name = tested.param;
+                           return name.substr(0, name.find('.'));
+                         });
+
+TEST(Csv, ThereIsNoOtherFileAndOnlyEventsAreOnRequest) {
+  Strings always, on_request;
+  for (const CsvFile& file : csv_files())
+    (file.on_request ? on_request : always).emplace_back(file.name);
+  EXPECT_THAT(always, ElementsAre("summary.csv", "latency.csv", "timeline.csv"));
+  EXPECT_THAT(on_request, ElementsAre("events.csv"));
+}
+
+TEST(Csv, ATimelineToTheLetter) {
+  EXPECT_EQ(csv_file("timeline.csv").content(sample_result()),
+            "schema_version,start_ns,injected,found,in_flight\n"
+            "1,0,4,3,1\n"
+            "1,100000000,0,1,0\n");
+}
+
+TEST(Csv, FieldsWithCommasAndQuotesAreQuotedAndOthersAreNot) {
+  const std::string text = csv_file("summary.csv").content(sample_result());
+  EXPECT_THAT(text, HasSubstr(",\"needs \"\"rights\"\", said the kernel\","));
+  EXPECT_THAT(text, HasSubstr("\n1,fin,recv,keepalive,fin,eof|epipe,1204,"));
+}
+
+TEST(Csv, ASummaryRowHoldsItsLedgerRow) {
+  const auto csv = parse_csv(csv_file("summary.csv").content(sample_result()));
+  ASSERT_THAT(csv, SizeIs(3));
+  const std::pair<const char*, const char*> expected[] = {
+      {"strategy", "fin"},
+      {"watch", "recv"},
+      {"probe", "keepalive"},
+      {"family", "fin"},
+      {"expected", "eof|epipe"},
+      {"requested", "1204"},
+      {"established", "1203"},
+      {"torn_down", "1202"},
+      {"found", "4"},
+      {"nothing", "3"},
+      {"late", "5"},
+      {"undecided", "2"},
+      {"unexpected", "1"},
+      {"skipped", ""},
+      {"bytes_received", "2048"},
+      {"latency_count", "4"},
+      {"latency_min_ns", "10"},
+      {"latency_p50_ns", "20"},
+      {"latency_p90_ns", "100"},
+      {"latency_max_ns", "100"},
+      {"latency_mean_ns", "40"},
+      {"scheduled_p50_ns", "11"},
+      {"scheduled_max_ns", "111"},
+      {"written_p50_ns", "7"},
+      {"findings", "eof=2;econnreset=1;other=1"}};
+  for (const auto& [column, value] : expected) EXPECT_EQ(field(csv, 0, column), value) << column;
+}
+
+TEST(Csv, ALatencyOfNothingIsEmpty) {
+  const auto csv = parse_csv(csv_file("summary.csv").content(sample_result()));
+  EXPECT_EQ(field(csv, 1, "skipped"), "needs \"rights\", said the kernel");
+  EXPECT_EQ(field(csv, 1, "latency_count"), "0");
+  for (const char* column :
+       {"latency_min_ns", "latency_p50_ns", "latency_p90_ns", "latency_p99_ns", "latency_p999_ns",
+        "latency_max_ns", "latency_mean_ns", "scheduled_p50_ns", "scheduled_p99_ns",
+        "scheduled_max_ns", "written_p50_ns"})
+    EXPECT_EQ(field(csv, 1, column), "") << column;
+}
+
+TEST(Csv, LatenciesAreOneCurvePerStampAndNoneWithoutFindings) {
+  const auto csv = parse_csv(csv_file("latency.csv").content(sample_result()));
+  // 4 and 2 findings: 0, 10 ... 90 and 100 for each of the two stamps.
+  ASSERT_THAT(csv, SizeIs(1 + 2 * 11));
+  EXPECT_EQ(field(csv, 0, "since"), "issued");
+  EXPECT_EQ(field(csv, 0, "percentile"), "0");
+  EXPECT_EQ(field(csv, 0, "latency_ns"), "10");
+  EXPECT_EQ(field(csv, 21, "since"), "scheduled");
+  EXPECT_EQ(field(csv, 21, "percentile"), "100");
+  EXPECT_EQ(field(csv, 21, "latency_ns"), "111");
+  EXPECT_EQ(field(csv, 21, "count"), "2");
+}
+
+TEST(Csv, AnEventWithoutAnInstantLeavesItEmpty) {
+  const auto csv = parse_csv(csv_file("events.csv").content(sample_result()));
+  ASSERT_THAT(csv, SizeIs(2));
+  const std::pair<const char*, const char*> expected[] = {
+      {"pair", "5"},           {"strategy", "fin"}, {"victim", "127.0.0.1:8"},
+      {"scheduled_ns", "1"},   {"issued_ns", "2"},  {"survivor", "127.0.0.1:9"},
+      {"written_ns", ""},      {"found_ns", "4"},   {"finding", "eof"},
+      {"bytes_received", "6"}, {"errno", "0"}};
+  for (const auto& [column, value] : expected) EXPECT_EQ(field(csv, 0, column), value) << column;
+}
+
+TEST(FindingsText, LeavesNothingOut) {
+  LedgerRow row;
+  EXPECT_EQ(findings_text(row), "");
+  row.findings[static_cast<size_t>(Finding::nothing)] = 9;
+  EXPECT_EQ(findings_text(row), "");
+  row.findings[static_cast<size_t>(Finding::etimedout)] = 2;
+  EXPECT_EQ(findings_text(row), "etimedout=2");
+}
+
+class PercentileCurveOf : public testing::TestWithParam<int64_t> {};
+
+TEST_P(PercentileCurveOf, AscendsFromTheMinimumToTheExactMaximum) {
+  LedgerRow row;
+  Histogram histogram;
+  for (int64_t i = 0; i < GetParam(); ++i) histogram.record(1'000'003 + i * i);
+  const auto curve = percentile_curve(row, "issued", histogram);
+  ASSERT_GE(curve.size(), 2u);
+  EXPECT_EQ(curve.front().percentile, 0);
+  EXPECT_EQ(curve.front().latency_ns, 1'000'003);
+  EXPECT_EQ(curve.back().percentile, 100);
+  EXPECT_EQ(curve.back().latency_ns, histogram.max());
+  EXPECT_EQ(curve.back().count, static_cast<uint64_t>(GetParam()));
+  for (size_t i = 1; i < curve.size(); ++i) {
+    EXPECT_LT(curve[i - 1].percentile, curve[i].percentile);
+    EXPECT_LE(curve[i - 1].latency_ns, curve[i].latency_ns);
+    EXPECT_LE(curve[i - 1].count, curve[i].count);
+    EXPECT_EQ(curve[i].row, &row);
+    EXPECT_EQ(curve[i].since, "issued");
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Counts, PercentileCurveOf,
+                         testing::Values(1, 2, 9, 10, 99, 1'000, 12'345));
+
+TEST(PercentileCurve, HasAsManyStepsAsTheCountCanTellApart) {
+  const auto steps = [](uint64_t count) {
+    Histogram histogram;
+    histogram.record(5, count);
+    return percentile_curve(LedgerRow{}, "issued", histogram).size();
+  };
+  EXPECT_EQ(steps(0), 0u);
+  EXPECT_EQ(steps(9), 2u + 9);
+  EXPECT_EQ(steps(99), 2u + 2 * 9);
+  EXPECT_EQ(steps(999), 2u + 3 * 9);
+}
+
+TEST(PercentileCurve, CountsTheFindingsWithinEachLatency) {
+  Histogram histogram;
+  for (int64_t latency_ns = 1; latency_ns <= 10; ++latency_ns) histogram.record(latency_ns);
+  const auto curve = percentile_curve(LedgerRow{}, "issued", histogram);
+  ASSERT_GE(curve.size(), 6u);
+  EXPECT_DOUBLE_EQ(curve[5].percentile, 50);
+  EXPECT_EQ(curve[5].latency_ns, 5);
+  EXPECT_EQ(curve[5].count, 5u);
+}
+
+TEST(RunDocument, HasTheKeysOfTheSchema) {
+  const Json document = run_document(sample_result(), {{"kernel", "6.1"}});
+  EXPECT_THAT(keys_of(document),
+              UnorderedElementsAre("schema_version", "status", "exit_code", "error", "spec",
+                                   "notes", "environment", "ledger", "unexpected", "reconciliation",
+                                   "cost", "rates", "phases"));
+  for (const std::string& key : keys_of(document)) EXPECT_THAT(schema_markdown(), HasSubstr(key));
+  EXPECT_EQ(document["schema_version"], kSchemaVersion);
+  EXPECT_EQ(document["status"], "unmet-expectation");
+  EXPECT_EQ(document["exit_code"], 4);
+  EXPECT_EQ(document["error"], "an error");
+  EXPECT_EQ(document["environment"]["kernel"], "6.1");
+  EXPECT_EQ(document["notes"], Json({"a note"}));
+  EXPECT_EQ(document["phases"],
+            Json({{{"name", "establish"}, {"start_ns", 1}, {"duration_ns", 2'000'000}}}));
+}
+
+TEST(RunDocument, TheSpecHasTypes) {
+  const Json spec = run_document(sample_result(), {})["spec"];
+  EXPECT_EQ(spec["connections"], 10'000);
+  EXPECT_EQ(spec["mix"], "fin=1");
+  EXPECT_EQ(spec["host-network"], true);
+}
+
+TEST(RunDocument, ALedgerObjectHoldsItsRow) {
+  const Json ledger = run_document(sample_result(), {})["ledger"];
+  ASSERT_EQ(ledger.size(), 2u);
+  const Json& row = ledger[0];
+  EXPECT_THAT(keys_of(row),
+              IsSupersetOf({"strategy", "watch", "probe", "family", "expected", "requested",
+                            "established", "torn_down", "found", "nothing", "late", "undecided",
+                            "unexpected", "skipped", "findings", "bytes_received", "latency_ns",
+                            "scheduled_latency_ns", "written_latency_ns"}));
+  EXPECT_EQ(row["strategy"], "fin");
+  EXPECT_EQ(row["watch"], "recv");
+  EXPECT_EQ(row["probe"], "keepalive");
+  EXPECT_EQ(row["family"], "fin");
+  EXPECT_EQ(row["expected"], Json({"eof", "epipe"}));
+  EXPECT_EQ(row["requested"], 1'204);
+  EXPECT_EQ(row["established"], 1'203);
+  EXPECT_EQ(row["torn_down"], 1'202);
+  EXPECT_EQ(row["found"], 4);
+  EXPECT_EQ(row["nothing"], 3);
+  EXPECT_EQ(row["late"], 5);
+  EXPECT_EQ(row["undecided"], 2);
+  EXPECT_EQ(row["unexpected"], 1);
+  EXPECT_EQ(row["bytes_received"], 2'048);
+  EXPECT_TRUE(row["skipped"].is_null());
+  EXPECT_EQ(row["findings"], Json({{"nothing", 3}, {"eof", 2}, {"econnreset", 1}, {"other", 1}}));
+  EXPECT_EQ(ledger[1]["skipped"], "needs \"rights\", said the kernel");
+  EXPECT_EQ(ledger[1]["findings"], Json::object());
+}
+
+TEST(RunDocument, LatenciesAreNullWithoutAFinding) {
+  const Json ledger = run_document(sample_result(), {})["ledger"];
+  EXPECT_EQ(ledger[0]["latency_ns"], Json({{"count", 4},
+                                           {"min", 10},
+                                           {"p50", 20},
+                                           {"p90", 100},
+                                           {"p99", 100},
+                                           {"p999", 100},
+                                           {"max", 100},
+                                           {"mean", 40.0}}));
+  EXPECT_EQ(ledger[0]["scheduled_latency_ns"]["max"], 111);
+  EXPECT_EQ(ledger[0]["written_latency_ns"]["max"], 7);
+  for (const char* since : {"latency_ns", "scheduled_latency_ns", "written_latency_ns"})
+    EXPECT_EQ(ledger[1][since], Json({{"count", 0},
+                                      {"min", nullptr},
+                                      {"p50", nullptr},
+                                      {"p90", nullptr},
+                                      {"p99", nullptr},
+                                      {"p999", nullptr},
+                                      {"max", nullptr},
+                                      {"mean", nullptr}}))
+        << since;
+}
+
+TEST(RunDocument, AnExactCheckExpectsANumberAndABoundedOneTwo) {
+  const Json books = run_document(sample_result(), {})["reconciliation"];
+  EXPECT_EQ(books["balanced"], true);
+  EXPECT_EQ(books["exclusive"], false);
+  EXPECT_THAT(books["note"].get<std::string>(), HasSubstr("not exclusive"));
+  EXPECT_EQ(books["counters"]["armed"]["OutRsts"], 42);
+  EXPECT_EQ(books["checks"], Json({{{"counter", "OutRsts"},
+                                    {"phase", "ledger"},
+                                    {"kind", "exact"},
+                                    {"expected", 5},
+                                    {"observed", 6},
+                                    {"ok", false}},
+                                   {{"counter", "TCPTimeouts"},
+                                    {"phase", "ledger"},
+                                    {"kind", "bounds"},
+                                    {"expected", {{"min", 0}, {"max", 9}}},
+                                    {"observed", 3},
+                                    {"ok", true}}}));
+  RunResult exclusive = sample_result();
+  exclusive.exclusive = true;
+  EXPECT_TRUE(run_document(exclusive, {})["reconciliation"]["note"].is_null());
+}
+
+TEST(RunDocument, CostIsSharedByTheConnections) {
+  const Json cost = run_document(sample_result(), {})["cost"];
+  EXPECT_EQ(cost, Json({{"user_ns", 1},
+                        {"system_ns", 2},
+                        {"wall_ns", 3},
+                        {"bytes_per_connection", 1'000},
+                        {"memory_armed_bytes", 4},
+                        {"memory_peak_bytes", 1'204'000},
+                        {"kernel_slab_bytes", 6},
+                        {"completion_overflows", 8}}));
+  EXPECT_TRUE(run_document(RunResult{}, {})["cost"]["bytes_per_connection"].is_null());
+}
+
+TEST(RunDocument, AStormHasNoRates) {
+  const Json rates = run_document(sample_result(), {})["rates"];
+  EXPECT_EQ(rates["requested_per_second"], 100);
+  EXPECT_EQ(rates["achieved_per_second"], 99.5);
+  EXPECT_EQ(rates["requested_round_trips_per_second"], 50);
+  EXPECT_EQ(rates["achieved_round_trips_per_second"], 49);
+  EXPECT_EQ(rates["span_ns"], 777);
+  const Json storm = run_document(RunResult{}, {})["rates"];
+  EXPECT_TRUE(storm["requested_per_second"].is_null());
+  EXPECT_TRUE(storm["achieved_per_second"].is_null());
+}
+
+TEST(RunDocument, SurprisesNameTheConnection) {
+  EXPECT_EQ(run_document(sample_result(), {})["unexpected"], Json({{{"pair", 5},
+                                                                    {"strategy", "fin"},
+                                                                    {"watch", "recv"},
+                                                                    {"probe", "keepalive"},
+                                                                    {"survivor", "127.0.0.1:9"},
+                                                                    {"expected", "eof|epipe"},
+                                                                    {"seen", "econnreset"},
+                                                                    {"errno", "ECONNRESET"},
+                                                                    {"before_act", true}}}));
+}
+
+TEST(RunTable, TellsWhatWasSkippedAndWhatWasUnexpected) {
+  const std::string text = run_table(sample_result());
+  EXPECT_THAT(text, HasSubstr("skipped: needs \"rights\", said the kernel"));
+  EXPECT_THAT(text, HasSubstr("eof=2 econnreset=1 other=1 nothing=3  (1 UNEXPECTED)"));
+  EXPECT_THAT(text, HasSubstr("1,204 requested, 4 found, 3 nothing, 2 undecided, 1 unexpected"));
+  EXPECT_THAT(text, HasSubstr("connection 5 (fin, recv, keepalive, survivor 127.0.0.1:9): expected "
+                              "eof|epipe, saw econnreset (errno ECONNRESET) before the act"));
+  EXPECT_THAT(text, HasSubstr("1 of 2 checks DISAGREE"));
+  EXPECT_THAT(text, HasSubstr("OutRsts (ledger): expected 5, observed 6"));
+  EXPECT_THAT(text, Not(HasSubstr("TCPTimeouts")));
+  EXPECT_THAT(text, HasSubstr("note      a note"));
+  EXPECT_THAT(text, HasSubstr("status    unmet-expectation"));
+}
+
+TEST(RunTable, OfACleanRunHasNoAlarm) {
+  RunResult result = sample_result();
+  result.status = RunStatus::ok;
+  result.ledger[0].unexpected = 0;
+  result.surprises.clear();
+  result.checks.erase(result.checks.begin());
+  const std::string text = run_table(result);
+  EXPECT_THAT(text, AllOf(Not(HasSubstr("UNEXPECTED")), Not(HasSubstr("DISAGREE"))));
+  EXPECT_THAT(text, HasSubstr("1 checks against the kernel's own counters agree"));
+}
+
+TEST(RunTable, ShowsTenSurprisesAndSaysThatThereAreMore) {
+  RunResult result = sample_result();
+  result.surprises.assign(10, result.surprises[0]);
+  EXPECT_THAT(run_table(result), Not(HasSubstr("more in run.json")));
+  result.surprises.assign(11, result.surprises[0]);
+  EXPECT_THAT(run_table(result), HasSubstr("more in run.json"));
+}
+
+TEST(RunTable, WithoutALedgerIsTheError) {
+  RunResult result;
+  result.error = "no ports";
+  EXPECT_EQ(run_table(result), "no ports\n");
+}
+
+TEST(Serialize, NothingIsLostOnTheWay) {
+  const RunResult sent = sample_result();
+  const auto received = deserialize(serialize(sent));
+  ASSERT_TRUE(received);
+  EXPECT_EQ(received->status, sent.status);
+  EXPECT_EQ(run_document(*received, {}), run_document(sent, {}));
+  for (const CsvFile& file : csv_files())
+    EXPECT_EQ(file.content(*received), file.content(sent)) << file.name;
+  // What neither of them shows.
+  ASSERT_THAT(received->workers, SizeIs(1));
+  EXPECT_EQ(received->workers[0].role, "victim");
+  EXPECT_EQ(received->workers[0].shard, 1);
+  EXPECT_EQ(received->workers[0].process, 4'711);
+  EXPECT_EQ(received->workers[0].cpu, 3);
+  EXPECT_TRUE(received->workers[0].spins);
+  EXPECT_EQ(received->sysctls, sent.sysctls);
+  EXPECT_EQ(received->congestion_control, "cubic");
+}
+
+TEST(Serialize, WhatIsCutShortIsAnError) {
+  const std::string whole = serialize(sample_result());
+  EXPECT_FALSE(deserialize(""));
+  EXPECT_FALSE(deserialize(whole.substr(0, whole.size() / 2)));
+  EXPECT_FALSE(deserialize(whole + "x"));
+}
+
+// A folder that goes away with its test.
+class ResultFolder : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = testing::TempDir() + "lastack-report-XXXXXX";
+    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  Strings names() const {
+    Strings found;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_))
+      found.push_back(entry.path().filename());
+    return found;
+  }
+  std::string folder_;
+};
+
+TEST_F(ResultFolder, HoldsTheDocumentAndTheCsvFiles) {
+  RunResult result = sample_result();
+  const Json document = run_document(result, {});
+  ASSERT_FALSE(write_results(folder_, result, document));
+  EXPECT_THAT(names(), UnorderedElementsAre("run.json", "summary.csv", "latency.csv",
+                                            "timeline.csv", "events.csv"));
+  EXPECT_EQ(Json::parse(*read_file(folder_ + "/run.json")), document);
+  EXPECT_EQ(*read_file(folder_ + "/summary.csv"), csv_file("summary.csv").content(result));
+}
+
+TEST_F(ResultFolder, HasNoEventsUnlessAskedFor) {
+  RunResult result = sample_result();
+  result.events.clear();
+  ASSERT_FALSE(write_results(folder_, result, {}));
+  EXPECT_THAT(names(), Not(testing::Contains("events.csv")));
+}
+
+TEST_F(ResultFolder, MustBeEmptyOrNew) {
+  EXPECT_FALSE(prepare_output_folder(folder_));
+  EXPECT_FALSE(prepare_output_folder(folder_ + "/new/one"));
+  EXPECT_TRUE(std::filesystem::is_directory(folder_ + "/new/one"));
+  const Status refused = prepare_output_folder(folder_);
+  ASSERT_TRUE(refused);
+  EXPECT_THAT(refused->message(), HasSubstr("is not empty"));
+}
+
+TEST(ResultsReadme, IsTheSchemaOfThisBuild) {
+  const auto readme = read_file(LASTACK_SOURCE_DIR "/results/README.md");
+  ASSERT_TRUE(readme) << readme.error().message();
+  EXPECT_EQ(*readme, schema_markdown())
+      << "mend with: lastack list --format schema > results/README.md";
+}
+
+}  // namespace
+}  // namespace lastack

@@ -1,0 +1,391 @@
+// A run's parameters: what is refused and why, and that printing and reading lose nothing.
+#include "run/spec.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <tuple>
+
+#include "base/clock.h"
+
+namespace lastack {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Pair;
+
+size_t strategy_index(std::string_view name) {
+  for (size_t i = 0; i < strategies().size(); ++i)
+    if (strategies()[i].name == name) return i;
+  ADD_FAILURE() << "no strategy " << name;
+  return 0;
+}
+
+const Parameter& parameter(std::string_view flag) {
+  const auto found = std::find_if(parameters().begin(), parameters().end(),
+                                  [&](const Parameter& row) { return row.flag == flag; });
+  EXPECT_NE(found, parameters().end()) << flag;
+  return *found;
+}
+
+std::string refusal(const Status& status) { return status ? status->message() : "accepted"; }
+
+std::string mix_refusal(std::string_view text) {
+  const auto mix = parse_mix(text);
+  return mix ? "accepted" : mix.error().message();
+}
+
+std::vector<std::pair<std::string, double>> named_weights(const std::vector<Weight>& mix) {
+  std::vector<std::pair<std::string, double>> weights;
+  for (const Weight& weight : mix)
+    weights.emplace_back(strategies()[weight.strategy].name, weight.weight);
+  return weights;
+}
+
+std::vector<std::pair<std::string, double>> mix_of(std::string_view text) {
+  const auto mix = parse_mix(text);
+  EXPECT_TRUE(mix) << text << ": " << mix_refusal(text);
+  return mix ? named_weights(*mix) : std::vector<std::pair<std::string, double>>();
+}
+
+// Differs from a new RunSpec in every parameter.
+RunSpec unusual_spec() {
+  RunSpec spec;
+  spec.connections = 12'345;
+  spec.mix = {{strategy_index("vanish"), 0.125}, {strategy_index("fin"), 1.0 / 3}};
+  spec.watches = {Watch::poll_multishot, Watch::recv};
+  spec.probes = {Probe::user_timeout, Probe::keepalive};
+  spec.probe_settings = {.keepalive_idle_ns = 7 * kSecond_ns,
+                         .keepalive_interval_ns = 3 * kSecond_ns,
+                         .keepalive_count = 5,
+                         .user_timeout_ns = 1234 * kMillisecond_ns};
+  spec.survivor = Side::client;
+  spec.wait = Wait::spin;
+  spec.ring = RingMode::coop;
+  spec.direct_descriptors = true;
+  spec.family = Family::inet6;
+  spec.arrival = Arrival::poisson;
+  spec.arrivals_per_second = 1234.5;
+  spec.deadline_ns = 60'000'000'001;
+  spec.warm_up_ns = 1500 * kMicrosecond_ns;
+  spec.load = Load::echo;
+  spec.round_trips_per_second = 0.1;
+  spec.payload_bytes = 3000;
+  spec.shards = 3;
+  spec.seed = 999'999'999'999;
+  spec.host_network = true;
+  spec.keep_events = true;
+  spec.expect = {{strategy_index("silent"), Finding::etimedout},
+                 {strategy_index("fin"), Finding::eof}};
+  return spec;
+}
+
+// Everything in a RunSpec, comparable.
+auto values_of(const RunSpec& spec) {
+  std::vector<std::pair<size_t, Finding>> expect;
+  for (const ExpectationOverride& entry : spec.expect)
+    expect.emplace_back(entry.strategy, entry.finding);
+  const ProbeSettings& probe = spec.probe_settings;
+  return std::make_tuple(spec.connections, named_weights(spec.mix), spec.watches, spec.probes,
+                         probe.keepalive_idle_ns, probe.keepalive_interval_ns,
+                         probe.keepalive_count, probe.user_timeout_ns, spec.survivor, spec.wait,
+                         spec.ring, spec.direct_descriptors, spec.family, spec.arrival,
+                         spec.arrivals_per_second, spec.deadline_ns, spec.warm_up_ns, spec.load,
+                         spec.round_trips_per_second, spec.payload_bytes, spec.shards, spec.seed,
+                         spec.host_network, spec.keep_events, expect);
+}
+
+TEST(ParseMix, TakesNamesWithAndWithoutWeights) {
+  EXPECT_THAT(mix_of("fin=40,silent,rst-linger=0.5"),
+              ElementsAre(Pair("fin", 40), Pair("silent", 1), Pair("rst-linger", 0.5)));
+}
+
+TEST(ParseMix, AllNamesEveryStrategyOnce) {
+  const auto mix = mix_of("all=2");
+  ASSERT_EQ(mix.size(), strategies().size());
+  for (size_t i = 0; i < mix.size(); ++i)
+    EXPECT_THAT(mix[i], Pair(std::string(strategies()[i].name), 2));
+}
+
+TEST(ParseMix, DropsWhatWeighsNothing) {
+  EXPECT_THAT(mix_of("fin=0,silent=3,destroy=0"), ElementsAre(Pair("silent", 3)));
+}
+
+TEST(ParseMix, NamesTheNearestOfAnUnknownStrategy) {
+  EXPECT_THAT(mix_refusal("fin=1,rst-lingre=2"),
+              AllOf(HasSubstr("unknown strategy 'rst-lingre'"),
+                    HasSubstr("did you mean 'rst-linger'?"), HasSubstr("allowed: fin, fin-data")));
+  EXPECT_THAT(mix_refusal("fin,"), HasSubstr("unknown strategy ''"));
+  EXPECT_THAT(mix_refusal("=5"), HasSubstr("unknown strategy ''"));
+}
+
+TEST(ParseMix, RefusesWeightsThatAreNoNumbers) {
+  for (const char* weight : {"", "x", "-1", "1k", "1=2", "nan", "1e3"})
+    EXPECT_THAT(mix_refusal(std::string("fin=") + weight),
+                HasSubstr("'" + std::string(weight) + "' is not a weight"));
+}
+
+TEST(ParseMix, RefusesASumOfNothing) {
+  for (const char* text : {"", "fin=0", "fin=0,silent=0", "all=0"})
+    EXPECT_THAT(mix_refusal(text), HasSubstr("sums to nothing")) << text;
+}
+
+TEST(ParseMix, RefusesAStrategyNamedTwice) {
+  EXPECT_THAT(mix_refusal("fin=1,silent,fin=2"), HasSubstr("strategy 'fin' is named twice"));
+  EXPECT_THAT(mix_refusal("fin=0,fin=1"), HasSubstr("strategy 'fin' is named twice"));
+  EXPECT_THAT(mix_refusal("all,silent"), HasSubstr("strategy 'silent' is named twice"));
+  EXPECT_THAT(mix_refusal("silent,all"), HasSubstr("strategy 'silent' is named twice"));
+  EXPECT_THAT(mix_refusal("all,all"), HasSubstr("is named twice"));
+}
+
+TEST(EffectiveMix, OfNoMixIsEveryStrategyAlike) {
+  EXPECT_EQ(named_weights(effective_mix(RunSpec())), mix_of("all"));
+  RunSpec spec;
+  spec.mix = {{strategy_index("silent"), 5}};
+  EXPECT_THAT(named_weights(effective_mix(spec)), ElementsAre(Pair("silent", 5)));
+}
+
+TEST(ParseArrival, TakesEverySchedule) {
+  RunSpec spec;
+  EXPECT_EQ(refusal(parse_arrival(spec, "rate=5k/s")), "accepted");
+  EXPECT_EQ(spec.arrival, Arrival::constant);
+  EXPECT_EQ(spec.arrivals_per_second, 5000);
+  EXPECT_EQ(refusal(parse_arrival(spec, "poisson=0.5/s")), "accepted");
+  EXPECT_EQ(spec.arrival, Arrival::poisson);
+  EXPECT_EQ(spec.arrivals_per_second, 0.5);
+  EXPECT_EQ(refusal(parse_arrival(spec, "storm")), "accepted");
+  EXPECT_EQ(spec.arrival, Arrival::storm);
+  EXPECT_EQ(spec.arrivals_per_second, 0);
+}
+
+TEST(ParseArrival, RefusesTheRestAndChangesNothing) {
+  RunSpec spec;
+  ASSERT_EQ(refusal(parse_arrival(spec, "rate=5k/s")), "accepted");
+  for (const char* text : {"", "Storm", "storm ", "5k/s", "rate", "poison=5/s"})
+    EXPECT_THAT(refusal(parse_arrival(spec, text)), HasSubstr("is not a schedule")) << text;
+  for (const char* text : {"rate=", "rate=0/s", "poisson=5", "poisson=-1/s"})
+    EXPECT_THAT(refusal(parse_arrival(spec, text)), HasSubstr("is not a rate")) << text;
+  EXPECT_EQ(spec.arrival, Arrival::constant);
+  EXPECT_EQ(spec.arrivals_per_second, 5000);
+}
+
+TEST(Parameters, AreFlagsWithDifferentNamesAndHelp) {
+  std::map<std::string_view, int> times;
+  for (const Parameter& row : parameters()) {
+    EXPECT_TRUE(row.flag.starts_with("--")) << row.flag;
+    EXPECT_FALSE(row.help.empty()) << row.flag;
+    EXPECT_EQ(row.placeholder.empty(), row.kind == ParameterKind::flag) << row.flag;
+    EXPECT_EQ(++times[row.flag], 1) << row.flag;
+  }
+}
+
+TEST(Parameters, UnusualSpecDiffersFromTheDefaultInEach) {
+  // Otherwise the tests below would prove nothing of a new parameter.
+  for (const Parameter& row : parameters())
+    EXPECT_NE(row.print(unusual_spec()), row.print(RunSpec())) << row.flag;
+}
+
+TEST(Parameters, ReadingWhatWasPrintedChangesNothing) {
+  for (const Parameter& row : parameters()) {
+    RunSpec spec = unusual_spec();
+    EXPECT_EQ(refusal(row.read(spec, row.print(spec))), "accepted") << row.flag;
+    EXPECT_TRUE(values_of(spec) == values_of(unusual_spec())) << row.flag;
+  }
+}
+
+TEST(Parameters, ReadingOneChangesThatOneAlone) {
+  for (const Parameter& changed : parameters()) {
+    RunSpec spec;
+    EXPECT_EQ(refusal(changed.read(spec, changed.print(unusual_spec()))), "accepted");
+    for (const Parameter& row : parameters())
+      EXPECT_EQ(row.print(spec), row.print(&row == &changed ? unusual_spec() : RunSpec()))
+          << row.flag << " after " << changed.flag;
+  }
+}
+
+TEST(Parameters, RefusingLeavesTheSpecAsItWas) {
+  for (const Parameter& row : parameters()) {
+    RunSpec spec = unusual_spec();
+    EXPECT_NE(refusal(row.read(spec, "no such value")), "accepted") << row.flag;
+    EXPECT_TRUE(values_of(spec) == values_of(unusual_spec())) << row.flag;
+  }
+}
+
+TEST(Parameters, EveryNameOfEveryTableIsRead) {
+  RunSpec spec;
+  for (const WatchRow& row : watches()) {
+    EXPECT_EQ(refusal(parameter("--watch").read(spec, row.name)), "accepted");
+    EXPECT_THAT(spec.watches, ElementsAre(row.id));
+  }
+  for (const ProbeRow& row : probes()) {
+    EXPECT_EQ(refusal(parameter("--probe").read(spec, row.name)), "accepted");
+    EXPECT_THAT(spec.probes, ElementsAre(row.id));
+  }
+  for (const RingModeRow& row : ring_modes()) {
+    EXPECT_EQ(refusal(parameter("--ring").read(spec, row.name)), "accepted");
+    EXPECT_EQ(spec.ring, row.id);
+  }
+}
+
+TEST(Parameters, ListsRefuseTheUnknownTheDoubleAndTheEmpty) {
+  RunSpec spec;
+  EXPECT_THAT(refusal(parameter("--watch").read(spec, "recv,pol")),
+              HasSubstr("unknown watch 'pol' (did you mean 'poll'?)"));
+  EXPECT_THAT(refusal(parameter("--watch").read(spec, "recv,poll,recv")),
+              HasSubstr("watch 'recv' is named twice"));
+  EXPECT_THAT(refusal(parameter("--probe").read(spec, "")), HasSubstr("no probe given"));
+  EXPECT_THAT(refusal(parameter("--expect").read(spec, "fin")), HasSubstr("STRATEGY=FINDING"));
+  EXPECT_THAT(refusal(parameter("--expect").read(spec, "fin=eoff")), HasSubstr("'eof'"));
+  EXPECT_THAT(refusal(parameter("--expect").read(spec, "finn=eof")), HasSubstr("'fin'"));
+}
+
+struct OutOfRange {
+  const char* flag;
+  const char* text;
+};
+
+TEST(Parameters, NumbersKeepTheirRange) {
+  for (const auto& [flag, text] : std::vector<OutOfRange>{
+           {"--connections", "0"},
+           {"--connections", "4000001"},
+           {"--deadline", "999us"},
+           {"--deadline", "1441min"},
+           {"--payload", "0"},
+           {"--payload", "1048577"},
+           {"--warm-up", "1441min"},
+           {"--keepalive-idle", "0"},
+           {"--keepalive-idle", "32768s"},
+           {"--keepalive-interval", "500ms"},
+           {"--keepalive-count", "0"},
+           {"--keepalive-count", "128"},
+           {"--user-timeout", "999us"},
+           {"--shards", "513"},
+           {"--seed", "1000000000001"},
+       }) {
+    RunSpec spec;
+    EXPECT_THAT(refusal(parameter(flag).read(spec, text)), HasSubstr("out of range"))
+        << flag << " " << text;
+  }
+}
+
+TEST(Parameters, KernelTimersKeepTheKernelsUnits) {
+  for (const auto& [flag, text] : std::vector<OutOfRange>{{"--keepalive-idle", "1500ms"},
+                                                          {"--keepalive-interval", "1.001s"},
+                                                          {"--user-timeout", "1500us"}}) {
+    RunSpec spec;
+    EXPECT_THAT(refusal(parameter(flag).read(spec, text)), HasSubstr("not a multiple of"))
+        << flag << " " << text;
+  }
+}
+
+TEST(Parameters, IdleLoadForgetsTheRateOfAnEarlierEcho) {
+  RunSpec spec;
+  ASSERT_EQ(refusal(parameter("--load").read(spec, "echo=5k/s")), "accepted");
+  EXPECT_EQ(spec.round_trips_per_second, 5000);
+  ASSERT_EQ(refusal(parameter("--load").read(spec, "idle")), "accepted");
+  EXPECT_EQ(spec.load, Load::idle);
+  EXPECT_EQ(spec.round_trips_per_second, 0);
+}
+
+TEST(ReadSpec, IsTheInverseOfPrintSpec) {
+  const auto spec = read_spec(print_spec(unusual_spec()));
+  ASSERT_TRUE(spec) << spec.error().message();
+  EXPECT_TRUE(values_of(*spec) == values_of(unusual_spec()));
+  EXPECT_EQ(print_spec(*spec), print_spec(unusual_spec()));
+}
+
+TEST(ReadSpec, MakesTheDefaultAgainWithItsMixSpelledOut) {
+  const auto spec = read_spec(print_spec(RunSpec()));
+  ASSERT_TRUE(spec) << spec.error().message();
+  RunSpec wanted;
+  wanted.mix = *parse_mix("all");
+  EXPECT_TRUE(values_of(*spec) == values_of(wanted));
+}
+
+TEST(ReadSpec, OfNothingIsTheDefault) {
+  const auto spec = read_spec({});
+  ASSERT_TRUE(spec) << spec.error().message();
+  EXPECT_TRUE(values_of(*spec) == values_of(RunSpec()));
+}
+
+TEST(ReadSpec, NamesTheParameterThatItRefuses) {
+  EXPECT_THAT(read_spec({{"connection", "5"}}).error().message(),
+              HasSubstr("unknown parameter connection"));
+  EXPECT_THAT(read_spec({{"seed", "5"}, {"deadline", "5"}}).error().message(),
+              AllOf(HasSubstr("--deadline"), HasSubstr("'5' is not a duration")));
+}
+
+RunSpec small_spec(int64_t connections, std::string_view mix) {
+  RunSpec spec;
+  spec.connections = connections;
+  spec.mix = *parse_mix(mix);
+  return spec;
+}
+
+TEST(CheckSpec, TakesTheDefaultAndTheUnusual) {
+  EXPECT_EQ(refusal(check_spec(RunSpec())), "accepted");
+  EXPECT_EQ(refusal(check_spec(unusual_spec())), "accepted");
+}
+
+TEST(CheckSpec, WantsAConnectionForEachRow) {
+  RunSpec spec = small_spec(7, "fin,silent");
+  spec.watches = {Watch::recv, Watch::poll};
+  spec.probes = {Probe::none, Probe::keepalive};
+  EXPECT_THAT(refusal(check_spec(spec)),
+              AllOf(HasSubstr("--connections 7"), HasSubstr("at least 8")));
+  spec.connections = 8;
+  EXPECT_EQ(refusal(check_spec(spec)), "accepted");
+
+  RunSpec every_strategy;
+  every_strategy.connections = static_cast<int64_t>(strategies().size()) - 1;
+  EXPECT_THAT(refusal(check_spec(every_strategy)), HasSubstr("is fewer than"));
+}
+
+TEST(CheckSpec, WantsADeadlineThatTheProbeCanMeet) {
+  RunSpec spec = small_spec(10, "silent");
+  spec.probes = {Probe::none, Probe::keepalive};
+  spec.deadline_ns = 3 * kSecond_ns - 1;
+  EXPECT_THAT(refusal(check_spec(spec)),
+              AllOf(HasSubstr("--deadline 2999999999ns"), HasSubstr("3s"), HasSubstr("keepalive")));
+  spec.deadline_ns = 3 * kSecond_ns;
+  EXPECT_EQ(refusal(check_spec(spec)), "accepted");
+
+  spec.probes = {Probe::user_timeout};
+  spec.deadline_ns = 2 * kSecond_ns - 1;
+  EXPECT_THAT(refusal(check_spec(spec)), HasSubstr("user-timeout"));
+  spec.probes = {Probe::none};
+  EXPECT_EQ(refusal(check_spec(spec)), "accepted");
+}
+
+TEST(CheckSpec, WantsNoMoreShardsThanConnections) {
+  RunSpec spec = small_spec(4, "fin");
+  spec.shards = 5;
+  EXPECT_THAT(refusal(check_spec(spec)), HasSubstr("--shards 5 is more than --connections 4"));
+  spec.shards = 4;
+  EXPECT_EQ(refusal(check_spec(spec)), "accepted");
+}
+
+TEST(CheckSpec, WantsAScheduleOfAtMostADay) {
+  RunSpec spec = small_spec(86'400, "fin");
+  ASSERT_EQ(refusal(parse_arrival(spec, "rate=1/s")), "accepted");
+  EXPECT_EQ(refusal(check_spec(spec)), "accepted");
+  spec.connections += 1;
+  EXPECT_THAT(refusal(check_spec(spec)), HasSubstr("at most a day"));
+  ASSERT_EQ(refusal(parse_arrival(spec, "poisson=1/s")), "accepted");
+  EXPECT_THAT(refusal(check_spec(spec)), HasSubstr("at most a day"));
+  ASSERT_EQ(refusal(parse_arrival(spec, "storm")), "accepted");
+  EXPECT_EQ(refusal(check_spec(spec)), "accepted");
+}
+
+TEST(WaitName, IsTheOneOfItsValue) {
+  EXPECT_EQ(wait_name(Wait::block), "block");
+  EXPECT_EQ(wait_name(Wait::spin), "spin");
+}
+
+}  // namespace
+}  // namespace lastack

@@ -1,0 +1,396 @@
+// The model's promises: which finding and which counters each strategy, probe and load lead to.
+// The wanted values are written down here a second time, from what kernels do.
+#include "model/strategy.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+#include <set>
+#include <string>
+
+#include "base/clock.h"
+#include "model/load.h"
+#include "model/probe.h"
+#include "model/watch.h"
+
+namespace lastack {
+namespace {
+
+using testing::UnorderedElementsAre;
+using Findings = std::vector<Finding>;
+
+constexpr auto kNothing = Finding::nothing;
+constexpr auto kEof = Finding::eof;
+constexpr auto kReset = Finding::econnreset;
+constexpr auto kPipe = Finding::epipe;
+constexpr auto kTimeout = Finding::etimedout;
+
+const Strategy& strategy_named(std::string_view name) {
+  const auto found = std::find_if(strategies().begin(), strategies().end(),
+                                  [&](const Strategy& row) { return row.name == name; });
+  EXPECT_NE(found, strategies().end()) << name;
+  return *found;
+}
+
+Circumstances circumstances_of(Probe probe, Load load, int64_t deadline_ns = 5 * kSecond_ns) {
+  return {Watch::recv, probe, ProbeSettings(), load, deadline_ns};
+}
+
+Findings findings(const Strategy& strategy, const Circumstances& when) {
+  Findings all;
+  for (const Expected& expected : expected_findings(strategy, when))
+    all.push_back(expected.finding);
+  return all;
+}
+
+Findings findings(std::string_view name, Probe probe, Load load) {
+  return findings(strategy_named(name), circumstances_of(probe, load));
+}
+
+// Strategy x probe without traffic: exactly one finding each.
+const std::map<std::string_view, std::map<Probe, Finding>> kWantedIdle = {
+    {"fin", {{Probe::none, kEof}, {Probe::keepalive, kEof}, {Probe::user_timeout, kEof}}},
+    {"fin-data", {{Probe::none, kEof}, {Probe::keepalive, kEof}, {Probe::user_timeout, kEof}}},
+    {"half-close", {{Probe::none, kEof}, {Probe::keepalive, kEof}, {Probe::user_timeout, kEof}}},
+    {"shutdown-both", {{Probe::none, kEof}, {Probe::keepalive, kEof}, {Probe::user_timeout, kEof}}},
+    {"rst-linger",
+     {{Probe::none, kReset}, {Probe::keepalive, kReset}, {Probe::user_timeout, kReset}}},
+    {"rst-disconnect",
+     {{Probe::none, kReset}, {Probe::keepalive, kReset}, {Probe::user_timeout, kReset}}},
+    {"rst-unread",
+     {{Probe::none, kReset}, {Probe::keepalive, kReset}, {Probe::user_timeout, kReset}}},
+    {"rst-unread-data",
+     {{Probe::none, kReset}, {Probe::keepalive, kReset}, {Probe::user_timeout, kReset}}},
+    {"fin-then-rst",
+     {{Probe::none, kPipe}, {Probe::keepalive, kPipe}, {Probe::user_timeout, kPipe}}},
+    {"destroy", {{Probe::none, kReset}, {Probe::keepalive, kReset}, {Probe::user_timeout, kReset}}},
+    // A keepalive probe meets a host that forgot the connection: an RST answers it.
+    {"vanish",
+     {{Probe::none, kNothing}, {Probe::keepalive, kReset}, {Probe::user_timeout, kNothing}}},
+    // TCP_USER_TIMEOUT alone never fires on an idle socket.
+    {"silent",
+     {{Probe::none, kNothing}, {Probe::keepalive, kTimeout}, {Probe::user_timeout, kNothing}}},
+};
+
+TEST(ExpectedFindings, WithoutTrafficAreExactlyOne) {
+  for (const Strategy& strategy : strategies()) {
+    ASSERT_TRUE(kWantedIdle.contains(strategy.name)) << strategy.name;
+    for (const ProbeRow& probe : probes()) {
+      SCOPED_TRACE(testing::Message() << strategy.name << " with " << probe.name);
+      EXPECT_EQ(findings(strategy, circumstances_of(probe.id, Load::idle)),
+                Findings{kWantedIdle.at(strategy.name).at(probe.id)});
+    }
+  }
+}
+
+TEST(ExpectedFindings, WithTrafficOfTheFinFamilyIncludeTheCrossingRequest) {
+  for (const ProbeRow& probe : probes()) {
+    SCOPED_TRACE(probe.name);
+    // A request that lies unread turns close() into an RST; one that comes later draws an RST.
+    for (const char* name : {"fin", "fin-data"})
+      EXPECT_THAT(findings(name, probe.id, Load::echo), UnorderedElementsAre(kEof, kPipe, kReset));
+    EXPECT_THAT(findings("shutdown-both", probe.id, Load::echo), UnorderedElementsAre(kEof, kPipe));
+    EXPECT_THAT(findings("half-close", probe.id, Load::echo), UnorderedElementsAre(kEof));
+    // Its survivor writes once, after the act, and takes no part in the load.
+    EXPECT_THAT(findings("fin-then-rst", probe.id, Load::echo), UnorderedElementsAre(kPipe));
+  }
+}
+
+TEST(ExpectedFindings, WithTrafficOfTheRstFamilyAreTheReset) {
+  for (const ProbeRow& probe : probes())
+    for (const Strategy& strategy : strategies())
+      if (strategy.family == "rst") {
+        EXPECT_EQ(findings(strategy, circumstances_of(probe.id, Load::echo)), Findings{kReset})
+            << strategy.name << " with " << probe.name;
+      }
+}
+
+TEST(ExpectedFindings, WithTrafficOfASilentDeathMayComeAfterTheDeadline) {
+  for (const ProbeRow& probe : probes())
+    EXPECT_THAT(findings("vanish", probe.id, Load::echo), UnorderedElementsAre(kReset, kNothing))
+        << probe.name;
+  EXPECT_THAT(findings("silent", Probe::none, Load::echo), UnorderedElementsAre(kNothing));
+  EXPECT_THAT(findings("silent", Probe::user_timeout, Load::echo),
+              UnorderedElementsAre(kTimeout, kNothing));
+  // Unacknowledged data suspends keepalive.
+  EXPECT_THAT(findings("silent", Probe::keepalive, Load::echo),
+              UnorderedElementsAre(kTimeout, kNothing));
+}
+
+TEST(ExpectedFindings, OfTheFinFamilyDoNotDependOnTheProbe) {
+  for (const Strategy& strategy : strategies()) {
+    if (strategy.family != "fin") continue;
+    for (const Load load : {Load::idle, Load::echo})
+      for (const ProbeRow& probe : probes())
+        EXPECT_EQ(findings(strategy, circumstances_of(probe.id, load)),
+                  findings(strategy, circumstances_of(Probe::none, load)))
+            << strategy.name << " with " << probe.name;
+  }
+}
+
+TEST(ExpectedFindings, DoNotDependOnTheWatch) {
+  for (const Strategy& strategy : strategies())
+    for (const WatchRow& watch : watches()) {
+      Circumstances when = circumstances_of(Probe::keepalive, Load::idle);
+      const Findings wanted = findings(strategy, when);
+      when.watch = watch.id;
+      EXPECT_EQ(findings(strategy, when), wanted) << strategy.name << " with " << watch.name;
+    }
+}
+
+TEST(ExpectedFindings, DeadlineInsideTheTimersRoundingAllowsNothing) {
+  const Strategy& silent = strategy_named("silent");
+  // 1 s + 2 x 1 s, an eighth of it for the timer wheel, and a tick of 10 ms.
+  constexpr int64_t kSurely_ns = 3'385 * kMillisecond_ns;
+  const auto at = [&](int64_t deadline_ns) {
+    return findings(silent, circumstances_of(Probe::keepalive, Load::idle, deadline_ns));
+  };
+  EXPECT_THAT(at(3 * kSecond_ns), UnorderedElementsAre(kTimeout, kNothing));
+  EXPECT_THAT(at(kSurely_ns - 1), UnorderedElementsAre(kTimeout, kNothing));
+  EXPECT_THAT(at(kSurely_ns), UnorderedElementsAre(kTimeout));
+}
+
+TEST(ExpectedFindings, CarryTheErrorOfTheirFinding) {
+  const std::map<Finding, int> errors = {
+      {kNothing, 0}, {kEof, 0}, {kReset, ECONNRESET}, {kPipe, EPIPE}, {kTimeout, ETIMEDOUT}};
+  for (const Strategy& strategy : strategies())
+    for (const ProbeRow& probe : probes())
+      for (const Load load : {Load::idle, Load::echo})
+        for (const Expected& expected :
+             expected_findings(strategy, circumstances_of(probe.id, load)))
+          EXPECT_EQ(expected.error_number, errors.at(expected.finding)) << strategy.name;
+}
+
+// What one connection moves between the armed watch and the closed ledger, without traffic.
+struct WantedChanges {
+  std::map<Counter, int64_t> least, may_add;
+};
+const std::map<std::string_view, WantedChanges> kWantedChanges = {
+    {"fin", {}},
+    {"fin-data", {}},
+    {"half-close", {}},
+    {"shutdown-both", {}},
+    // LINGER {1,0} counts as TCPAbortOnData, unread data as TCPAbortOnClose.
+    {"rst-linger",
+     {{{Counter::out_rsts, 1}, {Counter::estab_resets, 2}, {Counter::abort_on_data, 1}}, {}}},
+    {"rst-disconnect", {{{Counter::out_rsts, 1}, {Counter::estab_resets, 2}}, {}}},
+    {"rst-unread",
+     {{{Counter::out_rsts, 1}, {Counter::estab_resets, 2}, {Counter::abort_on_close, 1}}, {}}},
+    {"rst-unread-data",
+     {{{Counter::out_rsts, 1}, {Counter::estab_resets, 2}, {Counter::abort_on_close, 1}}, {}}},
+    {"fin-then-rst",
+     {{{Counter::out_rsts, 1}, {Counter::estab_resets, 1}},
+      {{Counter::out_rsts, 1}, {Counter::abort_on_data, 1}}}},
+    {"destroy", {{{Counter::out_rsts, 1}, {Counter::estab_resets, 2}}, {}}},
+    {"vanish", {{{Counter::estab_resets, 1}}, {}}},
+    {"silent", {}},
+};
+
+void expect_counters(const CounterValues& changes, std::map<Counter, int64_t> wanted) {
+  for (const CounterRow& row : kCounters) EXPECT_EQ(changes[row.id], wanted[row.id]) << row.name;
+}
+
+TEST(ExpectedChanges, WithoutTrafficAreExactForEachStrategy) {
+  const Circumstances when = circumstances_of(Probe::none, Load::idle);
+  for (const Strategy& strategy : strategies()) {
+    SCOPED_TRACE(strategy.name);
+    ASSERT_TRUE(kWantedChanges.contains(strategy.name));
+    const WantedChanges& wanted = kWantedChanges.at(strategy.name);
+    const auto [least, most] = expected_changes(strategy, when, strategy.finding);
+    expect_counters(least, wanted.least);
+    std::map<Counter, int64_t> wanted_most = wanted.least;
+    for (const auto& [counter, more] : wanted.may_add) wanted_most[counter] += more;
+    expect_counters(most, wanted_most);
+  }
+}
+
+TEST(ExpectedChanges, KeepaliveThatGivesUpSendsAReset) {
+  const auto [least, most] = expected_changes(
+      strategy_named("silent"), circumstances_of(Probe::keepalive, Load::idle), kTimeout);
+  const std::map<Counter, int64_t> wanted = {
+      {Counter::out_rsts, 1}, {Counter::estab_resets, 1}, {Counter::abort_on_timeout, 1}};
+  expect_counters(least, wanted);
+  expect_counters(most, wanted);
+}
+
+TEST(ExpectedChanges, KeepaliveToAVanishedPeerDrawsAReset) {
+  const auto [least, most] = expected_changes(
+      strategy_named("vanish"), circumstances_of(Probe::keepalive, Load::idle), kReset);
+  const std::map<Counter, int64_t> wanted = {{Counter::out_rsts, 1}, {Counter::estab_resets, 2}};
+  expect_counters(least, wanted);
+  expect_counters(most, wanted);
+}
+
+TEST(ExpectedChanges, UserTimeoutEndsWithoutAReset) {
+  const auto least = expected_changes(strategy_named("silent"),
+                                      circumstances_of(Probe::user_timeout, Load::echo), kTimeout)
+                         .first;
+  expect_counters(least, {{Counter::estab_resets, 1}, {Counter::abort_on_timeout, 1}});
+}
+
+TEST(ExpectedChanges, OfASilentDeathThatIsNotFoundAreTheVictimsAlone) {
+  for (const ProbeRow& probe : probes()) {
+    const Circumstances when = circumstances_of(probe.id, Load::idle);
+    expect_counters(expected_changes(strategy_named("silent"), when, kNothing).second, {});
+    expect_counters(expected_changes(strategy_named("vanish"), when, kNothing).second,
+                    {{Counter::estab_resets, 1}});
+  }
+}
+
+TEST(ExpectedChanges, TheProbeCountsOnlyWhenItFound) {
+  for (const Strategy& strategy : strategies()) {
+    if (strategy.family == "silent") continue;
+    const auto with_probe = expected_changes(
+        strategy, circumstances_of(Probe::keepalive, Load::idle), strategy.finding);
+    const auto without =
+        expected_changes(strategy, circumstances_of(Probe::none, Load::idle), strategy.finding);
+    EXPECT_EQ(with_probe.first.values, without.first.values) << strategy.name;
+    EXPECT_EQ(with_probe.second.values, without.second.values) << strategy.name;
+  }
+}
+
+TEST(ExpectedChanges, TrafficAllowsForRequestsAroundTheAct) {
+  const auto [least, most] = expected_changes(strategy_named("rst-linger"),
+                                              circumstances_of(Probe::none, Load::echo), kReset);
+  // An unread request makes the kernel count TCPAbortOnClose and not look at SO_LINGER.
+  EXPECT_EQ(least[Counter::abort_on_data], 0);
+  EXPECT_EQ(most[Counter::abort_on_close], 1);
+  EXPECT_EQ(least[Counter::out_rsts], 1);
+  EXPECT_GT(most[Counter::out_rsts], 1);
+}
+
+TEST(ExpectedChanges, TrafficAllowsForRetransmissionsUntilTheDeadline) {
+  for (const char* name : {"silent", "vanish"}) {
+    const auto [least, most] =
+        expected_changes(strategy_named(name), circumstances_of(Probe::none, Load::echo), kNothing);
+    EXPECT_EQ(least[Counter::retrans_segs], 0);
+    EXPECT_EQ(least[Counter::timeouts], 0);
+    // Five seconds: sent again after 0.2, 0.6, 1.4 and 3 s (RTO of 200 ms, doubling).
+    EXPECT_GE(most[Counter::retrans_segs], 4);
+    EXPECT_GE(most[Counter::timeouts], 4);
+  }
+}
+
+TEST(ExpectedChanges, LeastIsNeverAboveMostNorBelowZero) {
+  for (const Strategy& strategy : strategies())
+    for (const ProbeRow& probe : probes())
+      for (const Load load : {Load::idle, Load::echo})
+        for (const FindingRow& finding : kFindings) {
+          const auto [least, most] =
+              expected_changes(strategy, circumstances_of(probe.id, load), finding.id);
+          for (const CounterRow& row : kCounters) {
+            EXPECT_GE(least[row.id], 0) << strategy.name << " " << row.name;
+            EXPECT_LE(least[row.id], most[row.id]) << strategy.name << " " << row.name;
+          }
+        }
+}
+
+template <class Rows>
+void expect_unique_names(const Rows& rows) {
+  std::set<std::string_view> names;
+  for (const auto& row : rows) {
+    EXPECT_FALSE(row.name.empty());
+    EXPECT_TRUE(names.insert(row.name).second) << row.name;
+  }
+}
+
+TEST(Tables, NamesAreUnique) {
+  expect_unique_names(strategies());
+  expect_unique_names(watches());
+  expect_unique_names(probes());
+  expect_unique_names(loads());
+  expect_unique_names(kFindings);
+  expect_unique_names(kCounters);
+}
+
+TEST(Tables, RowsAreInTheOrderOfTheirIds) {
+  for (const WatchRow& row : watches()) EXPECT_EQ(watch_row(row.id).name, row.name);
+  for (const ProbeRow& row : probes()) EXPECT_EQ(probe_row(row.id).name, row.name);
+  for (const LoadRow& row : loads()) EXPECT_EQ(load_row(row.id).name, row.name);
+  for (size_t i = 0; i < kCounterCount; ++i)
+    EXPECT_EQ(static_cast<size_t>(kCounters[i].id), i) << kCounters[i].name;
+}
+
+TEST(Tables, EveryStrategyHasWhatTheProgramShows) {
+  for (const Strategy& strategy : strategies()) {
+    SCOPED_TRACE(strategy.name);
+    EXPECT_FALSE(strategy.wire.empty());
+    EXPECT_FALSE(strategy.help.empty());
+    EXPECT_TRUE(strategy.server_may_survive || strategy.client_may_survive);
+    EXPECT_GE(strategy.victim_descriptors, 1);
+    EXPECT_NE(strategy.act, Step::none);
+  }
+}
+
+TEST(Tables, AStepThatAbortsNeverFollowsAShutdown) {
+  // SHUTDOWN before CLOSE turns an abort into a FIN.
+  for (const Strategy& strategy : strategies()) {
+    bool shut_down = false;
+    for (const Step step : {strategy.prepare, strategy.ready, strategy.act}) {
+      const bool aborts = step == Step::set_linger_zero || step == Step::disconnect ||
+                          step == Step::destroy || step == Step::set_repair || step == Step::close;
+      EXPECT_FALSE(shut_down && aborts) << strategy.name << ": " << step_name(step);
+      shut_down = shut_down || step == Step::shutdown_write || step == Step::shutdown_both;
+    }
+  }
+}
+
+TEST(Tables, TheFamilyAgreesWithTheFinding) {
+  const std::map<std::string_view, Finding> wanted = {
+      {"fin", kEof}, {"rst", kReset}, {"fin-rst", kPipe}, {"silent", kNothing}};
+  for (const Strategy& strategy : strategies()) {
+    ASSERT_TRUE(wanted.contains(strategy.family)) << strategy.name;
+    EXPECT_EQ(strategy.finding, wanted.at(strategy.family)) << strategy.name;
+  }
+}
+
+TEST(Tables, UnreadDataIsSentWheneverItIsVerified) {
+  // Waiting for a byte that nobody sends would never end.
+  for (const Strategy& strategy : strategies())
+    EXPECT_EQ(strategy.survivor_sends_unread, strategy.prepare == Step::verify_unread)
+        << strategy.name;
+}
+
+TEST(Tables, StepsBeyondAnOrdinaryUserNameTheirNeed) {
+  for (const Strategy& strategy : strategies()) {
+    bool privileged = false;
+    for (const Step step : {strategy.prepare, strategy.ready, strategy.act})
+      privileged = privileged || step == Step::set_repair || step == Step::destroy ||
+                   step == Step::drop_packets;
+    EXPECT_EQ(strategy.need == Need::net_admin, privileged) << strategy.name;
+  }
+}
+
+TEST(Probes, PredictTheTimeOfTheirSettings) {
+  const ProbeSettings settings = {.keepalive_idle_ns = 10 * kSecond_ns,
+                                  .keepalive_interval_ns = 3 * kSecond_ns,
+                                  .keepalive_count = 4,
+                                  .user_timeout_ns = 1500 * kMillisecond_ns};
+  EXPECT_EQ(predicted_ns(Probe::none, settings), 0);
+  EXPECT_EQ(predicted_ns(Probe::keepalive, settings), 22 * kSecond_ns);
+  EXPECT_EQ(predicted_ns(Probe::user_timeout, settings), 1500 * kMillisecond_ns);
+}
+
+TEST(Probes, TimersMayBeAnEighthAndATickLate) {
+  EXPECT_EQ(timer_slack_ns(0), 10 * kMillisecond_ns);
+  EXPECT_EQ(timer_slack_ns(8 * kSecond_ns), 1010 * kMillisecond_ns);
+}
+
+TEST(Names, AreTheOnesOfTheirValues) {
+  EXPECT_EQ(step_name(Step::none), "none");
+  EXPECT_EQ(step_name(Step::set_linger_zero), "set-linger-zero");
+  EXPECT_EQ(step_name(Step::close), "close");
+  EXPECT_EQ(step_name(Step::drop_packets), "drop-packets");
+  EXPECT_EQ(scope_name(Scope::connection), "connection");
+  EXPECT_EQ(scope_name(Scope::path), "path");
+  EXPECT_EQ(side_name(Side::server), "server");
+  EXPECT_EQ(side_name(Side::client), "client");
+  EXPECT_EQ(need_name(Need::none), "none");
+  EXPECT_THAT(std::string(need_name(Need::net_admin)), testing::HasSubstr("CAP_NET_ADMIN"));
+}
+
+}  // namespace
+}  // namespace lastack
