@@ -33,9 +33,10 @@ Json latency_json(const Histogram& histogram) {
 Json spec_json(const RunResult& result) {
   Json spec = Json::object();
   for (const auto& [name, text] : result.spec) {
-    const auto parameter =
-        std::find_if(parameters().begin(), parameters().end(),
-                     [&](const Parameter& row) { return row.flag.substr(2) == name; });
+    const auto parameter = std::find_if(parameters().begin(), parameters().end(),
+                                        [&, wanted = std::string_view(name)](const Parameter& row) {
+                                          return row.flag.substr(2) == wanted;
+                                        });
     const bool known = parameter != parameters().end();
     if (known && parameter->kind == ParameterKind::count) {
       const auto count = parse_count(text);

@@ -397,9 +397,10 @@ std::vector<std::pair<std::string, std::string>> print_spec(const RunSpec& spec)
 Result<RunSpec> read_spec(const std::vector<std::pair<std::string, std::string>>& values) {
   RunSpec spec;
   for (const auto& [name, text] : values) {
-    const auto parameter =
-        std::find_if(parameters().begin(), parameters().end(),
-                     [&](const auto& row) { return row.flag.substr(2) == name; });
+    const auto parameter = std::find_if(parameters().begin(), parameters().end(),
+                                        [&, wanted = std::string_view(name)](const auto& row) {
+                                          return row.flag.substr(2) == wanted;
+                                        });
     if (parameter == parameters().end()) return plain_error("unknown parameter " + name);
     if (text.empty() && parameter->print(spec).empty()) continue;  // --expect without an entry
     if (const Status bad = parameter->read(spec, text))
