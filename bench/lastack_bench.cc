@@ -1,0 +1,490 @@
+// The lastack-bench program: rows of lastack as Google Benchmark rows, beside the floor, the
+// smallest C program that does the same; and the comparison of the two. All work is in lib/.
+#include <benchmark/benchmark.h>
+#include <fmt/format.h>
+#include <spawn.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/parse.h"
+#include "model/strategy.h"
+#include "report/environment.h"
+#include "run/plan.h"
+#include "run/runner.h"
+
+extern char** environ;
+
+namespace lastack {
+namespace {
+
+constexpr int kOutsideRatio = 1, kBadUsage = 2;  // exit codes of the comparison
+constexpr int64_t kRuns = 10, kMostRuns = 1000;
+constexpr int64_t kStrategyConnections = 1000;
+constexpr double kStrategyRate = 5000;
+constexpr int64_t kStrategyDeadline_ns = kSecond_ns;
+
+enum class Figure : uint8_t { p50, span };  // which of a run's figures is the row's time
+
+// What lastack and the floor both measure: connections that end in an RST.
+struct Scenario {
+  std::string_view name;
+  int64_t connections;
+  int64_t rate;  // per second; 0: a storm
+  Wait wait;
+  Figure figure;
+  double allowed;  // most that lastack may take of the floor's time; 0: shown, not judged
+};
+
+constexpr Scenario kScenarios[] = {
+    {"rst_latency_spin", 2'000, 2'000, Wait::spin, Figure::p50, 1.3},
+    // A sleeper's latency is mostly that of being woken, which no program here can change.
+    {"rst_latency_block", 2'000, 2'000, Wait::block, Figure::p50, 0},
+    {"rst_storm_spin", 10'000, 0, Wait::spin, Figure::span, 1.25},
+    {"rst_storm_block", 10'000, 0, Wait::block, Figure::span, 0},
+};
+
+// What is kept of a run, whoever ran it.
+struct Figures {
+  int64_t p50_ns = 0, p99_ns = 0, p999_ns = 0;
+  int64_t span_ns = 0;  // from the first t0 to the last finding
+  int64_t found = 0, nothing = 0;
+};
+
+int64_t time_ns(const Figures& figures, Figure figure) {
+  return figure == Figure::span ? figures.span_ns : figures.p50_ns;
+}
+
+// --- lastack's side
+
+RunSpec spec_of(const Scenario& scenario) {
+  RunSpec spec;
+  spec.connections = scenario.connections;
+  spec.mix = *parse_mix("rst-linger");
+  spec.watches = {Watch::recv};
+  spec.survivor = Side::server;
+  spec.wait = scenario.wait;
+  spec.ring = RingMode::defer;
+  spec.arrival = scenario.rate ? Arrival::constant : Arrival::storm;
+  spec.arrivals_per_second = static_cast<double>(scenario.rate);
+  return spec;
+}
+
+RunSpec spec_of(size_t strategy) {
+  RunSpec spec;
+  spec.connections = kStrategyConnections;
+  spec.mix = {{strategy, 1}};
+  spec.survivor = strategies()[strategy].server_may_survive ? Side::server : Side::client;
+  spec.arrival = Arrival::constant;
+  spec.arrivals_per_second = kStrategyRate;
+  spec.deadline_ns = kStrategyDeadline_ns;
+  return spec;
+}
+
+// The quantile over all connections. Who never found out took at least the deadline.
+int64_t quantile_ns(const LedgerRow& row, double quantile, int64_t deadline_ns) {
+  const double rank = std::ceil(quantile * static_cast<double>(row.found + row.nothing));
+  const auto found = static_cast<double>(row.issued.count());
+  if (rank > found || found == 0) return deadline_ns;
+  return row.issued.quantile((rank - 0.5) / found);  // half a rank away from rounding errors
+}
+
+std::string reason_of(const RunResult& result) {
+  if (!result.error.empty()) return result.error;
+  for (const Check& check : result.checks)
+    if (result.status == RunStatus::unbalanced && !check.ok)
+      return fmt::format("{} at '{}' is {}, expected {} to {}", check.counter, check.phase,
+                         check.observed, check.least, check.most);
+  if (result.status == RunStatus::unmet_expectation && !result.surprises.empty())
+    return fmt::format("pair {} saw {} ({}), expected {}", result.surprises[0].pair,
+                       result.surprises[0].seen, result.surprises[0].error,
+                       result.surprises[0].expected);
+  if (result.status == RunStatus::too_slow)
+    return fmt::format("{} of {} acts a second", format_rate(std::round(result.achieved_rate)),
+                       format_rate(result.requested_rate));
+  return std::string(status_row(result.status).help);
+}
+
+// With too few CPUs a run falls back to sleeping, and its figures would belong to another row.
+Result<Plan> plan_as_asked(const RunSpec& spec) {
+  auto plan = make_plan(spec, this_host(spec));
+  if (plan && plan->wait != spec.wait) return plain_error(plan->notes.back());
+  return plan;
+}
+
+Result<Figures> measure_lastack(const RunSpec& spec) {
+  if (const auto plan = plan_as_asked(spec); !plan) return plan.error();
+  const RunResult result = run(spec, {});
+  if (result.status != RunStatus::ok)
+    return plain_error(fmt::format("{}: {}", status_row(result.status).name, reason_of(result)));
+  const LedgerRow& row = result.ledger.front();
+  Figures figures;
+  figures.p50_ns = quantile_ns(row, 0.5, spec.deadline_ns);
+  figures.p99_ns = quantile_ns(row, 0.99, spec.deadline_ns);
+  figures.p999_ns = quantile_ns(row, 0.999, spec.deadline_ns);
+  figures.span_ns = result.span_ns;
+  figures.found = row.found;
+  figures.nothing = row.nothing;
+  return figures;
+}
+
+// --- The floor's side
+
+// Beside this program, in the build folder as after an installation.
+std::string floor_path() {
+  std::error_code failed;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", failed);
+  return (self.parent_path() / "lastack-floor").string();
+}
+
+Result<std::vector<std::string>> floor_words(const Scenario& scenario) {
+  const RunSpec spec = spec_of(scenario);
+  const auto plan = plan_as_asked(spec);
+  if (!plan) return plan.error();
+  // The same CPUs on both sides: how far two CPUs are apart would show in the latency.
+  const auto cpu_of = [&](std::string_view role) {
+    const auto place = std::find_if(plan->placements.begin(), plan->placements.end(),
+                                    [&](const Placement& one) { return one.role == role; });
+    return fmt::format("{}", place->cpu);
+  };
+  const std::string schedule =
+      scenario.rate ? fmt::format("rate={}", scenario.rate) : std::string("storm");
+  return std::vector<std::string>{floor_path(),
+                                  "--connections",
+                                  fmt::format("{}", scenario.connections),
+                                  "--schedule",
+                                  schedule,
+                                  "--wait",
+                                  std::string(wait_name(scenario.wait)),
+                                  "--victim-cpu",
+                                  cpu_of("victim"),
+                                  "--survivor-cpu",
+                                  cpu_of("survivor"),
+                                  "--deadline-ms",
+                                  fmt::format("{}", spec.deadline_ns / kMillisecond_ns)};
+}
+
+// Starts the program and waits for its end; what it prints goes to the two descriptors.
+Result<int> run_program(std::vector<std::string> words, int output, int errors) {
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, errors, STDERR_FILENO);
+  pid_t child = -1;
+  const int failed = posix_spawn(&child, argv[0], &actions, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (failed) return make_error("posix_spawn", failed, words[0]);
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0)
+    if (errno != EINTR) return errno_error("waitpid", words[0]);
+  return status;
+}
+
+Result<Figures> read_floor_output(const std::string& text) {
+  try {
+    const auto json = nlohmann::json::parse(text);
+    const auto& latency = json.at("latency_ns");
+    Figures figures;
+    figures.p50_ns = latency.at("p50");
+    figures.p99_ns = latency.at("p99");
+    figures.p999_ns = latency.at("p999");
+    figures.span_ns = json.at("span_ns");
+    figures.found = json.at("found");
+    figures.nothing = json.at("connections").get<int64_t>() - figures.found;
+    return figures;
+  } catch (const nlohmann::json::exception& error) {
+    return plain_error(fmt::format("lastack-floor printed something else: {}", error.what()));
+  }
+}
+
+std::string last_line(std::string text) {
+  text.erase(text.find_last_not_of('\n') + 1);
+  return text.substr(text.rfind('\n') + 1);  // npos + 1 is 0
+}
+
+Result<Figures> measure_floor(const Scenario& scenario) {
+  auto words = floor_words(scenario);
+  if (!words) return words.error();
+  // Files instead of pipes: neither can fill up while the other is read.
+  const auto output = memory_file("floor-output", ""), errors = memory_file("floor-errors", "");
+  if (!output) return output.error();
+  if (!errors) return errors.error();
+  const auto status = run_program(std::move(*words), output->get(), errors->get());
+  if (!status) return status.error();
+  const auto text = read_descriptor(output->get()), complaint = read_descriptor(errors->get());
+  if (!text) return text.error();
+  if (*status != 0)
+    return plain_error(fmt::format("lastack-floor {} {}: {}",
+                                   WIFEXITED(*status) ? "exited with" : "was killed by signal",
+                                   WIFEXITED(*status) ? WEXITSTATUS(*status) : WTERMSIG(*status),
+                                   complaint ? last_line(*complaint) : ""));
+  return read_floor_output(*text);
+}
+
+// --- As Google Benchmark rows
+
+using Measure = std::function<Result<Figures>()>;
+
+int g_failed_rows = 0;
+
+void report_figures(benchmark::State& state, const Figures& figures) {
+  const std::pair<const char*, int64_t> counters[] = {
+      {"p50_ns", figures.p50_ns},   {"p99_ns", figures.p99_ns}, {"p999_ns", figures.p999_ns},
+      {"span_ns", figures.span_ns}, {"found", figures.found},   {"nothing", figures.nothing}};
+  for (const auto& [name, value] : counters) state.counters[name] = static_cast<double>(value);
+  if (figures.found < figures.nothing)
+    state.SetLabel("most did not find out: the time is the deadline");
+}
+
+void run_row(benchmark::State& state, const Measure& measure, Figure figure) {
+  for (auto _ : state) {
+    const auto figures = measure();
+    if (!figures) {
+      ++g_failed_rows;
+      state.SkipWithError(figures.error().message().c_str());
+      break;
+    }
+    state.SetIterationTime(static_cast<double>(time_ns(*figures, figure)) / 1e9);
+    report_figures(state, *figures);
+  }
+}
+
+void register_row(const std::string& name, Figure figure, const Measure& measure) {
+  benchmark::RegisterBenchmark(name.c_str(),
+                               [=](benchmark::State& state) { run_row(state, measure, figure); })
+      ->UseManualTime()
+      ->Iterations(1)  // one iteration is one run of thousands of connections
+      ->Unit(figure == Figure::span ? benchmark::kMillisecond : benchmark::kMicrosecond);
+}
+
+void register_rows() {
+  for (const Scenario& scenario : kScenarios) {
+    register_row(fmt::format("{}/lastack", scenario.name), scenario.figure,
+                 [scenario] { return measure_lastack(spec_of(scenario)); });
+    register_row(fmt::format("{}/floor", scenario.name), scenario.figure,
+                 [scenario] { return measure_floor(scenario); });
+  }
+  for (size_t i = 0; i < strategies().size(); ++i)
+    register_row(fmt::format("strategy/{}", strategies()[i].name), Figure::p50,
+                 [i] { return measure_lastack(spec_of(i)); });
+}
+
+std::string kernel_release() {
+  utsname names{};
+  uname(&names);
+  return names.release;
+}
+
+void add_context() {
+  benchmark::AddCustomContext("kernel", kernel_release());
+  benchmark::AddCustomContext("lastack", build_version());
+}
+
+int complain(const std::string& message) {
+  fmt::print(stderr, "lastack-bench: {}\n", message);
+  return kBadUsage;
+}
+
+// --- The comparison
+
+struct Comparison {
+  const Scenario* scenario;
+  std::vector<int64_t> floor_ns, lastack_ns;  // ascending
+};
+
+double median(const std::vector<int64_t>& sorted) {
+  const size_t upper = sorted.size() / 2;
+  const size_t lower = (sorted.size() - 1) / 2;
+  return static_cast<double>(sorted[lower] + sorted[upper]) / 2;
+}
+
+double ratio(const Comparison& comparison) {
+  return median(comparison.lastack_ns) / median(comparison.floor_ns);
+}
+
+bool allowed(const Comparison& comparison) {
+  const double most = comparison.scenario->allowed;
+  return most == 0 || ratio(comparison) <= most;
+}
+
+// One line that is written over and over, for people only.
+void show_progress(std::string_view row, int64_t done, int64_t runs) {
+  if (isatty(STDERR_FILENO)) fmt::print(stderr, "\r\033[K{}: {} of {} runs", row, done, runs);
+}
+
+void clear_progress() {
+  if (isatty(STDERR_FILENO)) fmt::print(stderr, "\r\033[K");
+}
+
+// Alternating, so that what else the host does burdens both sides alike.
+Result<Comparison> compare(const Scenario& scenario, int64_t runs) {
+  Comparison comparison{&scenario, {}, {}};
+  for (int64_t i = 0; i < runs; ++i) {
+    show_progress(scenario.name, i, runs);
+    const auto floor = measure_floor(scenario);
+    if (!floor) return floor.error();
+    comparison.floor_ns.push_back(time_ns(*floor, scenario.figure));
+    const auto lastack = measure_lastack(spec_of(scenario));
+    if (!lastack) return lastack.error();
+    comparison.lastack_ns.push_back(time_ns(*lastack, scenario.figure));
+  }
+  std::sort(comparison.floor_ns.begin(), comparison.floor_ns.end());
+  std::sort(comparison.lastack_ns.begin(), comparison.lastack_ns.end());
+  return comparison;
+}
+
+std::string range(const std::vector<int64_t>& sorted) {
+  return fmt::format("{}..{}", format_rounded_duration(static_cast<double>(sorted.front())),
+                     format_rounded_duration(static_cast<double>(sorted.back())));
+}
+
+using Cells = std::vector<std::string>;
+
+Cells cells_of(const Comparison& comparison) {
+  const double most = comparison.scenario->allowed;
+  return {std::string(comparison.scenario->name),
+          format_rounded_duration(median(comparison.floor_ns)),
+          format_rounded_duration(median(comparison.lastack_ns)),
+          fmt::format("{:.3f}", ratio(comparison)),
+          most ? fmt::format("{}", most) : "-",
+          range(comparison.floor_ns),
+          range(comparison.lastack_ns)};
+}
+
+void print_aligned(const std::vector<Cells>& rows) {
+  std::vector<size_t> widths(rows.front().size());
+  for (const Cells& row : rows)
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  for (const Cells& row : rows) {
+    fmt::print("{:<{}}", row[0], widths[0]);
+    for (size_t i = 1; i < row.size(); ++i) fmt::print("  {:>{}}", row[i], widths[i]);
+    fmt::print("\n");
+  }
+}
+
+int compare_all(int64_t runs) {
+  std::vector<Cells> table = {{"row", "floor median", "lastack median", "ratio", "allowed",
+                               "floor min..max", "lastack min..max"}};
+  std::vector<std::string> failures;
+  double load = 0;  // of others: before the first run
+  getloadavg(&load, 1);
+  for (const Scenario& scenario : kScenarios) {
+    const auto comparison = compare(scenario, runs);
+    clear_progress();
+    if (!comparison) {
+      table.push_back({std::string(scenario.name), "-", "-", "failed", "-", "-", "-"});
+      failures.push_back(fmt::format("{}: {}", scenario.name, comparison.error().message()));
+      continue;
+    }
+    table.push_back(cells_of(*comparison));
+    if (!allowed(*comparison))
+      failures.push_back(fmt::format("{}: above the allowed ratio", scenario.name));
+  }
+  fmt::print("lastack {}, Linux {}, load average {:.2f}, alternating runs: {} a side\n",
+             build_version(), kernel_release(), load, runs);
+  fmt::print("times: p50 from t0 to the finding (latency), first t0 to last finding (storm)\n");
+  print_aligned(table);
+  for (const std::string& failure : failures) complain(failure);
+  return failures.empty() ? 0 : kOutsideRatio;
+}
+
+// --- Command line
+
+constexpr std::string_view kHelp = R"(usage: lastack-bench [--benchmark_...]
+       lastack-bench --compare-floor [--runs=N]
+
+Without --compare-floor: runs of lastack and of the floor (lastack-floor, the smallest C program
+that resets connections and sees it) as Google Benchmark rows. A row's time is the p50 of the
+latency from t0, the instant before the victim's act, to the survivor's finding; for a storm it is
+the span from the first t0 to the last finding. Exit code: 0, or 1 when a row has an error.
+  --benchmark_list_tests            print the rows' names and run nothing
+  --benchmark_filter=REGEX          run the rows whose name matches
+  --benchmark_repetitions=N         run every row so often; adds mean, median and deviation
+  --benchmark_report_aggregates_only
+  --benchmark_format=console|json|csv
+  --benchmark_out=FILE              also write the rows to a file,
+  --benchmark_out_format=json|console|csv
+  --benchmark_color=auto|true|false
+  --benchmark_counters_tabular      the figures in columns
+  --benchmark_context=KEY=VALUE     add to what is said about the host
+
+With --compare-floor: alternating runs of the floor and of lastack, their medians and the ratio.
+Exit code: 0 when all ratios are as allowed, 1 when one is not or a run failed, 2 for bad usage.
+  --runs=N                          runs a side (default 10)
+
+  --help                            print this
+)";
+
+void print_help() { fmt::print("{}", kHelp); }
+
+int unknown_flag(std::string_view flag) {
+  return complain(fmt::format("unknown flag '{}'; allowed: see lastack-bench --help", flag));
+}
+
+int compare_command(const std::vector<std::string_view>& flags) {
+  constexpr std::string_view kRunsFlag = "--runs=";
+  int64_t runs = kRuns;
+  for (const std::string_view flag : flags) {
+    if (flag == "--compare-floor") continue;
+    if (!flag.starts_with(kRunsFlag)) return unknown_flag(flag);
+    const auto count = parse_count(flag.substr(kRunsFlag.size()));
+    if (!count || *count < 1 || *count > kMostRuns)
+      return complain(fmt::format("'{}' is not a number of runs; allowed: 1 to {}",
+                                  flag.substr(kRunsFlag.size()), kMostRuns));
+    runs = *count;
+  }
+  return compare_all(runs);
+}
+
+// --help is answered before: Google Benchmark calls this for what it cannot parse, and would exit
+// with 0.
+void refuse_value() {
+  complain("a --benchmark_ flag has a value it cannot have; allowed: see lastack-bench --help");
+  std::exit(kBadUsage);
+}
+
+int benchmark_command(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv, refuse_value);
+  if (argc > 1) return unknown_flag(argv[1]);  // Initialize() took out those that it knows
+  add_context();
+  register_rows();
+  const size_t matching = benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+  if (matching == 0) return kBadUsage;  // it has said so
+  return g_failed_rows ? 1 : 0;
+}
+
+int main_with_arguments(int argc, char** argv) {
+  const std::vector<std::string_view> flags(argv + 1, argv + argc);
+  const auto given = [&](std::string_view flag) {
+    return std::find(flags.begin(), flags.end(), flag) != flags.end();
+  };
+  if (given("--help") || given("-h")) return print_help(), 0;
+  if (given("--compare-floor")) return compare_command(flags);
+  return benchmark_command(argc, argv);
+}
+
+}  // namespace
+}  // namespace lastack
+
+int main(int argc, char** argv) {
+  if (const auto code = lastack::process_entry(argc, argv)) return *code;
+  return lastack::main_with_arguments(argc, argv);
+}
