@@ -30,6 +30,11 @@
 #include "base/parse.h"
 #include "ring/ring.h"
 
+// Written at every build; without it the commit is unknown.
+#if __has_include("lastack_commit.h")
+#include "lastack_commit.h"
+#endif
+
 // The build defines these; the fall-backs keep the file compilable alone.
 #ifndef LASTACK_VERSION
 #define LASTACK_VERSION "unknown"
