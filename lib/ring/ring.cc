@@ -111,11 +111,14 @@ int Ring::submit() {
   }
 }
 
+unsigned Ring::flags() {
+  const unsigned flags = __atomic_load_n(raw_.sq.kflags, __ATOMIC_ACQUIRE);
+  if (flags & IORING_SQ_CQ_OVERFLOW) ++overflows_;
+  return flags;
+}
+
 void Ring::poll() {
-  const auto flagged = [&] {
-    return __atomic_load_n(raw_.sq.kflags, __ATOMIC_ACQUIRE) &
-           (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
-  };
+  const auto flagged = [&] { return flags() & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW); };
   constexpr int kMostRounds = 4096;  // bounded: completions may come as fast as they are made
   for (int round = 0; flagged() && round < kMostRounds; ++round) {
     io_uring_get_events(&raw_);
@@ -135,6 +138,7 @@ void Ring::wait_until(int64_t instant_ns) {
   io_uring_cqe* first = nullptr;
   // One completion is enough: waiting for more would add the time-out to the latency.
   io_uring_submit_and_wait_timeout(&raw_, &first, 1, &timeout, nullptr);
+  flags();
 }
 
 void Ring::cancel_all() {
