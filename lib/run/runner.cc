@@ -54,8 +54,6 @@ int launcher_main(pid_t parent) {
     Status failed;
     if (!spec->host_network) {
       failed = enter_private_namespaces();
-      // New credentials cleared the parent-death signal (commit_creds in kernel/cred.c).
-      die_with_parent(parent);
       if (!failed)
         if (const Status refused = write_sysctls(private_sysctls()))
           notes.push_back("sysctls stay at the kernel's defaults: " + refused->message());

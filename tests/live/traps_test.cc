@@ -308,6 +308,21 @@ TEST(Trap, ADeferredRingShowsNothingUntilTheThreadAsks) {
   EXPECT_EQ(io_uring_cq_ready(ring.raw()), 1u);
 }
 
+TEST(Trap, AFullCompletionQueueKeepsEverythingAndIsCounted) {
+  auto ring =
+      Ring::open({.mode = RingMode::plain, .submission_entries = 8, .completion_entries = 8});
+  ASSERT_TRUE(ring);
+  constexpr int kRequests = 64;
+  for (int i = 0; i < kRequests; ++i) {
+    io_uring_prep_nop(ring->entry());
+    ring->submit();
+  }
+  int reaped = 0;
+  while (next_completion(*ring, 100 * kMillisecond_ns)) ++reaped;
+  EXPECT_EQ(reaped, kRequests);
+  EXPECT_GT(ring->overflows(), 0u);
+}
+
 TEST(Trap, ASilencedSocketIsForgottenWithoutAPacket) {
   OneConnection one("silent");
   ControlPipe control;
