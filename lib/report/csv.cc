@@ -11,7 +11,7 @@ namespace {
 
 // Quotes a field only when it must be (RFC 4180).
 std::string quoted(std::string text) {
-  if (text.find_first_of(",\"\n") == std::string::npos) return text;
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
   std::string result = "\"";
   for (const char letter : text) {
     if (letter == '"') result += '"';

@@ -573,7 +573,8 @@ RunResult Coordinator::lead(std::vector<std::string> notes) {
                                  : RunStatus::failed;
       result.error = failed->message();
       if (shortage) result.error += "; `lastack doctor` says what is missing";
-      if (halted_) fill_ledger(spec_, plan_, ledger_shards(), now_ns(), now_ns(), result);
+      const int64_t started_ns = start_ns_ ? start_ns_ : now_ns();
+      if (halted_) fill_ledger(spec_, plan_, ledger_shards(), started_ns, now_ns(), result);
       return result;
     }
   }

@@ -54,12 +54,13 @@ Fate fate_of(const VictimEnd& victim, const SurvivorEnd& survivor, int64_t deadl
   Fate fate;
   const bool found = survivor.flags & kConcluded;
   const int64_t until_ns = victim.issued_ns + deadline_ns;
-  if (found && survivor.found_ns > until_ns) {
+  const bool acted = victim.issued_ns != 0;
+  if (found && acted && survivor.found_ns > until_ns) {
     fate.late = true;  // right-censored, as if it had never been found
   } else if (found) {
     fate.finding = survivor.finding;
     fate.error_number = survivor.error_number;
-    fate.before_act = survivor.found_ns < victim.issued_ns;
+    fate.before_act = !acted || survivor.found_ns < victim.issued_ns;
   } else if (closed_ns < until_ns) {
     fate.undecided = true;
   }
@@ -68,7 +69,9 @@ Fate fate_of(const VictimEnd& victim, const SurvivorEnd& survivor, int64_t deadl
 
 bool is_expected(const std::vector<Expected>& expected, const Fate& fate) {
   return std::any_of(expected.begin(), expected.end(), [&](const Expected& one) {
-    return one.finding == fate.finding && one.error_number == fate.error_number;
+    // `other` stands for every errno without a row of its own.
+    return one.finding == fate.finding &&
+           (one.finding == Finding::other || one.error_number == fate.error_number);
   });
 }
 
@@ -79,7 +82,7 @@ class TimelineBuilder {
     ++bin(issued).injected;
     TimelineBin& last = bin(ended);
     if (was_found) ++last.found;
-    ++ended_[static_cast<size_t>(ended / kBin_ns)];
+    ++ended_[index_of(ended)];
   }
   std::vector<TimelineBin> build() {
     int64_t in_flight = 0;
@@ -92,8 +95,12 @@ class TimelineBuilder {
   }
 
  private:
+  // What happened before the start belongs to the first bin.
+  static size_t index_of(int64_t at_ns) {
+    return static_cast<size_t>(std::max<int64_t>(0, at_ns) / kBin_ns);
+  }
   TimelineBin& bin(int64_t at_ns) {
-    const auto index = static_cast<size_t>(std::max<int64_t>(0, at_ns) / kBin_ns);
+    const size_t index = index_of(at_ns);
     if (index >= bins_.size()) {
       bins_.resize(index + 1);
       ended_.resize(index + 1);
@@ -203,7 +210,8 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
     int64_t last_due_ns = 0;
     for (const LedgerShard& shard : shards)
       for (const VictimEnd& end : shard.view->victims)
-        if (end.issued_ns) last_due_ns = std::max(last_due_ns, end.scheduled_ns);
+        if (end.issued_ns && end.act_error == 0)
+          last_due_ns = std::max(last_due_ns, end.scheduled_ns);
     result.achieved_rate = spec.arrivals_per_second * static_cast<double>(last_due_ns) /
                            static_cast<double>(last_issued_ns - start_ns);
   }

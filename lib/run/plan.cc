@@ -87,6 +87,8 @@ Host this_host(const RunSpec& spec) {
   sched_getaffinity(0, sizeof(set), &set);
   for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
     if (CPU_ISSET(cpu, &set)) host.cpus.push_back(cpu);
+  // More CPUs than the set holds: EINVAL, and an empty set (sched_setaffinity(2)).
+  if (host.cpus.empty()) host.cpus.push_back(0);
   host.net_admin = !spec.host_network || has_net_admin();
   const auto [first, last] = spec.host_network ? read_port_range() : kPrivatePortRange;
   host.ports = last - first + 1;

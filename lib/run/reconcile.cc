@@ -27,7 +27,7 @@ void add_keepalive_probes(const RunSpec& spec, const Outcome& outcome, int64_t a
   const bool by_count = outcome.finding == Finding::etimedout;
   const bool by_answer = outcome.finding == Finding::econnreset &&
                          strategies()[outcome.row.strategy].finding == Finding::nothing;
-  const int64_t least = by_count ? settings.keepalive_count : by_answer ? 1 : 0;
+  const int64_t least = outcome.late ? 0 : by_count ? settings.keepalive_count : by_answer ? 1 : 0;
   range.least[Counter::keepalive] += least * outcome.connections;
   range.most[Counter::keepalive] += most * outcome.connections;
 }

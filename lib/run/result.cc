@@ -68,9 +68,12 @@ std::string serialize(const RunResult& result) {
 }
 
 Result<RunResult> deserialize(const std::string& text) {
-  const auto json = nlohmann::json::from_msgpack(text, true, false);
-  if (json.is_discarded()) return plain_error("the launcher ended without a result");
-  return json.get<RunResult>();
+  // The library reports a wrong shape by an exception; it stops here.
+  try {
+    return nlohmann::json::from_msgpack(text).get<RunResult>();
+  } catch (const nlohmann::json::exception&) {
+    return plain_error("the launcher ended without a whole result");
+  }
 }
 
 }  // namespace lastack

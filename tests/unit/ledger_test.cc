@@ -588,5 +588,35 @@ TEST(Judge, EveryStatusHasItsOwnRowAndExitCode) {
   EXPECT_EQ(status_row(RunStatus::interrupted).exit_code, 7);
 }
 
+TEST(Ledger, AFindingWithoutAnActSaysWhatWasSeen) {
+  Books books("fin", 1);
+  books.find(0, 5, Finding::eof);
+  books.close();
+  ASSERT_THAT(books.result.surprises, SizeIs(1));
+  EXPECT_EQ(books.result.surprises[0].seen, "eof");
+  EXPECT_TRUE(books.result.surprises[0].before_act);
+}
+
+TEST(Ledger, WhatHappenedBeforeTheStartIsInTheFirstBin) {
+  Books books("fin", 1);
+  books.act(0, -kSecond);
+  books.find(0, -kSecond + 5, Finding::eof);
+  EXPECT_EQ(books.close().found, 1);
+  ASSERT_THAT(books.result.timeline, SizeIs(1));
+  EXPECT_EQ(books.result.timeline[0].in_flight, 0);
+}
+
+TEST(Ledger, OtherIsMetByAnyErrnoWithoutARow) {
+  Books books("fin", 1);
+  books.spec.expect = {{books.spec.mix[0].strategy, Finding::other}};
+  books.act(0, 0);
+  books.find(0, 5, Finding::other, EHOSTUNREACH);
+  EXPECT_EQ(books.close().unexpected, 0);
+}
+
+TEST(Result, TextOfAnotherShapeIsAnError) {
+  for (const char* text : {"", "\x01", "\x81\xa1x\x01"}) EXPECT_FALSE(deserialize(text));
+}
+
 }  // namespace
 }  // namespace lastack
