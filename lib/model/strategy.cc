@@ -334,6 +334,8 @@ std::pair<CounterValues, CounterValues> expected_changes(const Strategy& strateg
     // Data that nobody acknowledges is sent again until the ledger closes: RTO >= 200 ms and
     // doubling (RFC 6298), so at most log2(deadline / RTO) + 1 times.
     const int64_t tries = 2 + std::max<int64_t>(0, when.deadline_ns / 200'000'000);
+    // A silenced victim's answer is sent again, too; it draws an RST once the survivor gave up.
+    if (finding == Finding::etimedout) most[Counter::out_rsts] += tries;
     most[Counter::timeouts] += tries;
     most[Counter::retrans_segs] += tries;
   }

@@ -36,6 +36,14 @@ class Program {
   int out_ = -1, err_ = -1;
 };
 
+// Under ThreadSanitizer a forked child has the sanitizer's own thread, so that it cannot enter a
+// user namespace (unshare(2), setns(2): EINVAL). The programs that are exec'ed can.
+#ifdef __SANITIZE_THREAD__
+constexpr bool kForkedChildMayEnterNamespaces = false;
+#else
+constexpr bool kForkedChildMayEnterNamespaces = true;
+#endif
+
 Outcome run_program(const std::vector<std::string>& arguments, Program::Options options = {});
 
 // A new empty folder below the system's temporary one; gone, with its content, at the end.

@@ -129,6 +129,7 @@ void inject_foreign_rst(pid_t inside) {
 }
 
 TEST(Run, OneForeignRstUnbalancesTheCounters) {
+  if (!kForkedChildMayEnterNamespaces) GTEST_SKIP() << "ThreadSanitizer";
   Program program({"run", "--connections", "100", "--mix", "rst-linger,silent", "--deadline", "2s",
                    "--format", "json"});
   pid_t worker = -1;
@@ -246,6 +247,7 @@ TEST(HostNetwork, WithoutRightsRowsAreSkippedAndTheirWeightSpread) {
 
 // In a namespace that holds nothing else, --host-network counts exactly, and writes no sysctl.
 TEST(HostNetwork, IsExactWhereNothingElseRuns) {
+  if (!kForkedChildMayEnterNamespaces) GTEST_SKIP() << "ThreadSanitizer";
   int pipe_ends[2];
   ASSERT_EQ(pipe(pipe_ends), 0);
   const pid_t child = fork();
@@ -385,6 +387,7 @@ TEST(Program_, ListsVersionAndHelpSpeak) {
 }
 
 TEST(Program_, DoctorJudgesThisHost) {
+  if (!kForkedChildMayEnterNamespaces) GTEST_SKIP() << "ThreadSanitizer";
   const Outcome good = run_program({"doctor", "--connections", "1k"});
   EXPECT_EQ(good.exit_code, 0) << good.out;
   EXPECT_THAT(good.out, HasSubstr("open-files"));
