@@ -96,7 +96,7 @@ TEST_P(Matrix, EveryRowFindsWhatItMust) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Loopback, Matrix,
-                         testing::Values(Case{"server", "none", "1s"}, Case{"client", "none", "1s"},
+                         testing::Values(Case{"server", "none", "2s"}, Case{"client", "none", "2s"},
                                          Case{"server", "keepalive", "5s"},
                                          Case{"client", "keepalive", "5s"},
                                          Case{"server", "user-timeout", "2s"},
@@ -113,7 +113,7 @@ class Variant : public testing::TestWithParam<std::vector<std::string>> {};
 TEST_P(Variant, EveryRowFindsWhatItMust) {
   std::vector<std::string> arguments = {
       "run",     "--connections",       "2400",       "--mix", "all",
-      "--watch", "recv,poll-multishot", "--deadline", "1s",    "--format",
+      "--watch", "recv,poll-multishot", "--deadline", "2s",    "--format",
       "json"};
   arguments.insert(arguments.end(), GetParam().begin(), GetParam().end());
   const Outcome outcome = run_program(arguments);
