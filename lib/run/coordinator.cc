@@ -13,6 +13,7 @@
 #include <optional>
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "run/ledger.h"
 #include "run/plan.h"
 #include "run/reconcile.h"
@@ -45,18 +46,6 @@ struct Shard {
 // A step that could not be done; carried up to coordinate().
 using Done = Status;
 
-int64_t smaps_bytes(pid_t process) {
-  const auto text = read_file(fmt::format("/proc/{}/smaps_rollup", process));
-  if (!text) return 0;
-  int64_t sum_kib = 0;
-  for (const char* name : {"Pss_Anon:", "Pss_Shmem:"}) {
-    const size_t at = text->find(name);
-    if (at != std::string::npos)
-      sum_kib += std::atoll(text->c_str() + at + std::string(name).size());
-  }
-  return sum_kib * 1024;
-}
-
 int64_t slab_bytes() {
   const auto text = read_file("/proc/meminfo");
   const size_t at = text ? text->find("\nSlab:") : std::string::npos;
@@ -73,8 +62,8 @@ bool is_shortage(int error_number) {
 
 class Coordinator {
  public:
-  Coordinator(const RunSpec& spec, Plan plan, pid_t program, Channel& channel)
-      : spec_(spec), plan_(std::move(plan)), program_(program), channel_(channel) {}
+  Coordinator(const RunSpec& spec, Plan plan, Channel& channel)
+      : spec_(spec), plan_(std::move(plan)), channel_(channel) {}
   ~Coordinator() { end_workers(); }
 
   RunResult lead(std::vector<std::string> notes);
@@ -119,7 +108,6 @@ class Coordinator {
 
   const RunSpec& spec_;
   Plan plan_;
-  pid_t program_;
   Channel& channel_;
   std::vector<Shard> shards_;
   bool halted_ = false;
@@ -247,11 +235,9 @@ Done Coordinator::start_workers() {
     ShardSettings& settings = table->view().header->settings;
     const Placement& victim = plan_.placements[2 * i];
     const Placement& survivor = plan_.placements[2 * i + 1];
-    settings.shard = static_cast<uint32_t>(i);
     settings.row_count = static_cast<uint32_t>(plan_.rows.size());
     settings.family = spec_.family;
     settings.load = spec_.load;
-    settings.survivor_is_server = spec_.survivor == Side::server;
     settings.direct_descriptors = spec_.direct_descriptors;
     settings.spin = plan_.wait == Wait::spin;
     settings.victim_spins = victim.spins;
@@ -488,11 +474,19 @@ void Coordinator::end_workers() {
 }
 
 int64_t Coordinator::memory_bytes() {
-  int64_t sum = smaps_bytes(getpid()) + smaps_bytes(program_);
+  int64_t sum = 0;
+  const auto add = [&](pid_t process) {
+    const auto bytes = read_process_memory(process);
+    if (bytes)
+      sum += *bytes;
+    else
+      plan_.notes.push_back("the memory figure lacks a process: " + bytes.error().message());
+  };
+  add(getpid());
   for (Shard& shard : shards_) {
     const ShardProgress& progress = shard.table.view().header->progress;
     sum += static_cast<int64_t>(progress.victim_ring_bytes + progress.survivor_ring_bytes);
-    for (Worker& worker : shard.workers) sum += smaps_bytes(worker.pid);
+    for (Worker& worker : shard.workers) add(worker.pid);
   }
   return sum;
 }
@@ -531,8 +525,6 @@ void Coordinator::finish(RunResult& result) {
 RunResult Coordinator::lead(std::vector<std::string> notes) {
   RunResult result;
   result.exclusive = !spec_.host_network;
-  result.notes = std::move(notes);
-  result.notes.insert(result.notes.end(), plan_.notes.begin(), plan_.notes.end());
   for (const Sysctl& sysctl : read_tcp_sysctls())
     result.sysctls.emplace_back(sysctl.name, sysctl.value);
   if (const auto socket = open_socket(spec_.family)) {
@@ -540,6 +532,10 @@ RunResult Coordinator::lead(std::vector<std::string> notes) {
     result.congestion_control = read_congestion_control(socket->get());
   }
 
+  const auto collect_notes = [&] {
+    result.notes = std::move(notes);
+    result.notes.insert(result.notes.end(), plan_.notes.begin(), plan_.notes.end());
+  };
   const auto snapshot = [](CounterValues& into) -> Done {
     const auto counters = read_counters();
     if (!counters) return counters.error();
@@ -574,10 +570,12 @@ RunResult Coordinator::lead(std::vector<std::string> notes) {
       result.error = failed->message();
       if (shortage) result.error += "; `lastack doctor` says what is missing";
       const int64_t started_ns = start_ns_ ? start_ns_ : now_ns();
+      collect_notes();
       if (halted_) fill_ledger(spec_, plan_, ledger_shards(), started_ns, now_ns(), result);
       return result;
     }
   }
+  collect_notes();
   for (const Placement& place : plan_.placements) {
     Shard& shard = shards_[place.shard];
     const Worker& worker = place.role == "victim" ? shard.victim() : shard.survivor();
@@ -594,8 +592,7 @@ RunResult Coordinator::lead(std::vector<std::string> notes) {
 
 }  // namespace
 
-RunResult coordinate(const RunSpec& spec, std::vector<std::string> notes, pid_t program,
-                     Channel& channel) {
+RunResult coordinate(const RunSpec& spec, std::vector<std::string> notes, Channel& channel) {
   auto plan = make_plan(spec, this_host(spec));
   if (!plan) {
     RunResult result;
@@ -603,7 +600,7 @@ RunResult coordinate(const RunSpec& spec, std::vector<std::string> notes, pid_t 
     result.error = plan.error().message();
     return result;
   }
-  Coordinator coordinator(spec, std::move(*plan), program, channel);
+  Coordinator coordinator(spec, std::move(*plan), channel);
   return coordinator.lead(std::move(notes));
 }
 

@@ -2,8 +2,6 @@
 // and closes the books.
 #pragma once
 
-#include <sys/types.h>
-
 #include <string>
 #include <vector>
 
@@ -13,9 +11,7 @@
 
 namespace lastack {
 
-// Runs in the namespace that the workers inherit. `program` is the user's process, whose memory
-// counts too; `channel` takes progress and brings a halt.
-RunResult coordinate(const RunSpec& spec, std::vector<std::string> notes, pid_t program,
-                     Channel& channel);
+// Runs in the namespace that the workers inherit. `channel` takes progress and brings a halt.
+RunResult coordinate(const RunSpec& spec, std::vector<std::string> notes, Channel& channel);
 
 }  // namespace lastack

@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "run/coordinator.h"
 #include "run/worker.h"
 
@@ -32,7 +33,7 @@ RunResult failed_result(RunStatus status, std::string error) {
 
 // The launcher: enters the namespaces while it has one thread, then coordinates the workers,
 // which inherit them.
-int launcher_main(pid_t parent) {
+int launcher_main() {
   Channel channel(kChannelDescriptor);
   const auto text = read_descriptor(kSpecDescriptor);
   if (!text) return 1;
@@ -64,7 +65,7 @@ int launcher_main(pid_t parent) {
                                  "; `lastack doctor` says what is missing, --host-network does "
                                  "without namespaces");
     } else {
-      result = coordinate(*spec, std::move(notes), parent, channel);
+      result = coordinate(*spec, std::move(notes), channel);
     }
   }
   const std::string serialized = serialize(result);
@@ -84,7 +85,7 @@ std::optional<int> process_entry(int argc, char** argv) {
   const std::string_view role = std::string_view(argv[1]).substr(kProcessFlag.size());
   const auto parent = static_cast<pid_t>(std::strtol(argv[2], nullptr, 10));
   die_with_parent(parent);
-  if (role == "launcher") return launcher_main(parent);
+  if (role == "launcher") return launcher_main();
   if (role == "victim") return victim_worker_main();
   if (role == "survivor") return survivor_worker_main();
   return 1;
@@ -124,11 +125,19 @@ RunResult run(const RunSpec& spec, const RunHooks& hooks) {
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
     return failed_result(RunStatus::failed, fmt::format("the launcher ended with status {:#x}",
                                                         static_cast<unsigned>(status)));
+  const auto own_bytes = read_process_memory(getpid());  // hardly changes while it waits
   const auto text = read_descriptor(result_file->get());
   if (!text) return failed_result(RunStatus::failed, text.error().message());
   auto result = deserialize(*text);
   if (!result) return failed_result(RunStatus::failed, result.error().message());
   result->spec = print_spec(spec);
+  // The launcher may not read it: this process is outside of its user namespace.
+  if (own_bytes) {
+    result->cost.memory_armed_bytes += *own_bytes;
+    result->cost.memory_peak_bytes += *own_bytes;
+  } else {
+    result->notes.push_back("the memory figure lacks a process: " + own_bytes.error().message());
+  }
   return std::move(*result);
 }
 

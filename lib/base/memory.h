@@ -1,0 +1,17 @@
+// What a process's memory costs the host.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+
+#include "base/error.h"
+
+namespace lastack {
+
+// Anonymous and shared memory of a process, in bytes; shared pages count by their share (PSS).
+// From /proc/PID/smaps_rollup, which only the process itself, its user in the same user namespace
+// or a parent namespace, and root may read (proc_pid_smaps(5)).
+Result<int64_t> read_process_memory(pid_t process);
+
+}  // namespace lastack
