@@ -66,12 +66,10 @@ struct PlanRow {
 
 // What both workers of a shard must know. Plain data: it lies in shared memory.
 struct ShardSettings {
-  uint32_t shard;
   uint32_t connections;  // of this shard
   uint32_t row_count;
   Family family;
   Load load;
-  bool survivor_is_server;
   bool direct_descriptors;
   bool spin;          // survivors spin instead of sleeping
   bool victim_spins;  // the victim's thread has a CPU of its own to wait for instants on

@@ -42,19 +42,19 @@ std::string_view need_name(Need need);
 struct Strategy {
   std::string_view name;
   std::string_view family;  // "fin", "rst", "fin-rst" or "silent": what is on the wire first
-  Scope scope;
-  int victim_descriptors;  // per connection
-  bool server_may_survive;
-  bool client_may_survive;
-  Need need;
-  Step prepare;                // for all connections, before the schedule starts
-  Step ready;                  // just before the act, not timed
-  Step act;                    // makes the peer go away: t0 stands immediately before it
-  bool survivor_sends_unread;  // while preparing, the survivor sends a byte that stays unread
-  bool survivor_writes_first;  // after the act the survivor writes, and only then watches
-  Finding finding;             // when no probe and no load interferes
-  CounterValues changes;       // per connection, from armed to the closed ledger, idle load
-  CounterValues may_add;       // at most so much more per connection
+  Scope scope = Scope::connection;
+  int victim_descriptors = 1;  // per connection
+  bool server_may_survive = true;
+  bool client_may_survive = true;
+  Need need = Need::none;
+  Step prepare = Step::none;           // for all connections, before the schedule starts
+  Step ready = Step::none;             // just before the act, not timed
+  Step act = Step::none;               // makes the peer go away: t0 stands immediately before it
+  bool survivor_sends_unread = false;  // while preparing, the survivor sends a byte to stay unread
+  bool survivor_writes_first = false;  // after the act the survivor writes, and only then watches
+  Finding finding = Finding::nothing;  // when no probe and no load interferes
+  CounterValues changes = {};          // per connection, from armed to the closed ledger, idle load
+  CounterValues may_add = {};          // at most so much more per connection
   std::string_view wire;
   std::string_view help;
 };

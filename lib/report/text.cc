@@ -67,17 +67,30 @@ struct Listing {
   std::vector<std::vector<std::string>> rows;
 };
 
+// "OutRsts 1..2 EstabResets 1": what one connection moves, at least and at most.
+std::string counters_text(const Strategy& strategy) {
+  std::vector<std::string> parts;
+  for (const CounterRow& counter : kCounters) {
+    const int64_t least = strategy.changes[counter.id];
+    const int64_t most = least + strategy.may_add[counter.id];
+    if (most == 0) continue;
+    parts.push_back(least == most ? fmt::format("{} {}", counter.name, least)
+                                  : fmt::format("{} {}..{}", counter.name, least, most));
+  }
+  return parts.empty() ? "none" : fmt::format("{}", fmt::join(parts, " "));
+}
+
 std::vector<Listing> listings() {
   std::vector<Listing> lists;
   Listing strategy_list{
       "strategies",
-      {"name", "family", "scope", "on the wire", "act", "expected", "needs", "help"},
+      {"name", "family", "scope", "on the wire", "act", "expected", "counters", "needs", "help"},
       {}};
   for (const Strategy& row : strategies())
     strategy_list.rows.push_back({std::string(row.name), std::string(row.family),
                                   std::string(scope_name(row.scope)), std::string(row.wire),
                                   std::string(step_name(row.act)),
-                                  std::string(finding_row(row.finding).name),
+                                  std::string(finding_row(row.finding).name), counters_text(row),
                                   std::string(need_name(row.need)), std::string(row.help)});
   lists.push_back(std::move(strategy_list));
   const auto simple = [&](std::string title, const auto& rows) {

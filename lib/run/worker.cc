@@ -62,49 +62,70 @@ void pin_to(int cpu) {
 
 // What both roles do first: open the shard's connections, from either side.
 struct Establisher {
-  ShardView shard;
+  const ShardView& shard;
   Channel& channel;
-  Listeners listeners;
+  OnEstablished store;  // keeps a new end
+  Listeners listeners = {};
 
-  // Returns the answer for messages that concern establishing; `store` keeps a new end.
-  Result<Message> answer(const Message& message, const OnEstablished& store,
-                         std::atomic<uint64_t>& counter) {
+  // The answer to the messages that concern establishing; nullopt for all others.
+  std::optional<Result<Message>> answer(const Message& message) {
+    switch (message.verb) {
+      case Verb::listen:
+        return listen();
+      case Verb::accept:
+        return answer_of(accept(static_cast<uint32_t>(message.value)));
+      case Verb::connect:
+        return answer_of(connect({message.items, message.count}));
+      default:
+        return std::nullopt;
+    }
+  }
+
+ private:
+  static Result<Message> answer_of(const Result<uint32_t>& established) {
+    if (!established) return established.error();
+    return message_of(Verb::established, *established);
+  }
+
+  Result<Message> listen() {
     const ShardSettings& settings = shard.header->settings;
-    const OnEstablished count_and_store = [&](uint32_t slot, int descriptor,
-                                              const FourTuple& tuple) {
-      if (slot >= settings.connections) return Fd(descriptor).reset();  // a stranger's connect
+    auto opened = open_listeners(settings.family, settings.connections);
+    if (!opened) return opened.error();
+    listeners = std::move(*opened);
+    Message reply = message_of(Verb::listening);
+    reply.count = static_cast<uint32_t>(listeners.ports.size());
+    std::copy(listeners.ports.begin(), listeners.ports.end(), reply.items);
+    return reply;
+  }
+
+  OnEstablished counted_by(std::atomic<uint64_t>& counter) {
+    return [this, &counter](uint32_t slot, int descriptor, const FourTuple& tuple) {
+      if (slot >= shard.header->settings.connections)
+        return Fd(descriptor).reset();  // a stranger's connect
       store(slot, descriptor, tuple);
       counter.fetch_add(1, std::memory_order_relaxed);
     };
-    if (message.verb == Verb::listen) {
-      auto opened = open_listeners(settings.family, settings.connections);
-      if (!opened) return opened.error();
-      listeners = std::move(*opened);
-      Message reply = message_of(Verb::listening);
-      reply.count = static_cast<uint32_t>(listeners.ports.size());
-      std::copy(listeners.ports.begin(), listeners.ports.end(), reply.items);
-      return reply;
-    }
-    const int64_t until_ns = now_ns() + kEstablishTimeout_ns;
-    Result<uint32_t> established = uint32_t{0};
-    if (message.verb == Verb::accept) {
-      auto expected = static_cast<uint32_t>(message.value);
-      const auto revised = [&] {
-        const auto received = channel.receive(0);
-        const bool gone = !received || (*received && (*received)->verb == Verb::quit);
-        if (gone) expected = 0;
-        if (!gone && *received && (*received)->verb == Verb::accept)
-          expected = std::min(expected, static_cast<uint32_t>((*received)->value));
-        return expected;
-      };
-      established = accept_connections(listeners, revised, until_ns, count_and_store);
-    } else {
-      const std::vector<uint16_t> ports(message.items, message.items + message.count);
-      established =
-          open_connections(settings.family, ports, settings.connections, until_ns, count_and_store);
-    }
-    if (!established) return established.error();
-    return message_of(Verb::established, *established);
+  }
+
+  Result<uint32_t> accept(uint32_t expected) {
+    const auto revised = [&] {
+      const auto received = channel.receive(0);
+      const bool gone = !received || (*received && (*received)->verb == Verb::quit);
+      if (gone) expected = 0;
+      if (!gone && *received && (*received)->verb == Verb::accept)
+        expected = std::min(expected, static_cast<uint32_t>((*received)->value));
+      return expected;
+    };
+    return accept_connections(listeners, revised, now_ns() + kEstablishTimeout_ns,
+                              counted_by(shard.header->progress.accepted));
+  }
+
+  Result<uint32_t> connect(std::span<const uint32_t> items) {
+    const std::vector<uint16_t> ports(items.begin(), items.end());
+    const ShardSettings& settings = shard.header->settings;
+    return open_connections(settings.family, ports, settings.connections,
+                            now_ns() + kEstablishTimeout_ns,
+                            counted_by(shard.header->progress.connected));
   }
 };
 
@@ -174,22 +195,16 @@ int survivor_worker_main() {
   if (!table) return 1;
   const ShardView shard = table->view();
   pin_to(shard.header->settings.survivor_cpu);
-  Establisher establisher{shard, channel, {}};
+  Establisher establisher{shard, channel,
+                          [&](uint32_t slot, int descriptor, const FourTuple& tuple) {
+                            store_end(shard.survivors[slot], descriptor, tuple);
+                          }};
   std::optional<UringSurvivor> survivor;
   bool armed = false;
 
-  const OnEstablished store = [&](uint32_t slot, int descriptor, const FourTuple& tuple) {
-    store_end(shard.survivors[slot], descriptor, tuple);
-  };
   const Handler handle = [&](const Message& message) -> Result<Message> {
+    if (auto answer = establisher.answer(message)) return std::move(*answer);
     switch (message.verb) {
-      case Verb::listen:
-      case Verb::accept:
-      case Verb::connect: {
-        ShardProgress& progress = shard.header->progress;
-        return establisher.answer(
-            message, store, message.verb == Verb::connect ? progress.connected : progress.accepted);
-      }
       case Verb::prepare: {
         auto opened = UringSurvivor::open(shard, channel.descriptor());
         if (!opened) return opened.error();
@@ -228,13 +243,13 @@ int victim_worker_main() {
   const ShardView shard = table->view();
   const ShardSettings& settings = shard.header->settings;
   pin_to(settings.victim_cpu);
-  Establisher establisher{shard, channel, {}};
+  Establisher establisher{shard, channel,
+                          [&](uint32_t slot, int descriptor, const FourTuple& tuple) {
+                            store_end(shard.victims[slot], descriptor, tuple);
+                          }};
   std::optional<RingVictim> victim;
   bool armed = false;
 
-  const OnEstablished store = [&](uint32_t slot, int descriptor, const FourTuple& tuple) {
-    store_end(shard.victims[slot], descriptor, tuple);
-  };
   Message stamps = message_of(Verb::stamp);
   const auto send_stamps = [&] {
     if (stamps.count > 0) channel.send(stamps);
@@ -249,14 +264,8 @@ int victim_worker_main() {
     return !received || (*received && (*received)->verb == Verb::halt);
   };
   const Handler handle = [&](const Message& message) -> Result<Message> {
+    if (auto answer = establisher.answer(message)) return std::move(*answer);
     switch (message.verb) {
-      case Verb::listen:
-      case Verb::accept:
-      case Verb::connect: {
-        ShardProgress& progress = shard.header->progress;
-        return establisher.answer(
-            message, store, message.verb == Verb::connect ? progress.connected : progress.accepted);
-      }
       case Verb::prepare: {
         auto opened = RingVictim::open(shard, channel.descriptor());
         if (!opened) return opened.error();

@@ -162,14 +162,14 @@ void UringSurvivor::write_then_watch(uint32_t slot) {
   arm_watch(slot);
 }
 
-Status UringSurvivor::run_until_control() {
+void UringSurvivor::run_until_control() {
   const bool spin = shard_.header->settings.spin;
   std::array<io_uring_cqe*, kBatch> batch;
   while (true) {
     if (control_ready_) {
       control_ready_ = false;
       arm_control();
-      return std::nullopt;
+      return;
     }
     int64_t wake_ns = 0;
     if (load_runs_) {

@@ -25,7 +25,7 @@ class UringSurvivor {
   // only then arms the watch.
   void write_when_fin_arrives(std::span<const uint32_t> slots);
   // Reaps completions and runs the load until the control socket is readable.
-  Status run_until_control();
+  void run_until_control();
   // The ledger is closed: completions count no more.
   void stop_load() { load_runs_ = false; }
   // Ends every connection abortively, so that neither TIME_WAIT nor orphans stay.

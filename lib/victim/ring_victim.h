@@ -29,7 +29,7 @@ class RingVictim {
   Status run_schedule(int64_t start_ns, const std::function<bool()>& interrupted,
                       const std::function<void(uint32_t)>& acted);
   // Serves the echo until the control socket is readable.
-  Status run_until_control();
+  void run_until_control();
   void clean_up();
 
   // Ends one connection: the ready step, the stamp, the act. For run_schedule and for tests.

@@ -391,6 +391,14 @@ TEST(Program_, ListsVersionAndHelpSpeak) {
   const auto list = nlohmann::json::parse(run_program({"list", "--format", "json"}).out);
   EXPECT_EQ(list["strategies"].size(), 12u);
   EXPECT_EQ(list["watches"].size(), 4u);
+  for (const auto& row : list["strategies"]) {
+    if (row["name"] == "fin-then-rst") {
+      EXPECT_EQ(row["counters"], "OutRsts 1..2 EstabResets 1 TCPAbortOnData 0..1");
+    }
+    if (row["name"] == "fin") {
+      EXPECT_EQ(row["counters"], "none");
+    }
+  }
   EXPECT_THAT(run_program({"list", "--format", "markdown"}).out, HasSubstr("| rst-linger |"));
   EXPECT_THAT(run_program({"list"}).out, HasSubstr("fin-then-rst"));
 }
