@@ -158,7 +158,7 @@ TEST(ShardTable, ANewTableHasNoPairsAndNoDescriptors) {
 TEST(ShardTable, AttachSeesWhatTheOtherSideWrites) {
   const auto made = ShardTable::create(1'000);
   ASSERT_TRUE(made);
-  made->view().header->settings.shard = 7;
+  made->view().header->settings.payload_bytes = 7;
   made->view().header->rows[2] = {5, Watch::poll, Probe::keepalive};
   made->view().victims[999].issued_ns = 123;
   made->view().survivors[0].finding = Finding::epipe;
@@ -170,7 +170,7 @@ TEST(ShardTable, AttachSeesWhatTheOtherSideWrites) {
   ASSERT_NE(view.header, made->view().header);  // another mapping of the same memory
   ASSERT_EQ(view.victims.size(), 1'000u);
   ASSERT_EQ(view.survivors.size(), 1'000u);
-  EXPECT_EQ(view.header->settings.shard, 7u);
+  EXPECT_EQ(view.header->settings.payload_bytes, 7);
   EXPECT_EQ(view.header->settings.connections, 1'000u);
   EXPECT_EQ(view.victims[999].issued_ns, 123);
   EXPECT_EQ(view.survivors[0].finding, Finding::epipe);
