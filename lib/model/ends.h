@@ -16,6 +16,7 @@
 namespace lastack {
 
 constexpr uint32_t kNoPair = 0xffffffff;
+constexpr uint32_t kNoGroup = 0xffffffff;
 constexpr uint16_t kMostRows = 512;
 
 // Flags of an end; only its owner writes them.
@@ -37,6 +38,8 @@ struct VictimEnd {
   uint16_t row;          // index into ShardHeader::rows
   uint8_t flags;         // EndFlag
   int32_t act_error;     // errno of a failed act
+  uint32_t group;        // ends of one number die together; kNoGroup: this one dies alone
+  uint32_t bytes_sent;   // accepted from the victim by its kernel
   int64_t scheduled_ns;  // relative to the start of the schedule
   int64_t issued_ns;     // t0: immediately before the act; 0 until then
 };
@@ -71,8 +74,9 @@ struct ShardSettings {
   Family family;
   Load load;
   bool direct_descriptors;
-  bool spin;          // survivors spin instead of sleeping
-  bool victim_spins;  // the victim's thread has a CPU of its own to wait for instants on
+  bool requests_in_flight;  // victims wait in an armed receive, load or not
+  bool spin;                // survivors spin instead of sleeping
+  bool victim_spins;        // the victim's thread has a CPU of its own to wait for instants on
   RingMode ring;
   int32_t victim_cpu;  // -1: anywhere
   int32_t survivor_cpu;

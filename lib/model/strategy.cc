@@ -104,6 +104,7 @@ constexpr Strategy kStrategies[] = {
      .need = Need::net_admin,
      .ready = Step::set_repair,
      .act = Step::close,
+     .silence = Silence::forgets,
      .changes = counter_changes({{Counter::estab_resets, 1}}),
      .wire = "nothing; an RST answers whatever the survivor sends later",
      .help = "TCP_REPAIR, then close(): the connection is forgotten, as by a host that rebooted"},
@@ -111,8 +112,54 @@ constexpr Strategy kStrategies[] = {
      .family = "silent",
      .need = Need::net_admin,
      .act = Step::drop_packets,
+     .silence = Silence::mute,
      .wire = "nothing, and no answer ever",
      .help = "a socket filter drops all that arrives: a pulled cable for one connection"},
+    // do_exit() -> exit_files(): every descriptor is closed as by close(), one after another.
+    {.name = "exit",
+     .family = "fin",
+     .scope = Scope::process,
+     .act = Step::exit_process,
+     .finding = Finding::eof,
+     .wire = "FIN",
+     .help = "the process that holds the connection ends without closing it"},
+    {.name = "exit-unread",
+     .family = "rst",
+     .scope = Scope::process,
+     .prepare = Step::verify_unread,
+     .act = Step::exit_process,
+     .survivor_sends_unread = true,
+     .finding = Finding::econnreset,
+     .changes = counter_changes(
+         {{Counter::out_rsts, 1}, {Counter::estab_resets, 2}, {Counter::abort_on_close, 1}}),
+     .wire = "RST",
+     .help = "the process ends while the survivor's byte lies unread"},
+    {.name = "sigkill",
+     .family = "fin",
+     .scope = Scope::process,
+     .act = Step::kill_process,
+     .finding = Finding::eof,
+     .wire = "FIN",
+     .help = "SIGKILL: the kernel closes what the process held, as for exit"},
+    {.name = "sigkill-unread",
+     .family = "rst",
+     .scope = Scope::process,
+     .prepare = Step::verify_unread,
+     .act = Step::kill_process,
+     .survivor_sends_unread = true,
+     .finding = Finding::econnreset,
+     .changes = counter_changes(
+         {{Counter::out_rsts, 1}, {Counter::estab_resets, 2}, {Counter::abort_on_close, 1}}),
+     .wire = "RST",
+     .help = "SIGKILL while the survivor's byte lies unread"},
+    {.name = "freeze",
+     .family = "silent",
+     .scope = Scope::process,
+     .act = Step::freeze_process,
+     .silence = Silence::frozen,
+     .finding = Finding::nothing,
+     .wire = "nothing; its kernel goes on acknowledging data and keepalives",
+     .help = "SIGSTOP: only an application that waits for an answer could notice"},
 };
 
 bool found_by_idle_probe(const Circumstances& when) {
@@ -123,10 +170,13 @@ bool found_by_idle_probe(const Circumstances& when) {
 
 std::span<const Strategy> strategies() { return kStrategies; }
 
+bool survivor_is_told(const Strategy& strategy) { return strategy.survivor_writes_first; }
+
 std::string_view step_name(Step step) {
   constexpr std::string_view kNames[] = {
-      "none",           "set-linger-zero", "set-repair", "send-payload", "verify-unread", "close",
-      "shutdown-write", "shutdown-both",   "disconnect", "destroy",      "drop-packets"};
+      "none",         "set-linger-zero", "set-repair",    "send-payload",  "verify-unread",
+      "close",        "shutdown-write",  "shutdown-both", "disconnect",    "destroy",
+      "drop-packets", "exit-process",    "kill-process",  "freeze-process"};
   return kNames[static_cast<size_t>(step)];
 }
 
@@ -151,7 +201,8 @@ std::vector<Expected> expected_findings(const Strategy& strategy, const Circumst
   const bool traffic = when.load != Load::idle;
 
   if (strategy.finding == Finding::nothing) {
-    const bool vanished = strategy.act == Step::close;  // any packet to it draws an RST
+    if (strategy.silence == Silence::frozen) return expect({Finding::nothing});
+    const bool vanished = strategy.silence == Silence::forgets;
     const ProbeRow& probe = probe_row(when.probe);
     const bool timer_runs = found_by_idle_probe(when) || (probe.needs_data_in_flight && traffic);
     if (vanished) {
@@ -183,9 +234,9 @@ std::vector<Expected> expected_findings(const Strategy& strategy, const Circumst
     // A request that crosses the FIN meets a closed socket and draws an RST; one that arrives just
     // before close() lies unread and turns the FIN into an RST. After SHUT_WR the victim still
     // reads.
-    if (strategy.act == Step::close)
-      return expect({Finding::eof, Finding::epipe, Finding::econnreset});
-    if (strategy.act != Step::shutdown_write) return expect({Finding::eof, Finding::epipe});
+    if (strategy.act == Step::shutdown_write) return expect({Finding::eof});
+    if (strategy.act == Step::shutdown_both) return expect({Finding::eof, Finding::epipe});
+    return expect({Finding::eof, Finding::epipe, Finding::econnreset});
   }
   return expect({strategy.finding});
 }

@@ -27,11 +27,22 @@ enum class Step : uint8_t {
   disconnect,      // connect(AF_UNSPEC)
   destroy,         // SOCK_DESTROY through sock_diag(7)
   drop_packets,    // a socket filter that drops every packet that comes in
+  exit_process,    // the victims' process leaves without closing anything
+  kill_process,    // SIGKILL
+  freeze_process,  // SIGSTOP
 };
 std::string_view step_name(Step step);
 
 enum class Scope : uint8_t { connection, process, listener, path };  // what dies together
 std::string_view scope_name(Scope scope);
+
+// What a victim that went away without a packet does with what still comes.
+enum class Silence : uint8_t {
+  none,     // it did send something
+  forgets,  // answers with an RST: it knows of no connection
+  mute,     // answers nothing
+  frozen,   // its kernel goes on acknowledging
+};
 
 enum class Side : uint8_t { server, client };  // which end survives
 std::string_view side_name(Side side);
@@ -47,9 +58,10 @@ struct Strategy {
   bool server_may_survive = true;
   bool client_may_survive = true;
   Need need = Need::none;
-  Step prepare = Step::none;           // for all connections, before the schedule starts
-  Step ready = Step::none;             // just before the act, not timed
-  Step act = Step::none;               // makes the peer go away: t0 stands immediately before it
+  Step prepare = Step::none;  // for all connections, before the schedule starts
+  Step ready = Step::none;    // just before the act, not timed
+  Step act = Step::none;      // makes the peer go away: t0 stands immediately before it
+  Silence silence = Silence::none;
   bool survivor_sends_unread = false;  // while preparing, the survivor sends a byte to stay unread
   bool survivor_writes_first = false;  // after the act the survivor writes, and only then watches
   Finding finding = Finding::nothing;  // when no probe and no load interferes
@@ -60,6 +72,9 @@ struct Strategy {
 };
 
 std::span<const Strategy> strategies();
+
+// Whether the survivor's worker is told of the act, because it then has something to do.
+bool survivor_is_told(const Strategy& strategy);
 
 // What one connection is expected to find, as a set: several when the kernel's timing decides.
 struct Expected {

@@ -4,7 +4,9 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <cstring>
 
 #include "base/clock.h"
 
@@ -17,16 +19,58 @@ Result<std::pair<Channel, Channel>> Channel::open_pair() {
   return std::pair{Channel(sockets[0]), Channel(sockets[1])};
 }
 
-Status Channel::send(const Message& message) {
-  while (::send(socket_.get(), &message, sizeof(message), MSG_NOSIGNAL) < 0)
+namespace {
+
+// Room for the descriptors of one message (cmsg(3), SCM_RIGHTS).
+using DescriptorBuffer = std::array<char, CMSG_SPACE(Message::kMostItems * sizeof(int))>;
+
+void take_descriptors(msghdr& header, std::vector<Fd>* descriptors) {
+  for (cmsghdr* part = CMSG_FIRSTHDR(&header); part; part = CMSG_NXTHDR(&header, part)) {
+    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
+    const size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; ++i) {
+      int descriptor;
+      std::memcpy(&descriptor, CMSG_DATA(part) + i * sizeof(int), sizeof(int));
+      Fd received(descriptor);
+      if (descriptors) descriptors->push_back(std::move(received));
+    }
+  }
+}
+
+}  // namespace
+
+Status Channel::send(const Message& message, std::span<const int> descriptors) {
+  iovec data{const_cast<Message*>(&message), sizeof(message)};
+  alignas(cmsghdr) DescriptorBuffer buffer{};
+  msghdr header{};
+  header.msg_iov = &data;
+  header.msg_iovlen = 1;
+  if (!descriptors.empty()) {
+    header.msg_control = buffer.data();
+    header.msg_controllen = CMSG_SPACE(descriptors.size_bytes());
+    cmsghdr* part = CMSG_FIRSTHDR(&header);
+    part->cmsg_level = SOL_SOCKET;
+    part->cmsg_type = SCM_RIGHTS;
+    part->cmsg_len = CMSG_LEN(descriptors.size_bytes());
+    std::memcpy(CMSG_DATA(part), descriptors.data(), descriptors.size_bytes());
+  }
+  while (sendmsg(socket_.get(), &header, MSG_NOSIGNAL) < 0)
     if (errno != EINTR) return errno_error("send", "control message");
   return std::nullopt;
 }
 
-Result<std::optional<Message>> Channel::receive(int64_t until_ns) {
+Result<std::optional<Message>> Channel::receive(int64_t until_ns, std::vector<Fd>* descriptors) {
   while (true) {
     Message message;
-    const ssize_t got = recv(socket_.get(), &message, sizeof(message), MSG_DONTWAIT);
+    iovec data{&message, sizeof(message)};
+    alignas(cmsghdr) DescriptorBuffer buffer;
+    msghdr header{};
+    header.msg_iov = &data;
+    header.msg_iovlen = 1;
+    header.msg_control = buffer.data();
+    header.msg_controllen = buffer.size();
+    const ssize_t got = recvmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (got > 0) take_descriptors(header, descriptors);
     if (got == static_cast<ssize_t>(sizeof(message))) return std::optional(message);
     if (got == 0) return make_error("receive", EPIPE, "control message");
     if (got > 0) return make_error("receive", EMSGSIZE, "control message");

@@ -3,8 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
-#include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -16,9 +17,11 @@ enum class Verb : uint32_t {
   listen,        // -> listening: items are ports
   connect,       // items are ports; -> established: value is how many
   accept,        // value: how many to expect, may be sent again with fewer; -> established
+  adopt,         // victim -> its victim process: items are slots, with their descriptors
   prepare,       // options, the unread byte, the survivors' probes; -> prepared
   arm,           // watches, or the victim's echo; -> armed
   act,           // victim: value is the instant at which the schedule starts; -> done
+                 // victim process: exit
   write,         // survivor: items are slots whose victim has gone: write, then watch
   halt,          // victim: inject nothing more; -> done
   close_ledger,  // survivor: find nothing more; -> ledger_closed
@@ -56,10 +59,11 @@ class Channel {
   explicit Channel(int socket) : socket_(socket) {}
   static Result<std::pair<Channel, Channel>> open_pair();
 
-  Status send(const Message& message);
+  // With descriptors, they are handed over, too: copies, as by dup().
+  Status send(const Message& message, std::span<const int> descriptors = {});
   // The next message; nullopt when none is there before the instant or, with 0, at once. The
   // Error says that the other side is gone.
-  Result<std::optional<Message>> receive(int64_t until_ns);
+  Result<std::optional<Message>> receive(int64_t until_ns, std::vector<Fd>* descriptors = nullptr);
   int descriptor() const { return socket_.get(); }
   void close() { socket_.reset(); }
 

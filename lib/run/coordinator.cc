@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <functional>
+#include <map>
 #include <optional>
 
 #include "base/clock.h"
@@ -58,6 +59,32 @@ bool is_shortage(int error_number) {
                                 ENOSPC, EAGAIN, ENOBUFS, EADDRNOTAVAIL, ENOSYS};
   return std::find(std::begin(kShortages), std::end(kShortages), error_number) !=
          std::end(kShortages);
+}
+
+// Puts the victims of a row that die with their process into groups, in the order of their
+// instants; a group dies at the instant of its first one.
+void form_groups(const ShardView& shard, int64_t per_process) {
+  std::map<uint16_t, std::vector<uint32_t>> by_row;
+  for (uint32_t slot = 0; slot < shard.victims.size(); ++slot) {
+    const VictimEnd& end = shard.victims[slot];
+    if ((end.flags & kEstablished) &&
+        strategies()[shard.row_of(end).strategy].scope == Scope::process)
+      by_row[end.row].push_back(slot);
+  }
+  uint32_t group = 0;
+  for (auto& [row, slots] : by_row) {
+    std::stable_sort(slots.begin(), slots.end(), [&](uint32_t a, uint32_t b) {
+      return shard.victims[a].scheduled_ns < shard.victims[b].scheduled_ns;
+    });
+    for (size_t first = 0; first < slots.size(); first += static_cast<size_t>(per_process)) {
+      const size_t last = std::min(first + static_cast<size_t>(per_process), slots.size());
+      for (size_t i = first; i < last; ++i) {
+        shard.victims[slots[i]].group = group;
+        shard.victims[slots[i]].scheduled_ns = shard.victims[slots[first]].scheduled_ns;
+      }
+      ++group;
+    }
+  }
 }
 
 class Coordinator {
@@ -239,6 +266,7 @@ Done Coordinator::start_workers() {
     settings.family = spec_.family;
     settings.load = spec_.load;
     settings.direct_descriptors = spec_.direct_descriptors;
+    settings.requests_in_flight = spec_.requests_in_flight;
     settings.spin = plan_.wait == Wait::spin;
     settings.victim_spins = victim.spins;
     settings.ring = plan_.ring;
@@ -325,7 +353,7 @@ Done Coordinator::join() {
     });
     shard.acceptor_of.assign(slots, kNoPair);
     const bool relays = std::any_of(plan_.rows.begin(), plan_.rows.end(), [](const auto& row) {
-      return strategies()[row.row.strategy].survivor_writes_first;
+      return survivor_is_told(strategies()[row.row.strategy]);
     });
     if (relays) shard.survivor_of.assign(slots, kNoPair);
     for (uint32_t slot = 0; slot < slots; ++slot) {
@@ -361,6 +389,7 @@ Done Coordinator::join() {
       if (end.pair == kNoPair) end.flags &= ~kEstablished;
     for (VictimEnd& end : view.victims)
       if (end.pair == kNoPair) end.flags &= ~kEstablished;
+    form_groups(view, spec_.per_process);
   }
   return std::nullopt;
 }

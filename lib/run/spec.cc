@@ -74,6 +74,7 @@ constexpr Named<Side> kSides[] = {{Side::server, "server"}, {Side::client, "clie
 constexpr Named<Wait> kWaits[] = {{Wait::block, "block"}, {Wait::spin, "spin"}};
 constexpr Named<Family> kFamilies[] = {{Family::inet, "inet"}, {Family::inet6, "inet6"}};
 constexpr Named<bool> kDescriptors[] = {{false, "plain"}, {true, "direct"}};
+constexpr Named<bool> kVictimRequests[] = {{false, "none"}, {true, "recv"}};
 constexpr Named<bool> kFlags[] = {{false, "false"}, {true, "true"}};
 
 template <class Id, size_t N>
@@ -247,6 +248,20 @@ constexpr Parameter kParameters[] = {
        return read_row("descriptor kind", rows_of(kDescriptors), t, s.direct_descriptors);
      },
      [](const RunSpec& s) { return std::string(kDescriptors[s.direct_descriptors ? 1 : 0].name); }},
+    {"--victim-requests", "KIND", ParameterKind::text,
+     "io_uring requests that victims have in flight: none, or an armed recv each",
+     [](RunSpec& s, std::string_view t) {
+       return read_row("kind of victim request", rows_of(kVictimRequests), t, s.requests_in_flight);
+     },
+     [](const RunSpec& s) {
+       return std::string(kVictimRequests[s.requests_in_flight ? 1 : 0].name);
+     }},
+    {"--per-process", "N", ParameterKind::count,
+     "connections of each process that dies (exit, sigkill, freeze)",
+     [](RunSpec& s, std::string_view t) {
+       return read_count(t, 1, kMostConnections, s.per_process);
+     },
+     [](const RunSpec& s) { return format_count(s.per_process); }},
     {"--family", "FAMILY", ParameterKind::text, "address family: inet or inet6",
      [](RunSpec& s, std::string_view t) {
        return read_row("family", rows_of(kFamilies), t, s.family);

@@ -43,6 +43,8 @@ struct RunSpec {
   Wait wait = Wait::block;
   RingMode ring = RingMode::defer;
   bool direct_descriptors = false;  // at the victim
+  bool requests_in_flight = false;  // at the victim
+  int64_t per_process = 100;        // connections of one victim process
   Family family = Family::inet;
   Arrival arrival = Arrival::storm;
   double arrivals_per_second = 0;  // constant and poisson

@@ -40,6 +40,7 @@ Result<ShardTable> ShardTable::create(uint32_t connections) {
   table->view_.header->settings.connections = connections;
   for (VictimEnd& end : table->view_.victims) {
     end.pair = kNoPair;
+    end.group = kNoGroup;
     end.descriptor = -1;
   }
   for (SurvivorEnd& end : table->view_.survivors) {

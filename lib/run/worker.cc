@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "run/control.h"
 #include "run/establish.h"
+#include "run/process_hosts.h"
 #include "run/table.h"
 #include "survivor/uring_survivor.h"
 #include "victim/ring_victim.h"
@@ -153,6 +154,17 @@ int serve(Channel& channel, const Handler& handle, const std::function<bool()>& 
   }
 }
 
+// The victims' ends that the worker itself keeps.
+std::vector<uint32_t> own_slots(const ShardView& shard) {
+  std::vector<uint32_t> slots;
+  for (uint32_t slot = 0; slot < shard.victims.size(); ++slot) {
+    const VictimEnd& end = shard.victims[slot];
+    if (!(end.flags & kEstablished)) continue;
+    if (strategies()[shard.row_of(end).strategy].scope != Scope::process) slots.push_back(slot);
+  }
+  return slots;
+}
+
 Message no_answer() { return message_of(Verb::quit); }
 
 }  // namespace
@@ -248,6 +260,7 @@ int victim_worker_main() {
                             store_end(shard.victims[slot], descriptor, tuple);
                           }};
   std::optional<RingVictim> victim;
+  ProcessHosts hosts(shard, table->descriptor());
   bool armed = false;
 
   Message stamps = message_of(Verb::stamp);
@@ -255,37 +268,47 @@ int victim_worker_main() {
     if (stamps.count > 0) channel.send(stamps);
     stamps.count = 0;
   };
-  const auto on_act = [&](uint32_t slot) {
+  ScheduleHooks hooks;
+  hooks.acted = [&](uint32_t slot) {
     stamps.items[stamps.count++] = slot;
     if (stamps.count >= settings.stamps_per_message) send_stamps();
   };
-  const auto interrupted = [&] {
+  hooks.interrupted = [&] {
     const auto received = channel.receive(0);
     return !received || (*received && (*received)->verb == Verb::halt);
+  };
+  hooks.act_on_group = [&](uint32_t group) {
+    hosts.act(group);
+    for (const uint32_t slot : hosts.slots_of(group))
+      if (survivor_is_told(strategies()[shard.row_of(shard.victims[slot]).strategy]))
+        hooks.acted(slot);
   };
   const Handler handle = [&](const Message& message) -> Result<Message> {
     if (auto answer = establisher.answer(message)) return std::move(*answer);
     switch (message.verb) {
       case Verb::prepare: {
-        auto opened = RingVictim::open(shard, channel.descriptor());
+        auto opened = RingVictim::open(shard, channel.descriptor(), own_slots(shard));
         if (!opened) return opened.error();
         victim.emplace(std::move(*opened));
         if (Status failed = victim->prepare()) return *failed;
+        if (Status failed = hosts.start()) return *failed;
         return message_of(Verb::prepared);
       }
       case Verb::arm:
         if (Status failed = victim->arm()) return *failed;
+        if (Status failed = hosts.arm()) return *failed;
         armed = true;
         return message_of(Verb::armed);
       case Verb::act:
-        if (Status failed = victim->run_schedule(message.value, interrupted, on_act))
-          return *failed;
+        victim->run_schedule(message.value, hooks);
         send_stamps();
+        hosts.collect();
         return message_of(Verb::done);
       case Verb::halt:
         return message_of(Verb::done);
       case Verb::clean_up:
         armed = false;
+        hosts.clean_up();
         if (victim) victim->clean_up();
         return message_of(Verb::clean);
       default:

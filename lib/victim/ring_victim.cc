@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <numeric>
+#include <unordered_set>
 
 #include "base/clock.h"
 
@@ -32,21 +32,39 @@ constexpr int64_t kActTimeout_ns = 5 * kSecond_ns;
 bool may_be_direct(const Strategy& strategy) {
   const bool by_ring = strategy.act == Step::close || strategy.act == Step::disconnect ||
                        strategy.act == Step::shutdown_write || strategy.act == Step::shutdown_both;
-  return by_ring && strategy.ready != Step::set_repair;
+  const bool by_process = strategy.scope == Scope::process;
+  return by_process || (by_ring && strategy.ready != Step::set_repair);
+}
+
+// Who acts when: connections that die alone, and the first end of each group.
+std::vector<uint32_t> acts_in_order(const ShardView& shard) {
+  std::vector<uint32_t> order;
+  for (uint32_t slot = 0; slot < shard.victims.size(); ++slot)
+    if (shard.victims[slot].flags & kEstablished) order.push_back(slot);
+  std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+    return shard.victims[a].scheduled_ns < shard.victims[b].scheduled_ns;
+  });
+  std::unordered_set<uint32_t> groups;
+  std::erase_if(order, [&](uint32_t slot) {
+    const uint32_t group = shard.victims[slot].group;
+    return group != kNoGroup && !groups.insert(group).second;
+  });
+  return order;
 }
 
 }  // namespace
 
-Result<RingVictim> RingVictim::open(const ShardView& shard, int control) {
+Result<RingVictim> RingVictim::open(const ShardView& shard, int control,
+                                    std::vector<uint32_t> slots) {
   const ShardSettings& settings = shard.header->settings;
   RingSetup setup;
   setup.mode = RingMode::defer;  // the victim's thread asks for completions when it has time
-  const unsigned requests = settings.load == Load::idle ? 0 : 2;
-  setup.completion_entries = std::max(settings.connections * requests + 64, 512u);
+  const unsigned requests = settings.load != Load::idle ? 2 : settings.requests_in_flight ? 1 : 0;
+  setup.completion_entries = std::max(static_cast<unsigned>(slots.size()) * requests + 64, 512u);
   auto ring = Ring::open(setup);
   if (!ring) return ring.error();
-  shard.header->progress.victim_ring_bytes = ring->shared_bytes();
-  RingVictim victim(shard, std::move(*ring));
+  shard.header->progress.victim_ring_bytes += ring->shared_bytes();
+  RingVictim victim(shard, std::move(*ring), std::move(slots));
   victim.control_ = control;
   victim.scratch_.resize(static_cast<size_t>(settings.payload_bytes), 'd');
   const auto rows = std::span(shard.header->rows, settings.row_count);
@@ -56,12 +74,22 @@ Result<RingVictim> RingVictim::open(const ShardView& shard, int control) {
     if (!diag) return diag.error();
     victim.diag_.emplace(std::move(*diag));
   }
-  if (settings.direct_descriptors) {
-    const int failed = io_uring_register_files_sparse(victim.ring_->raw(), settings.connections);
+  if (settings.direct_descriptors && !victim.slots_.empty()) {
+    const int failed = io_uring_register_files_sparse(victim.ring_->raw(),
+                                                      static_cast<unsigned>(victim.slots_.size()));
     if (failed < 0) return make_error("io_uring_register_files_sparse", -failed, "");
   }
   if (!victim.arm_control()) return plain_error("io_uring takes no entries");
   return victim;
+}
+
+int wait_until_unread(int descriptor) {
+  const int64_t give_up_ns = now_ns() + kActTimeout_ns;
+  while (unread_bytes(descriptor) == 0) {
+    if (now_ns() > give_up_ns) return ETIME;
+    sleep_for(kMillisecond_ns / 10);
+  }
+  return 0;
 }
 
 bool RingVictim::arm_control() {
@@ -74,37 +102,34 @@ bool RingVictim::arm_control() {
 }
 
 Status RingVictim::prepare() {
-  for (VictimEnd& end : shard_.victims) {
-    if (!(end.flags & kEstablished)) continue;
+  for (const uint32_t slot : slots_) {
+    VictimEnd& end = shard_.victims[slot];
     const Strategy& strategy = strategies()[shard_.row_of(end).strategy];
     if (const int failed = perform(strategy.prepare, end))
       return make_error("prepare", failed,
                         fmt::format("{} ({})", strategy.name, step_name(strategy.prepare)));
   }
-  order_.resize(shard_.victims.size());
-  std::iota(order_.begin(), order_.end(), 0u);
-  std::stable_sort(order_.begin(), order_.end(), [&](uint32_t a, uint32_t b) {
-    return shard_.victims[a].scheduled_ns < shard_.victims[b].scheduled_ns;
-  });
   return std::nullopt;
 }
 
 Status RingVictim::arm() {
   const ShardSettings& settings = shard_.header->settings;
-  for (uint32_t slot = 0; slot < shard_.victims.size(); ++slot) {
+  const bool receives = settings.load == Load::echo || settings.requests_in_flight;
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    const uint32_t slot = slots_[i];
     VictimEnd& end = shard_.victims[slot];
-    if (!(end.flags & kEstablished)) continue;
     const Strategy& strategy = strategies()[shard_.row_of(end).strategy];
     if (settings.direct_descriptors && may_be_direct(strategy)) {
-      const int updated = io_uring_register_files_update(ring_->raw(), slot, &end.descriptor, 1);
+      const auto index = static_cast<unsigned>(i);
+      const int updated = io_uring_register_files_update(ring_->raw(), index, &end.descriptor, 1);
       if (updated < 0) return make_error("io_uring_register_files_update", -updated, "");
       close(end.descriptor);  // the table holds the file now, so nothing is sent
-      end.descriptor = static_cast<int>(slot);
+      end.descriptor = static_cast<int>(index);
       end.flags |= kDirect;
     }
     // A receive would eat the byte that must stay unread, and turn the RST into a FIN.
-    if (settings.load == Load::echo && !strategy.survivor_sends_unread &&
-        !strategy.survivor_writes_first && !arm_receive(slot))
+    if (receives && !strategy.survivor_sends_unread && !strategy.survivor_writes_first &&
+        !arm_receive(slot))
       return plain_error("io_uring takes no entries");
   }
   if (const int failed = ring_->submit()) return make_error("io_uring_enter", failed, "arm");
@@ -141,11 +166,13 @@ void RingVictim::handle(const io_uring_cqe& completion) {
     case Kind::send: {
       VictimEnd& end = shard_.victims[slot];
       end.flags &= ~kSendInFlight;
+      if (completion.res > 0) end.bytes_sent += static_cast<uint32_t>(completion.res);
       if (completion.res > 0 && !(end.flags & kInjected)) arm_receive(slot);
       return;
     }
     case Kind::act:
       act_result_ = completion.res < 0 ? -completion.res : 0;
+      accepted_bytes_ = completion.res < 0 ? 0 : static_cast<uint32_t>(completion.res);
       return;
     case Kind::cancel:
       return;
@@ -185,17 +212,18 @@ void RingVictim::wait_for_instant(int64_t instant_ns, const std::function<bool()
   }
 }
 
-Status RingVictim::run_schedule(int64_t start_ns, const std::function<bool()>& interrupted,
-                                const std::function<void(uint32_t)>& acted) {
-  for (const uint32_t slot : order_) {
-    VictimEnd& end = shard_.victims[slot];
-    if (!(end.flags & kEstablished)) continue;
-    wait_for_instant(start_ns + end.scheduled_ns, interrupted);
-    if (stopped_) return std::nullopt;
+void RingVictim::run_schedule(int64_t start_ns, const ScheduleHooks& hooks) {
+  for (const uint32_t slot : acts_in_order(shard_)) {
+    const VictimEnd& end = shard_.victims[slot];
+    wait_for_instant(start_ns + end.scheduled_ns, hooks.interrupted);
+    if (stopped_) return;
+    if (end.group != kNoGroup) {
+      hooks.act_on_group(end.group);
+      continue;
+    }
     inject(slot);
-    if (strategies()[shard_.row_of(end).strategy].survivor_writes_first) acted(slot);
+    if (survivor_is_told(strategies()[shard_.row_of(end).strategy])) hooks.acted(slot);
   }
-  return std::nullopt;
 }
 
 void RingVictim::inject(uint32_t slot) {
@@ -250,20 +278,17 @@ int RingVictim::perform(Step step, VictimEnd& end) {
       return error_of(set_option(end.descriptor, Option::linger, 0));
     case Step::set_repair:
       return error_of(set_option(end.descriptor, Option::repair, 1));
-    case Step::send_payload:
-      return perform_on_ring(
+    case Step::send_payload: {
+      const int failed = perform_on_ring(
           [&](io_uring_sqe* sqe) {
             io_uring_prep_send(sqe, end.descriptor, scratch_.data(), scratch_.size(), MSG_NOSIGNAL);
           },
           end);
-    case Step::verify_unread: {
-      const int64_t give_up_ns = now_ns() + kActTimeout_ns;
-      while (unread_bytes(end.descriptor) == 0) {
-        if (now_ns() > give_up_ns) return ETIME;
-        sleep_for(kMillisecond_ns / 10);
-      }
-      return 0;
+      end.bytes_sent += accepted_bytes_;
+      return failed;
     }
+    case Step::verify_unread:
+      return wait_until_unread(end.descriptor);
     case Step::close: {
       const int failed = perform_on_ring(
           [&](io_uring_sqe* sqe) {
@@ -297,6 +322,10 @@ int RingVictim::perform(Step step, VictimEnd& end) {
       return diag_->destroy(shard_.header->settings.family, end.tuple);
     case Step::drop_packets:
       return error_of(drop_incoming(end.descriptor));
+    case Step::exit_process:
+    case Step::kill_process:
+    case Step::freeze_process:
+      return EINVAL;  // done to a whole group
   }
   return EINVAL;
 }
@@ -310,7 +339,8 @@ void RingVictim::run_until_control() {
 void RingVictim::clean_up() {
   if (ring_) ring_->cancel_all();
   ring_.reset();
-  for (VictimEnd& end : shard_.victims) {
+  for (const uint32_t slot : slots_) {
+    VictimEnd& end = shard_.victims[slot];
     if (end.descriptor < 0 || (end.flags & kDirect)) continue;
     // A silenced socket would retransmit its FIN for a minute: forget it without a packet.
     if (set_option(end.descriptor, Option::repair, 1))

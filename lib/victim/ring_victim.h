@@ -1,4 +1,5 @@
-// The victims of one shard that go away one by one inside a living process, through a ring.
+// Victims inside a living process, on a ring: those of a shard that go away one by one, and those
+// that a victim process holds until it goes away as a whole.
 #pragma once
 
 #include <cstdint>
@@ -15,19 +16,30 @@
 
 namespace lastack {
 
+// What run_schedule() asks of its caller.
+struct ScheduleHooks {
+  // Asked whenever the control socket has something to read: whether to stop.
+  std::function<bool()> interrupted;
+  // Hears of every connection that has gone and whose survivor is to be told.
+  std::function<void(uint32_t slot)> acted;
+  // Makes a whole group go away, with the stamps of all its ends.
+  std::function<void(uint32_t group)> act_on_group;
+};
+
+// Step::verify_unread: waits until the survivor's byte lies in the receive queue. 0 or an errno.
+int wait_until_unread(int descriptor);
+
 class RingVictim {
  public:
-  static Result<RingVictim> open(const ShardView& shard, int control);
+  // `slots`: the ends that this process holds.
+  static Result<RingVictim> open(const ShardView& shard, int control, std::vector<uint32_t> slots);
 
   // The strategies' prepare steps.
   Status prepare();
   // Under load, arms the receives that feed the echo; moves direct ends into the file table.
   Status arm();
-  // Performs the acts from start_ns on. `interrupted` is asked whenever the control socket has
-  // something to read and says whether to stop; `acted` hears of every slot whose survivor
-  // writes first.
-  Status run_schedule(int64_t start_ns, const std::function<bool()>& interrupted,
-                      const std::function<void(uint32_t)>& acted);
+  // Performs the acts of the whole shard from start_ns on, each group's once.
+  void run_schedule(int64_t start_ns, const ScheduleHooks& hooks);
   // Serves the echo until the control socket is readable.
   void run_until_control();
   void clean_up();
@@ -36,7 +48,8 @@ class RingVictim {
   void inject(uint32_t slot);
 
  private:
-  RingVictim(const ShardView& shard, Ring ring) : shard_(shard), ring_(std::move(ring)) {}
+  RingVictim(const ShardView& shard, Ring ring, std::vector<uint32_t> slots)
+      : shard_(shard), ring_(std::move(ring)), slots_(std::move(slots)) {}
   bool arm_control();
   bool arm_receive(uint32_t slot);
   void reap(bool sleep, int64_t until_ns);
@@ -50,11 +63,12 @@ class RingVictim {
   std::optional<Ring> ring_;
   std::optional<SockDiag> diag_;
   std::vector<char> scratch_;
-  std::vector<uint32_t> order_;  // slots by scheduled instant
+  std::vector<uint32_t> slots_;
   int control_ = -1;
   bool control_ready_ = false;
   bool stopped_ = false;
   std::optional<int> act_result_;
+  uint32_t accepted_bytes_ = 0;  // by the last act that was a send
 };
 
 }  // namespace lastack

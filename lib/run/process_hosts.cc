@@ -1,0 +1,203 @@
+#include "run/process_hosts.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+
+#include "base/clock.h"
+#include "model/strategy.h"
+#include "run/table.h"
+#include "run/worker.h"
+#include "victim/ring_victim.h"
+
+namespace lastack {
+namespace {
+
+constexpr int64_t kAnswerTimeout_ns = 60 * kSecond_ns;
+constexpr int64_t kExitTimeout_ns = 10 * kSecond_ns;
+constexpr int64_t kForEver_ns = int64_t{1} << 60;
+
+const Strategy& strategy_of(const ShardView& shard, uint32_t slot) {
+  return strategies()[shard.row_of(shard.victims[slot]).strategy];
+}
+
+}  // namespace
+
+Status ProcessHosts::start() {
+  std::map<uint32_t, std::vector<uint32_t>> groups;
+  for (uint32_t slot = 0; slot < shard_.victims.size(); ++slot) {
+    const VictimEnd& end = shard_.victims[slot];
+    if ((end.flags & kEstablished) && strategy_of(shard_, slot).scope == Scope::process)
+      groups[end.group].push_back(slot);
+  }
+  for (auto& [group, slots] : groups)
+    if (Status failed = start_host(group, std::move(slots))) return failed;
+  for (auto& [group, host] : hosts_)
+    if (Status failed = ask(host, Verb::prepare, Verb::prepared)) return failed;
+  return std::nullopt;
+}
+
+Status ProcessHosts::start_host(uint32_t group, std::vector<uint32_t> slots) {
+  for (const uint32_t slot : slots) {
+    if (strategy_of(shard_, slot).prepare != Step::verify_unread) continue;
+    if (const int failed = wait_until_unread(shard_.victims[slot].descriptor))
+      return make_error("prepare", failed, "the byte that stays unread");
+  }
+  auto channels = Channel::open_pair();
+  if (!channels) return channels.error();
+  const int inherited[] = {table_, channels->second.descriptor()};
+  const auto pid = spawn_self("host", inherited);
+  if (!pid) return pid.error();
+  Host& host =
+      hosts_.emplace(group, Host{*pid, std::move(channels->first), std::move(slots)}).first->second;
+  for (size_t first = 0; first < host.slots.size(); first += Message::kMostItems) {
+    Message message;
+    message.verb = Verb::adopt;
+    std::vector<int> descriptors;
+    const size_t last = std::min(first + Message::kMostItems, host.slots.size());
+    for (size_t i = first; i < last; ++i) {
+      message.items[message.count++] = host.slots[i];
+      descriptors.push_back(shard_.victims[host.slots[i]].descriptor);
+    }
+    if (Status failed = host.channel.send(message, descriptors)) return failed;
+    // A descriptor that stayed here would keep the connection alive after its process.
+    for (const int descriptor : descriptors) close(descriptor);
+  }
+  return std::nullopt;
+}
+
+Status ProcessHosts::ask(Host& host, Verb question, Verb answer) {
+  Message message;
+  message.verb = question;
+  if (Status failed = host.channel.send(message)) return failed;
+  const auto received = host.channel.receive(now_ns() + kAnswerTimeout_ns);
+  if (!received) return make_error("victim process", received.error().error_number, "it is gone");
+  if (!*received) return make_error("victim process", ETIME, "it does not answer");
+  if ((*received)->verb == answer) return std::nullopt;
+  return make_error("victim process", static_cast<int>((*received)->value), (*received)->text);
+}
+
+Status ProcessHosts::arm() {
+  for (auto& [group, host] : hosts_)
+    if (Status failed = ask(host, Verb::arm, Verb::armed)) return failed;
+  return std::nullopt;
+}
+
+void ProcessHosts::act(uint32_t group) {
+  Host& host = hosts_.at(group);
+  const Step step = strategy_of(shard_, host.slots.front()).act;
+  host.acted = true;
+  Message leave;
+  leave.verb = Verb::act;
+  int failed = 0;
+  const int64_t issued_ns = now_ns();  // t0: one for all that die with this process
+  if (step == Step::kill_process) failed = kill(host.pid, SIGKILL) == 0 ? 0 : errno;
+  if (step == Step::freeze_process) failed = kill(host.pid, SIGSTOP) == 0 ? 0 : errno;
+  // Who leaves by himself stamps by himself: collect() reads it.
+  if (step == Step::exit_process) failed = host.channel.send(leave) ? EPIPE : 0;
+  for (const uint32_t slot : host.slots) {
+    VictimEnd& end = shard_.victims[slot];
+    end.flags |= kInjected;
+    end.act_error = failed;
+    if (step != Step::exit_process || failed) end.issued_ns = issued_ns;
+  }
+  ShardProgress& progress = shard_.header->progress;
+  if (failed) progress.failed_acts += host.slots.size();
+  progress.injected += host.slots.size();
+}
+
+void ProcessHosts::reap(Host& host) {
+  const int64_t until_ns = now_ns() + kExitTimeout_ns;
+  while (!host.reaped) {
+    host.reaped = waitpid(host.pid, nullptr, WNOHANG) != 0;
+    if (host.reaped) return;
+    if (now_ns() > until_ns) kill(host.pid, SIGKILL);
+    sleep_for(kMillisecond_ns / 10);
+  }
+}
+
+void ProcessHosts::collect() {
+  for (auto& [group, host] : hosts_) {
+    const Step step = strategy_of(shard_, host.slots.front()).act;
+    if (!host.acted || step == Step::freeze_process) continue;
+    reap(host);
+    if (step != Step::exit_process) continue;
+    const int64_t issued_ns = shard_.victims[host.slots.front()].issued_ns;
+    for (const uint32_t slot : host.slots) {
+      VictimEnd& end = shard_.victims[slot];
+      end.issued_ns = issued_ns;
+      if (issued_ns == 0) end.act_error = ETIME;
+    }
+  }
+}
+
+void ProcessHosts::clean_up() {
+  for (auto& [group, host] : hosts_)
+    if (!host.reaped) kill(host.pid, SIGKILL);  // works on a stopped process, too
+  for (auto& [group, host] : hosts_) reap(host);
+}
+
+int process_host_main() {
+  auto table = ShardTable::attach(3);
+  Channel channel(4);
+  if (!table) return 1;
+  const ShardView& shard = table->view();
+  const ShardSettings& settings = shard.header->settings;
+  std::vector<uint32_t> slots;
+  std::optional<RingVictim> ring;
+  bool armed = false;
+  while (true) {
+    if (armed) ring->run_until_control();
+    std::vector<Fd> descriptors;
+    const auto received = channel.receive(armed ? 0 : kForEver_ns, &descriptors);
+    if (!received) return 1;
+    if (!*received) continue;
+    Message answer;
+    Status failed;
+    switch ((*received)->verb) {
+      case Verb::adopt:
+        for (size_t i = 0; i < descriptors.size(); ++i) {
+          const uint32_t slot = (*received)->items[i];
+          shard.victims[slot].descriptor = descriptors[i].release();
+          slots.push_back(slot);
+        }
+        continue;
+      case Verb::prepare: {
+        answer.verb = Verb::prepared;
+        // Without work for it a ring would only change how the process dies.
+        if (settings.load == Load::idle && !settings.requests_in_flight &&
+            !settings.direct_descriptors)
+          break;
+        auto opened = RingVictim::open(shard, channel.descriptor(), slots);
+        if (opened)
+          ring.emplace(std::move(*opened));
+        else
+          failed = opened.error();
+        break;
+      }
+      case Verb::arm:
+        answer.verb = Verb::armed;
+        if (ring) failed = ring->arm();
+        armed = ring.has_value();
+        break;
+      case Verb::act:
+        shard.victims[slots.front()].issued_ns = now_ns();
+        _exit(0);
+      default:
+        return 1;
+    }
+    if (failed) {
+      answer.verb = Verb::failed;
+      answer.value = failed->error_number;
+      failed->message().copy(answer.text, sizeof(answer.text) - 1);
+    }
+    if (channel.send(answer)) return 1;
+  }
+}
+
+}  // namespace lastack

@@ -1,0 +1,55 @@
+// Victims that go away with their process: real processes, each holding the connections of one
+// group, started and ended by the shard's victim worker.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "base/error.h"
+#include "model/ends.h"
+#include "run/control.h"
+
+namespace lastack {
+
+class ProcessHosts {
+ public:
+  // `table`: the descriptor of the shard's table, which the processes inherit.
+  ProcessHosts(const ShardView& shard, int table) : shard_(shard), table_(table) {}
+
+  // Starts one process per group and hands it the group's connections, of which this process then
+  // holds none.
+  Status start();
+  // Their requests in flight, their traffic.
+  Status arm();
+  // Makes the group's process go away, with t0 immediately before that.
+  void act(uint32_t group);
+  // After the last act: reaps, and copies the t0 of processes that left by themselves.
+  void collect();
+  // Ends those that still live.
+  void clean_up();
+  const std::vector<uint32_t>& slots_of(uint32_t group) const { return hosts_.at(group).slots; }
+
+ private:
+  struct Host {
+    pid_t pid;
+    Channel channel;
+    std::vector<uint32_t> slots;
+    bool acted = false;
+    bool reaped = false;
+  };
+  Status start_host(uint32_t group, std::vector<uint32_t> slots);
+  Status ask(Host& host, Verb question, Verb answer);
+  void reap(Host& host);
+
+  ShardView shard_;
+  int table_;
+  std::map<uint32_t, Host> hosts_;  // by group
+};
+
+// The life of such a process. Descriptors: 3 the table, 4 the channel.
+int process_host_main();
+
+}  // namespace lastack
