@@ -75,6 +75,12 @@ struct ShardSettings {
   Load load;
   bool direct_descriptors;
   bool requests_in_flight;  // victims wait in an armed receive, load or not
+  bool in_backlog;          // nobody accepts: the victims' ends stay in the listeners' backlogs
+  bool veth;                // victims have a namespace of their own, at the end of a veth pair
+  uint32_t network;         // number of that pair
+  uint32_t listen_host;     // where the listeners are; 0: loopback
+  uint32_t connect_from;    // source address of connects; 0: any
+  int64_t cut_for_ns;       // cable-restore
   bool spin;                // survivors spin instead of sleeping
   bool victim_spins;        // the victim's thread has a CPU of its own to wait for instants on
   RingMode ring;

@@ -12,6 +12,8 @@ const FindingRow kFindings[kFindingCount] = {
     {Finding::econnreset, "econnreset", ECONNRESET, "an RST, without a FIN before it"},
     {Finding::epipe, "epipe", EPIPE, "a FIN, then an RST: reads return 0, writes fail"},
     {Finding::etimedout, "etimedout", ETIMEDOUT, "a kernel timer declared the peer dead"},
+    {Finding::ehostunreach, "ehostunreach", EHOSTUNREACH,
+     "a kernel timer declared the peer dead after a router had said that it is unreachable"},
     {Finding::other, "other", 0, "an error that no row of the model expects"},
 };
 
@@ -28,6 +30,7 @@ Classified classify(const Evidence& evidence) {
   // afterwards (sk_stream_error), so it says less and comes later in this list.
   if (saw(ECONNRESET)) return {Finding::econnreset, ECONNRESET};
   if (saw(ETIMEDOUT)) return {Finding::etimedout, ETIMEDOUT};
+  if (saw(EHOSTUNREACH)) return {Finding::ehostunreach, EHOSTUNREACH};
   for (const int error : errors)
     if (error != 0 && error != EPIPE) return {Finding::other, error};
   // tcp_reset() stores EPIPE only when the RST came after a FIN (state CLOSE_WAIT).

@@ -6,8 +6,8 @@
 
 namespace lastack {
 
-enum class Finding : uint8_t { nothing, eof, econnreset, epipe, etimedout, other };
-constexpr size_t kFindingCount = 6;
+enum class Finding : uint8_t { nothing, eof, econnreset, epipe, etimedout, ehostunreach, other };
+constexpr size_t kFindingCount = 7;
 
 struct FindingRow {
   Finding id;

@@ -160,7 +160,78 @@ constexpr Strategy kStrategies[] = {
      .finding = Finding::nothing,
      .wire = "nothing; its kernel goes on acknowledging data and keepalives",
      .help = "SIGSTOP: only an application that waits for an answer could notice"},
+    // tcp_rcv_state_process(), TCP_FIN_WAIT1: with linger2 < 0 the ACK of the FIN ends the socket
+    // and draws an RST. That ACK is a delayed one: most survivors have found the FIN by then, and
+    // some RSTs come after the ledger was closed.
+    {.name = "linger2",
+     .family = "fin-rst",
+     .prepare = Step::set_linger2,
+     .act = Step::close,
+     .finding = Finding::eof,
+     .may_add = counter_changes(
+         {{Counter::out_rsts, 1}, {Counter::estab_resets, 1}, {Counter::abort_on_data, 1}}),
+     .wire = "FIN, then RST on its ACK (which may wait for 40 ms)",
+     .help = "TCP_LINGER2 -1, then close(): the victim skips FIN_WAIT2"},
+    // inet_csk_listen_stop() -> inet_child_forget() -> tcp_disconnect().
+    {.name = "listener-close",
+     .family = "rst",
+     .scope = Scope::listener,
+     .server_may_survive = false,
+     .act = Step::close_listener,
+     .finding = Finding::econnreset,
+     .changes = counter_changes({{Counter::out_rsts, 1}, {Counter::estab_resets, 2}}),
+     .wire = "RST",
+     .help = "the listener closes while the connection waits in its backlog, never accepted"},
+    {.name = "cable",
+     .family = "silent",
+     .scope = Scope::path,
+     .need = Need::private_network,
+     .act = Step::cut_path,
+     .silence = Silence::mute,
+     .finding = Finding::nothing,
+     .wire = "nothing, and no answer ever, for every connection of the path at once",
+     .help = "the path is cut at the victims' side"},
+    {.name = "cable-restore",
+     .family = "silent",
+     .scope = Scope::path,
+     .need = Need::private_network,
+     .act = Step::cut_path,
+     .silence = Silence::returns,
+     .finding = Finding::nothing,
+     .wire = "nothing for --cut-for, then all goes on",
+     .help = "the path is cut and mended: who declares the peer dead is wrong"},
+    {.name = "unreachable",
+     .family = "silent",
+     .scope = Scope::path,
+     .need = Need::private_network,
+     .prepare = Step::answer_unreachable,
+     .act = Step::cut_path,
+     .silence = Silence::unreachable,
+     .finding = Finding::nothing,
+     .wire = "nothing; ICMP host unreachable answers whatever the survivor sends",
+     .help = "the router in front of the victims knows no way to them any more"},
+    {.name = "reboot",
+     .family = "silent",
+     .scope = Scope::path,
+     .need = Need::private_network,
+     .act = Step::cut_path,
+     .silence = Silence::forgets,
+     .victim_reboots = true,
+     .finding = Finding::nothing,
+     .wire = "nothing; then an RST answers whatever the survivor sends",
+     .help =
+         "the victims' path is cut, their process and namespace destroyed and made anew with the "
+         "same addresses: vanish for a whole host"},
 };
+
+// How soon after the last answer a probe may give up: keepalive may just have been due.
+int64_t earliest_death_ns(const Circumstances& when) {
+  const ProbeSettings& settings = when.settings;
+  if (when.probe == Probe::keepalive)
+    return settings.keepalive_interval_ns * settings.keepalive_count;
+  if (when.probe == Probe::user_timeout) return settings.user_timeout_ns;
+  return int64_t{1} << 60;
+}
 
 bool found_by_idle_probe(const Circumstances& when) {
   return probe_row(when.probe).probes_idle_peers;
@@ -174,9 +245,10 @@ bool survivor_is_told(const Strategy& strategy) { return strategy.survivor_write
 
 std::string_view step_name(Step step) {
   constexpr std::string_view kNames[] = {
-      "none",         "set-linger-zero", "set-repair",    "send-payload",  "verify-unread",
-      "close",        "shutdown-write",  "shutdown-both", "disconnect",    "destroy",
-      "drop-packets", "exit-process",    "kill-process",  "freeze-process"};
+      "none",           "set-linger-zero",    "set-repair",    "send-payload",   "verify-unread",
+      "close",          "shutdown-write",     "shutdown-both", "disconnect",     "destroy",
+      "drop-packets",   "exit-process",       "kill-process",  "freeze-process", "set-linger2",
+      "close-listener", "answer-unreachable", "cut-path"};
   return kNames[static_cast<size_t>(step)];
 }
 
@@ -188,7 +260,9 @@ std::string_view scope_name(Scope scope) {
 std::string_view side_name(Side side) { return side == Side::server ? "server" : "client"; }
 
 std::string_view need_name(Need need) {
-  return need == Need::none ? "none" : "CAP_NET_ADMIN over the network namespace";
+  constexpr std::string_view kNames[] = {"none", "CAP_NET_ADMIN over the network namespace",
+                                         "a private network namespace, and IPv4"};
+  return kNames[static_cast<size_t>(need)];
 }
 
 std::vector<Expected> expected_findings(const Strategy& strategy, const Circumstances& when) {
@@ -202,6 +276,8 @@ std::vector<Expected> expected_findings(const Strategy& strategy, const Circumst
 
   if (strategy.finding == Finding::nothing) {
     if (strategy.silence == Silence::frozen) return expect({Finding::nothing});
+    if (strategy.silence == Silence::returns && when.cut_for_ns < earliest_death_ns(when))
+      return expect({Finding::nothing});
     const bool vanished = strategy.silence == Silence::forgets;
     const ProbeRow& probe = probe_row(when.probe);
     const bool timer_runs = found_by_idle_probe(when) || (probe.needs_data_in_flight && traffic);
@@ -224,9 +300,15 @@ std::vector<Expected> expected_findings(const Strategy& strategy, const Circumst
       return expect({Finding::nothing});
     }
     const int64_t predicted = predicted_ns(when.probe, when.settings);
+    const bool may_return = strategy.silence == Silence::returns &&
+                            when.cut_for_ns < predicted + timer_slack_ns(predicted);
+    // A timer that gives up names the last soft error (tcp_write_err), and that is the ICMP's. But
+    // a keepalive probe is sent below snd_una, so that tcp_v4_err() takes its ICMP for a stale one.
+    if (strategy.silence == Silence::unreachable && traffic)
+      return expect({Finding::ehostunreach, Finding::etimedout, Finding::nothing});
     // Unacknowledged data suspends keepalive (tcp_keepalive_timer: tp->packets_out), and a
     // deadline inside the timer's own rounding may cut it short.
-    if (traffic || when.deadline_ns < predicted + timer_slack_ns(predicted))
+    if (traffic || may_return || when.deadline_ns < predicted + timer_slack_ns(predicted))
       return expect({Finding::etimedout, Finding::nothing});
     return expect({Finding::etimedout});
   }
@@ -238,6 +320,8 @@ std::vector<Expected> expected_findings(const Strategy& strategy, const Circumst
     if (strategy.act == Step::shutdown_both) return expect({Finding::eof, Finding::epipe});
     return expect({Finding::eof, Finding::epipe, Finding::econnreset});
   }
+  // Whether the RST was there when the survivor looked.
+  if (strategy.prepare == Step::set_linger2) return expect({Finding::eof, Finding::epipe});
   return expect({strategy.finding});
 }
 
@@ -249,7 +333,7 @@ std::pair<CounterValues, CounterValues> expected_changes(const Strategy& strateg
     for (size_t i = 0; i < kCounterCount; ++i) least.values[i] += more.values[i];
   };
   const ProbeRow& probe = probe_row(when.probe);
-  if (finding == Finding::etimedout) add(probe.on_timeout);
+  if (finding == Finding::etimedout || finding == Finding::ehostunreach) add(probe.on_timeout);
   if (strategy.finding == Finding::nothing && finding == Finding::econnreset) {
     // The survivor's packet met no socket: tcp_v4_rcv() -> tcp_v4_send_reset().
     least[Counter::out_rsts] += 1;

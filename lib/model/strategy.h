@@ -22,14 +22,18 @@ enum class Step : uint8_t {
   send_payload,     // --payload bytes to the survivor
   verify_unread,    // wait until the survivor's byte is queued, unread, at the victim
   close,
-  shutdown_write,  // SHUT_WR
-  shutdown_both,   // SHUT_RDWR
-  disconnect,      // connect(AF_UNSPEC)
-  destroy,         // SOCK_DESTROY through sock_diag(7)
-  drop_packets,    // a socket filter that drops every packet that comes in
-  exit_process,    // the victims' process leaves without closing anything
-  kill_process,    // SIGKILL
-  freeze_process,  // SIGSTOP
+  shutdown_write,      // SHUT_WR
+  shutdown_both,       // SHUT_RDWR
+  disconnect,          // connect(AF_UNSPEC)
+  destroy,             // SOCK_DESTROY through sock_diag(7)
+  drop_packets,        // a socket filter that drops every packet that comes in
+  exit_process,        // the victims' process leaves without closing anything
+  kill_process,        // SIGKILL
+  freeze_process,      // SIGSTOP
+  set_linger2,         // TCP_LINGER2 -1: no FIN_WAIT2, an RST answers the ACK of the FIN
+  close_listener,      // with the connections that wait in its backlog
+  answer_unreachable,  // the victims' namespace becomes a router that knows no way to them
+  cut_path,            // takes the victims' address away
 };
 std::string_view step_name(Step step);
 
@@ -38,16 +42,22 @@ std::string_view scope_name(Scope scope);
 
 // What a victim that went away without a packet does with what still comes.
 enum class Silence : uint8_t {
-  none,     // it did send something
-  forgets,  // answers with an RST: it knows of no connection
-  mute,     // answers nothing
-  frozen,   // its kernel goes on acknowledging
+  none,         // it did send something
+  forgets,      // answers with an RST: it knows of no connection
+  mute,         // answers nothing
+  frozen,       // its kernel goes on acknowledging
+  unreachable,  // a router answers with ICMP host unreachable
+  returns,      // answers nothing for --cut-for, and then goes on
 };
 
 enum class Side : uint8_t { server, client };  // which end survives
 std::string_view side_name(Side side);
 
-enum class Need : uint8_t { none, net_admin };  // CAP_NET_ADMIN over the network namespace
+enum class Need : uint8_t {
+  none,
+  net_admin,        // CAP_NET_ADMIN over the network namespace
+  private_network,  // namespaces of its own with a veth pair between them; IPv4
+};
 std::string_view need_name(Need need);
 
 struct Strategy {
@@ -64,6 +74,7 @@ struct Strategy {
   Silence silence = Silence::none;
   bool survivor_sends_unread = false;  // while preparing, the survivor sends a byte to stay unread
   bool survivor_writes_first = false;  // after the act the survivor writes, and only then watches
+  bool victim_reboots = false;         // after the act its process and namespace are made anew
   Finding finding = Finding::nothing;  // when no probe and no load interferes
   CounterValues changes = {};          // per connection, from armed to the closed ledger, idle load
   CounterValues may_add = {};          // at most so much more per connection
@@ -87,6 +98,7 @@ struct Circumstances {
   ProbeSettings settings;
   Load load;
   int64_t deadline_ns;
+  int64_t cut_for_ns = 0;  // Silence::returns
 };
 std::vector<Expected> expected_findings(const Strategy& strategy, const Circumstances& when);
 

@@ -30,6 +30,8 @@ constexpr OptionRow kOptions[] = {
     {Option::no_delay, "TCP_NODELAY", IPPROTO_TCP, TCP_NODELAY},
     {Option::repair, "TCP_REPAIR", IPPROTO_TCP, TCP_REPAIR},
     {Option::reuse_address, "SO_REUSEADDR", SOL_SOCKET, SO_REUSEADDR},
+    {Option::linger2_s, "TCP_LINGER2", IPPROTO_TCP, TCP_LINGER2},
+    {Option::bind_address_no_port, "IP_BIND_ADDRESS_NO_PORT", IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT},
 };
 
 int family_number(Family family) { return family == Family::inet ? AF_INET : AF_INET6; }
@@ -131,10 +133,10 @@ Result<Fd> open_socket(Family family) {
   return socket;
 }
 
-Result<Fd> open_listener(Family family, int backlog) {
+Result<Fd> open_listener(Family family, const Address& at, int backlog) {
   auto socket = open_socket(family);
   if (!socket) return socket;
-  const SocketAddress address = to_socket_address(family, loopback_address(family, 0));
+  const SocketAddress address = to_socket_address(family, at);
   if (bind(socket->get(), address.get(), address.length) != 0) return errno_error("bind");
   if (listen(socket->get(), backlog) != 0) return errno_error("listen");
   return socket;
@@ -157,6 +159,13 @@ uint8_t read_tcp_state(int socket) {
   socklen_t length = offsetof(tcp_info, tcpi_ca_state);  // the first byte is enough
   if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return 0;
   return info.tcpi_state;
+}
+
+int connections_in_backlog(int listener) {
+  tcp_info info{};
+  socklen_t length = sizeof(info);
+  if (getsockopt(listener, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return 0;
+  return static_cast<int>(info.tcpi_unacked);
 }
 
 int take_socket_error(int socket) {

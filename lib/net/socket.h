@@ -51,6 +51,8 @@ enum class Option : uint8_t {
   no_delay,
   repair,  // needs CAP_NET_ADMIN over the network namespace
   reuse_address,
+  linger2_s,             // below 0: no FIN_WAIT2 at all (tcp(7))
+  bind_address_no_port,  // the port is chosen by connect(), per destination
 };
 Status set_option(int socket, Option option, int value);
 // The congestion control that every run asks for, as hosts' defaults differ. A private namespace
@@ -63,13 +65,16 @@ std::string read_congestion_control(int socket);
 Status drop_incoming(int socket);
 
 Result<Fd> open_socket(Family family);
-// A listening socket on an ephemeral loopback port.
-Result<Fd> open_listener(Family family, int backlog);
+// A listening socket; with port 0 on an ephemeral port.
+Result<Fd> open_listener(Family family, const Address& at, int backlog);
 Result<FourTuple> read_four_tuple(int socket);
 Result<Address> read_local_address(int socket);
 
 // TCP_INFO's tcpi_state; 0 when it cannot be read.
 uint8_t read_tcp_state(int socket);
+// Established connections that a listener has not accepted yet (tcp_get_info: a listener's
+// tcpi_unacked is its sk_ack_backlog).
+int connections_in_backlog(int listener);
 // SO_ERROR, which the kernel clears when it is read.
 int take_socket_error(int socket);
 // Bytes that wait unread in the receive queue (FIONREAD).

@@ -15,7 +15,9 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "net/veth.h"
 #include "run/ledger.h"
+#include "run/network.h"
 #include "run/plan.h"
 #include "run/reconcile.h"
 #include "run/schedule.h"
@@ -32,11 +34,13 @@ constexpr int64_t kStartDelay_ns = 10 * kMillisecond_ns;  // workers hear of the
 struct Worker {
   pid_t pid;
   Channel channel;
-  std::optional<Message> answer;  // the last one that was not a stamp
+  std::optional<Message> answer = {};  // the last one that was not a stamp
+  bool gone = false;                   // ended on purpose, before its time
 };
 
 struct Shard {
   ShardTable table;
+  size_t group;                       // index into the plan's
   std::vector<Worker> workers;        // victim, survivor
   std::vector<uint32_t> acceptor_of;  // acceptor's slot by connector's slot; kNoPair if none
   std::vector<uint32_t> survivor_of;  // survivor's slot by victim's slot, where stamps need it
@@ -61,23 +65,29 @@ bool is_shortage(int error_number) {
          std::end(kShortages);
 }
 
-// Puts the victims of a row that die with their process into groups, in the order of their
-// instants; a group dies at the instant of its first one.
+// Puts the victims that die together into groups, in the order of their instants; a group dies at
+// the instant of its first one. A process holds so many of a row, a listener those that came to
+// its port, and a path all of its row.
 void form_groups(const ShardView& shard, int64_t per_process) {
-  std::map<uint16_t, std::vector<uint32_t>> by_row;
+  std::map<std::pair<uint16_t, uint16_t>, std::vector<uint32_t>> together;
   for (uint32_t slot = 0; slot < shard.victims.size(); ++slot) {
     const VictimEnd& end = shard.victims[slot];
-    if ((end.flags & kEstablished) &&
-        strategies()[shard.row_of(end).strategy].scope == Scope::process)
-      by_row[end.row].push_back(slot);
+    const Scope scope = strategies()[shard.row_of(end).strategy].scope;
+    if (!(end.flags & kEstablished) || scope == Scope::connection) continue;
+    const bool by_listener = scope == Scope::listener;
+    together[{by_listener ? uint16_t{0} : end.row,
+              by_listener ? end.tuple.local.port : uint16_t{0}}]
+        .push_back(slot);
   }
   uint32_t group = 0;
-  for (auto& [row, slots] : by_row) {
+  for (auto& [key, slots] : together) {
     std::stable_sort(slots.begin(), slots.end(), [&](uint32_t a, uint32_t b) {
       return shard.victims[a].scheduled_ns < shard.victims[b].scheduled_ns;
     });
-    for (size_t first = 0; first < slots.size(); first += static_cast<size_t>(per_process)) {
-      const size_t last = std::min(first + static_cast<size_t>(per_process), slots.size());
+    const Scope scope = strategies()[shard.row_of(shard.victims[slots.front()]).strategy].scope;
+    const size_t most = scope == Scope::process ? static_cast<size_t>(per_process) : slots.size();
+    for (size_t first = 0; first < slots.size(); first += most) {
+      const size_t last = std::min(first + most, slots.size());
       for (size_t i = first; i < last; ++i) {
         shard.victims[slots[i]].group = group;
         shard.victims[slots[i]].scheduled_ns = shard.victims[slots[first]].scheduled_ns;
@@ -96,7 +106,12 @@ class Coordinator {
   RunResult lead(std::vector<std::string> notes);
 
  private:
+  Done open_networks();
   Done start_workers();
+  Result<Worker> start_worker(const char* role, const ShardTable& table, const Fd& side);
+  // The counters of all namespaces of the run, those that are gone included.
+  Result<CounterValues> read_all_counters();
+  Done reboot(Shard& shard);
   Done establish();
   Done join();
   Done arm();
@@ -136,6 +151,9 @@ class Coordinator {
   const RunSpec& spec_;
   Plan plan_;
   Channel& channel_;
+  std::optional<Fd> home_;          // the launcher's own namespace
+  std::vector<Network> networks_;   // by place in the plan's groups; see network_of_
+  std::vector<size_t> network_of_;  // by group, index into networks_
   std::vector<Shard> shards_;
   bool halted_ = false;
   int worker_errno_ = 0;  // why a worker gave up
@@ -211,7 +229,8 @@ void Coordinator::relay_stamps(Shard& shard, const Message& message) {
 Done Coordinator::pump(int64_t until_ns) {
   std::vector<pollfd> waited;
   for (Shard& shard : shards_)
-    for (Worker& worker : shard.workers) waited.push_back({worker.channel.descriptor(), POLLIN, 0});
+    for (Worker& worker : shard.workers)
+      waited.push_back({worker.gone ? -1 : worker.channel.descriptor(), POLLIN, 0});
   waited.push_back({channel_.descriptor(), POLLIN, 0});
   const timespec timeout = to_timespec(std::max<int64_t>(0, until_ns - now_ns()));
   if (ppoll(waited.data(), waited.size(), &timeout, nullptr) <= 0) return std::nullopt;
@@ -248,14 +267,56 @@ Done Coordinator::await(const std::vector<Worker*>& workers, Verb answer, int64_
 Done Coordinator::ask_all(size_t role, Verb question, Verb answer, int64_t value) {
   std::vector<Worker*> asked;
   for (Shard& shard : shards_) {
+    if (shard.workers[role].gone) continue;
     send(shard.workers[role], question, value);
     asked.push_back(&shard.workers[role]);
   }
   return await(asked, answer, now_ns() + kStepTimeout_ns);
 }
 
+Done Coordinator::open_networks() {
+  auto home = open_own_network_namespace();
+  if (!home) return home.error();
+  home_.emplace(std::move(*home));
+  std::optional<size_t> shared;
+  uint32_t number = 0;
+  for (const PlannedGroup& group : plan_.groups) {
+    if (!group.own_network && shared) {
+      network_of_.push_back(*shared);
+      continue;
+    }
+    auto network = group.veth ? open_veth_network(number++, group.own_network) : own_network();
+    if (!network) return network.error();
+    networks_.push_back(std::move(*network));
+    network_of_.push_back(networks_.size() - 1);
+    if (!group.own_network) shared = networks_.size() - 1;
+  }
+  return std::nullopt;
+}
+
+Result<CounterValues> Coordinator::read_all_counters() {
+  auto sum = read_counters();
+  for (const Network& network : networks_) {
+    if (!sum) return sum;
+    const auto there = read_network_counters(network);
+    if (!there) return there;
+    for (size_t i = 0; i < kCounterCount; ++i) sum->values[i] += there->values[i];
+  }
+  return sum;
+}
+
+// The act has cut the path: now the victims' process and namespace go, and the host comes back
+// with the same addresses.
+Done Coordinator::reboot(Shard& shard) {
+  Worker& victim = shard.victim();
+  kill(victim.pid, SIGKILL);
+  waitpid(victim.pid, nullptr, 0);
+  victim.gone = true;
+  return reboot_victims(networks_[network_of_[shard.group]]);
+}
+
 Done Coordinator::start_workers() {
-  const auto shard_count = static_cast<double>(plan_.shard_connections.size());
+  const auto all_connections = static_cast<double>(spec_.connections);
   for (size_t i = 0; i < plan_.shard_connections.size(); ++i) {
     auto table = ShardTable::create(plan_.shard_connections[i]);
     if (!table) return table.error();
@@ -267,6 +328,18 @@ Done Coordinator::start_workers() {
     settings.load = spec_.load;
     settings.direct_descriptors = spec_.direct_descriptors;
     settings.requests_in_flight = spec_.requests_in_flight;
+    const PlannedGroup& group = plan_.groups[plan_.shard_groups[i]];
+    const Network& network = networks_[network_of_[plan_.shard_groups[i]]];
+    settings.in_backlog = group.in_backlog;
+    settings.veth = network.veth;
+    settings.network = network.number;
+    settings.cut_for_ns = spec_.cut_for_ns;
+    if (network.veth) {
+      const bool victims_listen = spec_.survivor == Side::client;
+      settings.listen_host =
+          victims_listen ? victim_host(network.number) : survivor_host(network.number);
+      settings.connect_from = victims_listen ? 0 : victim_host(network.number);
+    }
     settings.spin = plan_.wait == Wait::spin;
     settings.victim_spins = victim.spins;
     settings.ring = plan_.ring;
@@ -275,22 +348,35 @@ Done Coordinator::start_workers() {
     settings.stamps_per_message =
         spec_.arrival == Arrival::storm ? static_cast<uint32_t>(Message::kMostItems) : 1;
     settings.payload_bytes = spec_.payload_bytes;
-    settings.round_trips_per_second = spec_.round_trips_per_second / shard_count;
+    settings.round_trips_per_second =
+        spec_.round_trips_per_second * plan_.shard_connections[i] / all_connections;
     settings.probe_settings = spec_.probe_settings;
     for (size_t row = 0; row < plan_.rows.size(); ++row)
       table->view().header->rows[row] = plan_.rows[row].row;
 
-    shards_.push_back({std::move(*table), {}, {}, {}});
+    shards_.push_back({std::move(*table), plan_.shard_groups[i], {}, {}, {}});
+    Shard& shard = shards_.back();
     for (const char* role : {"victim", "survivor"}) {
-      auto channels = Channel::open_pair();
-      if (!channels) return channels.error();
-      const int inherited[] = {shards_.back().table.descriptor(), channels->second.descriptor()};
-      const auto pid = spawn_self(role, inherited);
-      if (!pid) return pid.error();
-      shards_.back().workers.push_back({*pid, std::move(channels->first), {}});
+      auto worker = start_worker(role, shard.table,
+                                 shard.workers.empty() ? network.victims : network.survivors);
+      if (!worker) return worker.error();
+      shard.workers.push_back(std::move(*worker));
     }
   }
   return std::nullopt;
+}
+
+Result<Worker> Coordinator::start_worker(const char* role, const ShardTable& table,
+                                         const Fd& side) {
+  auto channels = Channel::open_pair();
+  if (!channels) return channels.error();
+  const int inherited[] = {table.descriptor(), channels->second.descriptor()};
+  // A child inherits the namespace that its parent is in.
+  if (Status failed = enter_network_namespace(side.get())) return *failed;
+  const auto pid = spawn_self(role, inherited);
+  if (Status stranded = enter_network_namespace(home_->get())) return *stranded;
+  if (!pid) return pid.error();
+  return Worker{*pid, std::move(channels->first)};
 }
 
 Done Coordinator::establish() {
@@ -323,7 +409,7 @@ Done Coordinator::establish() {
 }
 
 // Finds for every connecting end the accepting end with the reversed 4-tuple, and gives both their
-// pair, their row and their instant. Connection i of the run is end i / shards of shard
+// pair, their row and their instant. Connection i of a group is end i / shards of shard
 // i % shards, so that the assignment depends on the seed alone.
 Done Coordinator::join() {
   const bool survivor_listens = spec_.survivor == Side::server;
@@ -331,10 +417,31 @@ Done Coordinator::join() {
   for (const PlannedRow& row : plan_.rows) counts.push_back(row.requested);
   const std::vector<uint16_t> row_of = assign_rows(counts, static_cast<uint64_t>(spec_.seed));
   const std::vector<int64_t> instants = schedule_instants(spec_, spec_.connections);
+  // The run's connections by group: a shard takes every so-manieth of its group's.
+  std::vector<size_t> group_of_row(plan_.rows.size());
+  for (size_t group = 0; group < plan_.groups.size(); ++group)
+    for (const size_t row : plan_.groups[group].rows) group_of_row[row] = group;
+  std::vector<std::vector<uint32_t>> pairs_of(plan_.groups.size());
+  for (uint32_t pair = 0; pair < row_of.size(); ++pair)
+    pairs_of[group_of_row[row_of[pair]]].push_back(pair);
   for (size_t shard_index = 0; shard_index < shards_.size(); ++shard_index) {
     Shard& shard = shards_[shard_index];
     const ShardView& view = shard.table.view();
     const size_t slots = view.victims.size();
+    const auto first_shard =
+        std::find(plan_.shard_groups.begin(), plan_.shard_groups.end(), shard.group);
+    const auto place = shard_index - static_cast<size_t>(first_shard - plan_.shard_groups.begin());
+    const auto shards_of_group = static_cast<size_t>(
+        std::count(plan_.shard_groups.begin(), plan_.shard_groups.end(), shard.group));
+    // Nobody accepts: the listener's kernel knows the victims' ends, and only their number was
+    // counted. What the survivors see must do.
+    if (plan_.groups[shard.group].in_backlog) {
+      for (uint32_t slot = 0; slot < slots; ++slot) {
+        if (!(view.survivors[slot].flags & kEstablished)) continue;
+        view.victims[slot].tuple = view.survivors[slot].tuple.reversed();
+        view.victims[slot].flags |= kEstablished;
+      }
+    }
     // One key that sorts both sides alike; ports alone nearly always decide.
     const auto key = [](const FourTuple& tuple) {
       return std::tuple(tuple.local.port, tuple.remote.port, tuple.local.host, tuple.remote.host);
@@ -357,7 +464,7 @@ Done Coordinator::join() {
     });
     if (relays) shard.survivor_of.assign(slots, kNoPair);
     for (uint32_t slot = 0; slot < slots; ++slot) {
-      const size_t pair = slot * shards_.size() + shard_index;
+      const size_t pair = pairs_of[shard.group][slot * shards_of_group + place];
       const FourTuple& tuple =
           survivor_listens ? view.victims[slot].tuple : view.survivors[slot].tuple;
       const auto match = std::lower_bound(accepted.begin(), accepted.end(), tuple,
@@ -424,6 +531,13 @@ Done Coordinator::inject() {
   }
   bool told = false;
   while (true) {
+    for (Shard& shard : shards_) {
+      const PlannedRow& row = plan_.rows[plan_.groups[shard.group].rows.front()];
+      const Worker& victim = shard.victim();
+      const bool acted = victim.answer && victim.answer->verb == Verb::done;
+      if (strategies()[row.row.strategy].victim_reboots && acted && !victim.gone)
+        if (Done failed = reboot(shard)) return failed;
+    }
     const bool all_done = std::all_of(victims.begin(), victims.end(), [](const Worker* victim) {
       return victim->answer && victim->answer->verb == Verb::done;
     });
@@ -458,7 +572,7 @@ void Coordinator::wait_for_findings() {
 
 Done Coordinator::close_ledger() {
   if (Done failed = ask_all(1, Verb::close_ledger, Verb::ledger_closed)) return failed;
-  const auto counters = read_counters();
+  const auto counters = read_all_counters();
   if (!counters) return counters.error();
   snapshots_.closed = *counters;
   closed_at_ns_ = now_ns();
@@ -480,7 +594,7 @@ Done Coordinator::clean_up() {
   // Survivors first: a silenced victim that closed earlier would send its FIN.
   if (Done failed = ask_all(1, Verb::clean_up, Verb::clean)) return failed;
   if (Done failed = ask_all(0, Verb::clean_up, Verb::clean)) return failed;
-  const auto counters = read_counters();
+  const auto counters = read_all_counters();
   if (!counters) return counters.error();
   cleaned_ = *counters;
   return std::nullopt;
@@ -488,12 +602,13 @@ Done Coordinator::clean_up() {
 
 void Coordinator::end_workers() {
   for (Shard& shard : shards_)
-    for (Worker& worker : shard.workers) send(worker, Verb::quit);
+    for (Worker& worker : shard.workers)
+      if (!worker.gone) send(worker, Verb::quit);
   // A worker that does not listen any more is killed by its pid.
   const int64_t patience_ns = now_ns() + kSecond_ns;
   for (Shard& shard : shards_) {
     for (Worker& worker : shard.workers) {
-      while (waitpid(worker.pid, nullptr, WNOHANG) == 0) {
+      while (!worker.gone && waitpid(worker.pid, nullptr, WNOHANG) == 0) {
         if (now_ns() > patience_ns) kill(worker.pid, SIGKILL);
         sleep_for(kMillisecond_ns);
       }
@@ -515,7 +630,8 @@ int64_t Coordinator::memory_bytes() {
   for (Shard& shard : shards_) {
     const ShardProgress& progress = shard.table.view().header->progress;
     sum += static_cast<int64_t>(progress.victim_ring_bytes + progress.survivor_ring_bytes);
-    for (Worker& worker : shard.workers) add(worker.pid);
+    for (Worker& worker : shard.workers)
+      if (!worker.gone) add(worker.pid);
   }
   return sum;
 }
@@ -565,14 +681,15 @@ RunResult Coordinator::lead(std::vector<std::string> notes) {
     result.notes = std::move(notes);
     result.notes.insert(result.notes.end(), plan_.notes.begin(), plan_.notes.end());
   };
-  const auto snapshot = [](CounterValues& into) -> Done {
-    const auto counters = read_counters();
+  const auto snapshot = [&](CounterValues& into) -> Done {
+    const auto counters = read_all_counters();
     if (!counters) return counters.error();
     into = *counters;
     return std::nullopt;
   };
   const std::function<Done()> steps[] = {
-      [&] { return begin_phase("start"), start_workers(); },
+      [&] { return begin_phase("start"), open_networks(); },
+      [&] { return start_workers(); },
       [&] { return snapshot(snapshots_.before); },
       [&] { return establish(); },
       [&] { return join(); },

@@ -1,5 +1,6 @@
 #include "run/establish.h"
 
+#include <fmt/format.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 #include <cerrno>
 
 #include "base/clock.h"
+#include "base/parse.h"
 #include "net/namespaces.h"
 #include "ring/ring.h"
 
@@ -43,14 +45,16 @@ Status pump(Ring& ring, int64_t until_ns, const std::function<bool()>& finished,
 
 }  // namespace
 
-Result<Listeners> open_listeners(Family family, uint32_t connections) {
-  const auto [first, last] = read_port_range();
-  const auto per_port = static_cast<uint32_t>(std::max(1, (last - first + 1) * 2 / 5));
-  const uint32_t wanted =
-      std::min<uint32_t>((connections + per_port - 1) / per_port, kMostListeners);
+namespace {
+
+Address address_of(Family family, uint32_t host, uint16_t port) {
+  return host == 0 ? loopback_address(family, port) : Address{host, port};
+}
+
+Result<Listeners> open_some_listeners(Family family, uint32_t host, uint32_t wanted) {
   Listeners listeners;
   for (uint32_t i = 0; i < std::max(wanted, 1u); ++i) {
-    auto socket = open_listener(family, kBacklog);
+    auto socket = open_listener(family, address_of(family, host, 0), kBacklog);
     if (!socket) return socket.error();
     // Inherited by what it accepts. Where it is refused the host's default stays, and the
     // manifest says which.
@@ -61,6 +65,39 @@ Result<Listeners> open_listeners(Family family, uint32_t connections) {
     listeners.sockets.push_back(std::move(*socket));
   }
   return listeners;
+}
+
+}  // namespace
+
+Result<Listeners> open_listeners(Family family, uint32_t host, uint32_t connections) {
+  const auto [first, last] = read_port_range();
+  const auto per_port = static_cast<uint32_t>(std::max(1, (last - first + 1) * 2 / 5));
+  return open_some_listeners(
+      family, host, std::min<uint32_t>((connections + per_port - 1) / per_port, kMostListeners));
+}
+
+Result<Listeners> open_backlogs(Family family, uint32_t host, uint32_t connections) {
+  uint32_t room = kBacklog;
+  const auto limit = parse_count(read_first_line("/proc/sys/net/core/somaxconn"));
+  if (limit && *limit > 0) room = std::min(room, static_cast<uint32_t>(*limit));
+  const uint32_t wanted = (connections + room - 1) / room;
+  if (wanted > kMostListeners)
+    return plain_error(
+        fmt::format("{} connections of a shard do not fit into {} backlogs of {}; "
+                    "allowed: more shards, or a larger net.core.somaxconn",
+                    connections, kMostListeners, room));
+  return open_some_listeners(family, host, wanted);
+}
+
+Result<uint32_t> wait_for_backlogs(const Listeners& listeners,
+                                   const std::function<uint32_t()>& expected, int64_t until_ns) {
+  while (true) {
+    uint32_t waiting = 0;
+    for (const Fd& socket : listeners.sockets)
+      waiting += static_cast<uint32_t>(connections_in_backlog(socket.get()));
+    if (waiting >= expected() || now_ns() > until_ns) return waiting;
+    sleep_for(kMillisecond_ns);
+  }
 }
 
 Result<uint32_t> accept_connections(const Listeners& listeners,
@@ -97,22 +134,27 @@ Result<uint32_t> accept_connections(const Listeners& listeners,
   return accepted;
 }
 
-Result<uint32_t> open_connections(Family family, std::span<const uint16_t> ports, uint32_t wanted,
-                                  int64_t until_ns, const OnEstablished& on_established) {
+Result<uint32_t> open_connections(const Destination& to, uint32_t wanted, int64_t until_ns,
+                                  const OnEstablished& on_established) {
   auto ring = open_establish_ring();
   if (!ring) return ring.error();
   std::vector<SocketAddress> addresses;
-  for (const uint16_t port : ports)
-    addresses.push_back(to_socket_address(family, loopback_address(family, port)));
+  for (const uint16_t port : to.ports)
+    addresses.push_back(to_socket_address(to.family, address_of(to.family, to.host, port)));
   if (addresses.empty()) return plain_error("connect: no port to connect to");
 
   std::vector<int> descriptors(kConnectWindow, -1);  // by place in the window
   std::vector<uint32_t> slots(kConnectWindow);
   uint32_t started = 0, finished = 0, established = 0;
   const auto start = [&](uint32_t place) -> Status {
-    auto socket = open_socket(family);
+    auto socket = open_socket(to.family);
     if (!socket) return socket.error();
     set_congestion_control(socket->get());
+    if (to.source != 0) {
+      if (Status failed = set_option(socket->get(), Option::bind_address_no_port, 1)) return failed;
+      const SocketAddress source = to_socket_address(to.family, Address{to.source, 0});
+      if (bind(socket->get(), source.get(), source.length) != 0) return errno_error("bind");
+    }
     const SocketAddress& address = addresses[started % addresses.size()];
     io_uring_sqe* sqe = ring->entry();
     if (!sqe) return plain_error("io_uring takes no entries");

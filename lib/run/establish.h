@@ -21,9 +21,15 @@ struct Listeners {
 
 constexpr int64_t kMostListeners = 64;
 
-// Enough listening sockets that no (source, destination, port) runs into the kernel's slow search
-// for a free port, which starts at half of the port range (__inet_hash_connect).
-Result<Listeners> open_listeners(Family family, uint32_t connections);
+// Enough listening sockets on a host (0: loopback) that no (source, destination, port) runs into
+// the kernel's slow search for a free port, which starts at half of the port range
+// (__inet_hash_connect).
+Result<Listeners> open_listeners(Family family, uint32_t host, uint32_t connections);
+// Enough of them that all connections fit into their backlogs.
+Result<Listeners> open_backlogs(Family family, uint32_t host, uint32_t connections);
+// Waits until the backlogs hold as many connections as `expected()` says; returns how many.
+Result<uint32_t> wait_for_backlogs(const Listeners& listeners,
+                                   const std::function<uint32_t()>& expected, int64_t until_ns);
 
 // Accepts connections until there are as many as `expected()` says, which may shrink when connects
 // fail, or until the instant; returns how many. Slots count up from 0.
@@ -31,10 +37,16 @@ Result<uint32_t> accept_connections(const Listeners& listeners,
                                     const std::function<uint32_t()>& expected, int64_t until_ns,
                                     const OnEstablished& on_established);
 
-// Connects `wanted` times, over the ports in turn; returns how many stand. A connect that fails
+// Connects `wanted` times, to a host's ports in turn, from the source address (0: any); returns how
+// many stand. A connect that fails
 // leaves its slot out and does not end the run.
-Result<uint32_t> open_connections(Family family, std::span<const uint16_t> ports, uint32_t wanted,
-                                  int64_t until_ns, const OnEstablished& on_established);
+struct Destination {
+  Family family;
+  uint32_t host, source;
+  std::span<const uint16_t> ports;
+};
+Result<uint32_t> open_connections(const Destination& to, uint32_t wanted, int64_t until_ns,
+                                  const OnEstablished& on_established);
 
 // Descriptors of a worker that are no connection: rings, control, table, listeners, standard ones.
 constexpr int64_t kReservedDescriptors = 128;

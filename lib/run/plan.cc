@@ -30,8 +30,10 @@ std::vector<PlannedRow> plan_rows(const RunSpec& spec, const Host& host,
     if (!side_allowed)
       skipped = fmt::format("the {} cannot be the survivor of '{}'", side_name(spec.survivor),
                             strategy.name);
-    if (strategy.need == Need::net_admin && !host.net_admin)
-      skipped = fmt::format("needs {}", need_name(strategy.need));
+    const bool denied = (strategy.need == Need::net_admin && !host.net_admin) ||
+                        (strategy.need == Need::private_network &&
+                         (!host.private_network || spec.family != Family::inet));
+    if (denied) skipped = fmt::format("needs {}", need_name(strategy.need));
     if (!skipped.empty())
       notes.push_back(fmt::format("{} skipped: {}; its weight {} is spread over the other rows",
                                   strategy.name, skipped, weight.weight));
@@ -46,6 +48,27 @@ std::vector<PlannedRow> plan_rows(const RunSpec& spec, const Host& host,
   for (size_t i = 0; i < rows.size(); ++i)
     if (rows[i].skipped.empty()) rows[i].requested = counts[i];
   return rows;
+}
+
+std::vector<PlannedGroup> group_rows(const RunSpec& spec, const std::vector<PlannedRow>& rows) {
+  std::vector<PlannedGroup> groups;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (rows[i].requested == 0) continue;
+    const Scope scope = strategies()[rows[i].row.strategy].scope;
+    PlannedGroup group;
+    group.engine = watch_row(rows[i].row.watch).engine;
+    group.own_network = scope == Scope::path;
+    group.veth = spec.veth || group.own_network;
+    group.in_backlog = scope == Scope::listener;
+    const auto same = std::find_if(groups.begin(), groups.end(), [&](const PlannedGroup& other) {
+      return !group.own_network && !other.own_network && other.engine == group.engine &&
+             other.in_backlog == group.in_backlog;
+    });
+    PlannedGroup& home = same == groups.end() ? groups.emplace_back(group) : *same;
+    home.rows.push_back(i);
+    home.connections += rows[i].requested;
+  }
+  return groups;
 }
 
 // Spinning threads never outnumber their CPUs: a spinning thread that waits for a CPU measures
@@ -90,6 +113,7 @@ Host this_host(const RunSpec& spec) {
   // More CPUs than the set holds: EINVAL, and an empty set (sched_setaffinity(2)).
   if (host.cpus.empty()) host.cpus.push_back(0);
   host.net_admin = !spec.host_network || has_net_admin();
+  host.private_network = !spec.host_network;
   const auto [first, last] = spec.host_network ? read_port_range() : kPrivatePortRange;
   host.ports = last - first + 1;
   return host;
@@ -115,14 +139,25 @@ Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
     return plain_error(
         fmt::format("the limit of open files is {}; allowed: at least {} (ulimit -n)",
                     host.descriptor_limit, kReservedDescriptors + per_connection));
-  const int64_t least_shards = (spec.connections + room - 1) / room;
-  if (spec.shards > 0 && spec.shards < least_shards)
-    return plain_error(fmt::format(
-        "--shards {} needs {} open files per process and the limit is {}; allowed: at least {} "
-        "shards",
-        spec.shards, (spec.connections + spec.shards - 1) / spec.shards * per_connection,
-        host.descriptor_limit, least_shards));
-  const int64_t shards = spec.shards > 0 ? spec.shards : least_shards;
+  plan.groups = group_rows(spec, plan.rows);
+  for (size_t i = 0; i < plan.groups.size(); ++i) {
+    const int64_t connections = plan.groups[i].connections;
+    const int64_t least_shards = (connections + room - 1) / room;
+    if (spec.shards > 0 && spec.shards < least_shards)
+      return plain_error(fmt::format(
+          "--shards {} needs {} open files per process and the limit is {}; allowed: at least {} "
+          "shards",
+          spec.shards, (connections + spec.shards - 1) / spec.shards * per_connection,
+          host.descriptor_limit, least_shards));
+    // --shards counts for each group; no shard is empty.
+    const int64_t wanted = spec.shards > 0 ? std::min(spec.shards, connections) : least_shards;
+    const std::vector<double> equal(static_cast<size_t>(wanted), 1.0);
+    for (const int64_t share : divide(connections, equal)) {
+      plan.shard_connections.push_back(static_cast<uint32_t>(share));
+      plan.shard_groups.push_back(i);
+    }
+  }
+  const auto shards = static_cast<int64_t>(plan.shard_connections.size());
   const int64_t most_shards =
       std::min(kMostShards, (host.descriptor_limit - kReservedDescriptors) / kLauncherDescriptors);
   if (shards > most_shards)
@@ -130,18 +165,17 @@ Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
         "{} connections need {} shards with a limit of {} open files; allowed: at most {} shards "
         "(raise the limit: ulimit -Hn)",
         spec.connections, shards, host.descriptor_limit, most_shards));
-  const std::vector<double> equal(static_cast<size_t>(shards), 1.0);
-  for (const int64_t connections : divide(spec.connections, equal))
-    plan.shard_connections.push_back(static_cast<uint32_t>(connections));
-  plan.descriptors_needed = plan.shard_connections.front() * per_connection + kReservedDescriptors;
+  const uint32_t largest =
+      *std::max_element(plan.shard_connections.begin(), plan.shard_connections.end());
+  plan.descriptors_needed = largest * per_connection + kReservedDescriptors;
 
   // A port serves once per listening port and shard, and every connection of a run stands at once.
   const int64_t most_per_shard = host.ports * kMostListeners;
-  if (plan.shard_connections.front() > most_per_shard)
+  if (largest > most_per_shard)
     return plain_error(fmt::format(
         "{} connections of a shard need more than the {} ephemeral ports x {} listeners; allowed: "
         "more shards, or a wider net.ipv4.ip_local_port_range",
-        plan.shard_connections.front(), host.ports, kMostListeners));
+        largest, host.ports, kMostListeners));
 
   // Victims on the first half of the CPUs, survivors on the second: an RST that is delivered and
   // detected on one CPU would wait for the victim's thread to sleep.
@@ -174,7 +208,7 @@ Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
 }
 
 Circumstances circumstances(const RunSpec& spec, const PlanRow& row) {
-  return {row.watch, row.probe, spec.probe_settings, spec.load, spec.deadline_ns};
+  return {row.watch, row.probe, spec.probe_settings, spec.load, spec.deadline_ns, spec.cut_for_ns};
 }
 
 }  // namespace lastack

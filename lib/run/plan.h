@@ -17,6 +17,17 @@ struct PlannedRow {
   std::string skipped;  // why this row cannot run; empty when it can
 };
 
+// Rows whose connections may share worker processes: one engine watches them, and they live in the
+// same namespaces.
+struct PlannedGroup {
+  std::string_view engine;
+  std::vector<size_t> rows;  // indexes into Plan::rows
+  int64_t connections = 0;
+  bool veth = false;         // victims have a namespace of their own
+  bool own_network = false;  // nobody else has a part in it: its path may be cut
+  bool in_backlog = false;   // nobody accepts
+};
+
 struct Placement {
   uint32_t shard;
   std::string role;  // "victim" or "survivor"
@@ -26,7 +37,9 @@ struct Placement {
 
 struct Plan {
   std::vector<PlannedRow> rows;
+  std::vector<PlannedGroup> groups;
   std::vector<uint32_t> shard_connections;
+  std::vector<size_t> shard_groups;   // by shard, its index into groups; ascending
   std::vector<Placement> placements;  // two per shard: victim, survivor
   Wait wait;                          // after the fall-back
   RingMode ring;
@@ -35,14 +48,15 @@ struct Plan {
   int64_t estimated_ns;
 };
 
-// Descriptors that the launcher holds per shard: the table and two channels.
-constexpr int64_t kLauncherDescriptors = 3;
+// Descriptors that the launcher holds per shard: the table, two channels, two namespaces.
+constexpr int64_t kLauncherDescriptors = 5;
 
 // What the plan depends on, so that it can be tested with other hosts' values.
 struct Host {
   int64_t descriptor_limit;  // hard limit of RLIMIT_NOFILE
   std::vector<int> cpus;     // that the process may use
   bool net_admin;            // over the namespace the run will be in
+  bool private_network;      // the run makes its namespaces itself
   int64_t ports;             // ephemeral ones, of that namespace
 };
 Host this_host(const RunSpec& spec);

@@ -30,7 +30,6 @@ class ProcessHosts {
   void collect();
   // Ends those that still live.
   void clean_up();
-  const std::vector<uint32_t>& slots_of(uint32_t group) const { return hosts_.at(group).slots; }
 
  private:
   struct Host {

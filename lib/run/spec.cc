@@ -75,6 +75,7 @@ constexpr Named<Wait> kWaits[] = {{Wait::block, "block"}, {Wait::spin, "spin"}};
 constexpr Named<Family> kFamilies[] = {{Family::inet, "inet"}, {Family::inet6, "inet6"}};
 constexpr Named<bool> kDescriptors[] = {{false, "plain"}, {true, "direct"}};
 constexpr Named<bool> kVictimRequests[] = {{false, "none"}, {true, "recv"}};
+constexpr Named<bool> kPaths[] = {{false, "loopback"}, {true, "veth"}};
 constexpr Named<bool> kFlags[] = {{false, "false"}, {true, "true"}};
 
 template <class Id, size_t N>
@@ -262,6 +263,13 @@ constexpr Parameter kParameters[] = {
        return read_count(t, 1, kMostConnections, s.per_process);
      },
      [](const RunSpec& s) { return format_count(s.per_process); }},
+    {"--path", "PATH", ParameterKind::text,
+     "the way packets take: loopback, or veth between two namespaces",
+     [](RunSpec& s, std::string_view t) { return read_row("path", rows_of(kPaths), t, s.veth); },
+     [](const RunSpec& s) { return std::string(kPaths[s.veth ? 1 : 0].name); }},
+    {"--cut-for", "TIME", ParameterKind::text, "how long cable-restore cuts the path",
+     [](RunSpec& s, std::string_view t) { return read_duration(t, 1'000'000, s.cut_for_ns); },
+     [](const RunSpec& s) { return format_duration(s.cut_for_ns); }},
     {"--family", "FAMILY", ParameterKind::text, "address family: inet or inet6",
      [](RunSpec& s, std::string_view t) {
        return read_row("family", rows_of(kFamilies), t, s.family);
@@ -391,6 +399,10 @@ Status check_spec(const RunSpec& spec) {
           "--deadline {} is below the {} that probe '{}' needs; allowed: at least that",
           format_duration(spec.deadline_ns), format_duration(predicted), probe_row(probe).name));
   }
+  if (spec.veth && (spec.host_network || spec.family != Family::inet))
+    return plain_error(
+        fmt::format("--path veth needs namespaces of its own and IPv4, and {} is given",
+                    spec.host_network ? "--host-network" : "--family inet6"));
   if (spec.arrival != Arrival::storm) {
     const double seconds = static_cast<double>(spec.connections) / spec.arrivals_per_second;
     if (seconds > 24 * 3600)

@@ -46,6 +46,8 @@ struct RunSpec {
   bool requests_in_flight = false;  // at the victim
   int64_t per_process = 100;        // connections of one victim process
   Family family = Family::inet;
+  bool veth = false;                 // --path
+  int64_t cut_for_ns = 500'000'000;  // cable-restore
   Arrival arrival = Arrival::storm;
   double arrivals_per_second = 0;  // constant and poisson
   int64_t deadline_ns = 5'000'000'000;

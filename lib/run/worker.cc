@@ -17,7 +17,7 @@
 #include "base/clock.h"
 #include "run/control.h"
 #include "run/establish.h"
-#include "run/process_hosts.h"
+#include "run/group_victims.h"
 #include "run/table.h"
 #include "survivor/uring_survivor.h"
 #include "victim/ring_victim.h"
@@ -90,7 +90,9 @@ struct Establisher {
 
   Result<Message> listen() {
     const ShardSettings& settings = shard.header->settings;
-    auto opened = open_listeners(settings.family, settings.connections);
+    auto opened = settings.in_backlog
+                      ? open_backlogs(settings.family, settings.listen_host, settings.connections)
+                      : open_listeners(settings.family, settings.listen_host, settings.connections);
     if (!opened) return opened.error();
     listeners = std::move(*opened);
     Message reply = message_of(Verb::listening);
@@ -117,15 +119,17 @@ struct Establisher {
         expected = std::min(expected, static_cast<uint32_t>((*received)->value));
       return expected;
     };
-    return accept_connections(listeners, revised, now_ns() + kEstablishTimeout_ns,
+    const int64_t until_ns = now_ns() + kEstablishTimeout_ns;
+    if (shard.header->settings.in_backlog) return wait_for_backlogs(listeners, revised, until_ns);
+    return accept_connections(listeners, revised, until_ns,
                               counted_by(shard.header->progress.accepted));
   }
 
   Result<uint32_t> connect(std::span<const uint32_t> items) {
     const std::vector<uint16_t> ports(items.begin(), items.end());
     const ShardSettings& settings = shard.header->settings;
-    return open_connections(settings.family, ports, settings.connections,
-                            now_ns() + kEstablishTimeout_ns,
+    const Destination to{settings.family, settings.listen_host, settings.connect_from, ports};
+    return open_connections(to, settings.connections, now_ns() + kEstablishTimeout_ns,
                             counted_by(shard.header->progress.connected));
   }
 };
@@ -160,7 +164,8 @@ std::vector<uint32_t> own_slots(const ShardView& shard) {
   for (uint32_t slot = 0; slot < shard.victims.size(); ++slot) {
     const VictimEnd& end = shard.victims[slot];
     if (!(end.flags & kEstablished)) continue;
-    if (strategies()[shard.row_of(end).strategy].scope != Scope::process) slots.push_back(slot);
+    const Scope scope = strategies()[shard.row_of(end).strategy].scope;
+    if (scope != Scope::process && scope != Scope::listener) slots.push_back(slot);
   }
   return slots;
 }
@@ -260,7 +265,7 @@ int victim_worker_main() {
                             store_end(shard.victims[slot], descriptor, tuple);
                           }};
   std::optional<RingVictim> victim;
-  ProcessHosts hosts(shard, table->descriptor());
+  GroupVictims groups(shard, table->descriptor(), establisher.listeners, channel);
   bool armed = false;
 
   Message stamps = message_of(Verb::stamp);
@@ -278,8 +283,8 @@ int victim_worker_main() {
     return !received || (*received && (*received)->verb == Verb::halt);
   };
   hooks.act_on_group = [&](uint32_t group) {
-    hosts.act(group);
-    for (const uint32_t slot : hosts.slots_of(group))
+    groups.act(group);
+    for (const uint32_t slot : groups.slots_of(group))
       if (survivor_is_told(strategies()[shard.row_of(shard.victims[slot]).strategy]))
         hooks.acted(slot);
   };
@@ -291,24 +296,24 @@ int victim_worker_main() {
         if (!opened) return opened.error();
         victim.emplace(std::move(*opened));
         if (Status failed = victim->prepare()) return *failed;
-        if (Status failed = hosts.start()) return *failed;
+        if (Status failed = groups.prepare()) return *failed;
         return message_of(Verb::prepared);
       }
       case Verb::arm:
         if (Status failed = victim->arm()) return *failed;
-        if (Status failed = hosts.arm()) return *failed;
+        if (Status failed = groups.arm()) return *failed;
         armed = true;
         return message_of(Verb::armed);
       case Verb::act:
         victim->run_schedule(message.value, hooks);
         send_stamps();
-        hosts.collect();
+        groups.collect();
         return message_of(Verb::done);
       case Verb::halt:
         return message_of(Verb::done);
       case Verb::clean_up:
         armed = false;
-        hosts.clean_up();
+        groups.clean_up();
         if (victim) victim->clean_up();
         return message_of(Verb::clean);
       default:

@@ -322,9 +322,15 @@ int RingVictim::perform(Step step, VictimEnd& end) {
       return diag_->destroy(shard_.header->settings.family, end.tuple);
     case Step::drop_packets:
       return error_of(drop_incoming(end.descriptor));
+    case Step::set_linger2:
+      return error_of(set_option(end.descriptor, Option::linger2_s, -1));
+    case Step::answer_unreachable:
+      return 0;  // done once for the whole group
     case Step::exit_process:
     case Step::kill_process:
     case Step::freeze_process:
+    case Step::close_listener:
+    case Step::cut_path:
       return EINVAL;  // done to a whole group
   }
   return EINVAL;

@@ -33,7 +33,7 @@ struct Pair {
 };
 
 Pair connect_pair() {
-  auto listener = open_listener(Family::inet, 8);
+  auto listener = open_listener(Family::inet, loopback_address(Family::inet, 0), 8);
   const auto address = read_local_address(listener->get());
   auto victim = open_socket(Family::inet);
   const SocketAddress target = to_socket_address(Family::inet, *address);

@@ -1,0 +1,137 @@
+#include "run/network.h"
+
+#include <functional>
+#include <utility>
+
+#include "net/namespaces.h"
+#include "net/veth.h"
+
+namespace lastack {
+namespace {
+
+constexpr int kPrefixLength = 24, kHostPrefixLength = 32;
+
+// Does `work` in another namespace; the caller, which has one thread, comes back.
+Status inside(const Fd& network_namespace, const std::function<Status()>& work) {
+  const auto home = open_own_network_namespace();
+  if (!home) return home.error();
+  if (Status failed = enter_network_namespace(network_namespace.get())) return failed;
+  Status failed = work();
+  if (Status stranded = enter_network_namespace(home->get())) return stranded;
+  return failed;
+}
+
+Result<std::array<uint8_t, 6>> hardware_address_in(const Fd& network_namespace,
+                                                   const char* interface) {
+  std::array<uint8_t, 6> address{};
+  const Status failed = inside(network_namespace, [&]() -> Status {
+    const auto read = read_hardware_address(interface);
+    if (!read) return read.error();
+    address = *read;
+    return std::nullopt;
+  });
+  if (failed) return *failed;
+  return address;
+}
+
+// The victims' end of the pair is in its namespace: gives it its addresses.
+Status configure_victims(const Network& network) {
+  const auto survivor_address = hardware_address_in(network.survivors, kSurvivorInterface);
+  if (!survivor_address) return survivor_address.error();
+  return inside(network.victims, [&]() -> Status {
+    Status failed =
+        add_address(kVictimInterface, second_victim_host(network.number), kPrefixLength);
+    if (!failed)
+      failed = add_address(kVictimInterface, victim_host(network.number), kHostPrefixLength);
+    if (!failed) failed = bring_up(kVictimInterface);
+    if (!failed)
+      failed = add_permanent_neighbour(kVictimInterface, survivor_host(network.number),
+                                       *survivor_address);
+    return failed;
+  });
+}
+
+Status configure_survivors(const Network& network) {
+  const auto victim_address = hardware_address_in(network.victims, kVictimInterface);
+  if (!victim_address) return victim_address.error();
+  return inside(network.survivors, [&]() -> Status {
+    Status failed = add_address(kSurvivorInterface, survivor_host(network.number), kPrefixLength);
+    if (!failed) failed = bring_up(kSurvivorInterface);
+    for (const uint32_t host : {victim_host(network.number), second_victim_host(network.number)})
+      if (!failed) failed = add_permanent_neighbour(kSurvivorInterface, host, *victim_address);
+    return failed;
+  });
+}
+
+Result<Fd> new_side() {
+  auto side = create_network_namespace();
+  if (!side) return side;
+  // What stays at the kernel's default is visible in the manifest.
+  inside(*side, [] { return write_sysctls(private_sysctls()); });
+  return side;
+}
+
+}  // namespace
+
+Result<Network> own_network() {
+  Network network;
+  for (Fd* side : {&network.survivors, &network.victims}) {
+    auto own = open_own_network_namespace();
+    if (!own) return own.error();
+    *side = std::move(*own);
+  }
+  return network;
+}
+
+Result<Network> open_veth_network(uint32_t number, bool survivors_too) {
+  if (number >= kMostNetworks) return plain_error("a run may have at most 256 veth networks");
+  Network network;
+  network.number = number;
+  network.veth = true;
+  network.survivors_at_home = !survivors_too;
+  auto survivors = survivors_too ? new_side() : open_own_network_namespace();
+  if (!survivors) return survivors.error();
+  auto victims = new_side();
+  if (!victims) return victims.error();
+  network.survivors = std::move(*survivors);
+  network.victims = std::move(*victims);
+  Status failed = inside(network.survivors, [&] {
+    return create_veth(kSurvivorInterface, kVictimInterface, network.victims.get());
+  });
+  if (!failed) failed = configure_survivors(network);
+  if (!failed) failed = configure_victims(network);
+  if (failed) return *failed;
+  return network;
+}
+
+Result<CounterValues> read_network_counters(const Network& network) {
+  CounterValues sum = network.ended;
+  if (!network.veth) return sum;
+  const auto add_counters = [&]() -> Status {
+    const auto counters = read_counters();
+    if (!counters) return counters.error();
+    for (size_t i = 0; i < kCounterCount; ++i) sum.values[i] += counters->values[i];
+    return std::nullopt;
+  };
+  if (Status failed = inside(network.victims, add_counters)) return *failed;
+  if (!network.survivors_at_home)
+    if (Status failed = inside(network.survivors, add_counters)) return *failed;
+  return sum;
+}
+
+Status reboot_victims(Network& network) {
+  auto fresh = new_side();
+  if (!fresh) return fresh.error();
+  Status failed = inside(network.victims, [&]() -> Status {
+    const auto counters = read_counters();
+    if (!counters) return counters.error();
+    for (size_t i = 0; i < kCounterCount; ++i) network.ended.values[i] += counters->values[i];
+    // The cable is plugged into the new host: destroying the old one would destroy it, too.
+    return move_interface(kVictimInterface, fresh->get());
+  });
+  if (failed) return failed;
+  network.victims = std::move(*fresh);
+  return configure_victims(network);
+}
+
+}  // namespace lastack

@@ -1,0 +1,43 @@
+// The namespaces that a group of connections lives in: one for both ends, or one for each side
+// with a veth pair between them.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "net/counters.h"
+
+namespace lastack {
+
+// Interfaces and addresses of a veth network: 198.18.N.0/24 (RFC 2544) for network N. The victims'
+// namespace has a second address, so that it keeps a route, and a source for ICMP, when the
+// victims' own is taken away.
+constexpr const char* kSurvivorInterface = "survivor";
+constexpr const char* kVictimInterface = "victim";
+constexpr uint32_t kMostNetworks = 256;
+constexpr uint32_t survivor_host(uint32_t network) { return 0xC6120001 + (network << 8); }
+constexpr uint32_t victim_host(uint32_t network) { return 0xC6120002 + (network << 8); }
+constexpr uint32_t second_victim_host(uint32_t network) { return 0xC6120003 + (network << 8); }
+
+struct Network {
+  uint32_t number = 0;
+  bool veth = false;
+  bool survivors_at_home = true;  // in the caller's namespace
+  Fd survivors, victims;          // namespaces; the same one twice without veth
+  CounterValues ended;            // last values of namespaces that are gone
+};
+
+// The caller's namespace for both sides.
+Result<Network> own_network();
+// Two sides; with `survivors_too` also the survivors' namespace is a new one.
+Result<Network> open_veth_network(uint32_t number, bool survivors_too);
+// The sum over the namespaces that are only this network's, those that are gone included.
+Result<CounterValues> read_network_counters(const Network& network);
+// Destroys the victims' namespace, whose processes must have ended, and makes one with the same
+// addresses that knows of no connection: a host that has rebooted.
+Status reboot_victims(Network& network);
+
+}  // namespace lastack
