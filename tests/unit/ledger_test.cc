@@ -28,7 +28,7 @@ class Books {
     spec.connections = connections;
     spec.mix = *parse_mix(mix);
     spec.deadline_ns = kDeadline;
-    plan = *make_plan(spec, {20'000, {0, 1}, true, 64'512});
+    plan = *make_plan(spec, {20'000, {0, 1}, true, true, 64'512});
     for (uint32_t slot = 0; slot < connections; ++slot)
       acceptor_of.push_back((slot + 1) % connections);
   }

@@ -17,7 +17,7 @@ constexpr int64_t kMillisecond = 1'000'000;
 constexpr int64_t kSecond = 1'000'000'000;
 
 Host host_with(std::vector<int> cpus, int64_t descriptor_limit = 20'000, bool net_admin = true) {
-  return {descriptor_limit, std::move(cpus), net_admin, 64'512};
+  return {descriptor_limit, std::move(cpus), net_admin, net_admin, 64'512};
 }
 
 RunSpec spec_of(std::string_view mix, int64_t connections) {
