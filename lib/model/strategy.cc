@@ -115,6 +115,51 @@ constexpr Strategy kStrategies[] = {
      .help = "a socket filter drops all that arrives: a pulled cable for one connection"},
 };
 
+// Unacknowledged data gives up by itself after tcp_retries2 (15 by default: 924.6 s and more).
+constexpr int64_t kRetries_ns = 900'000'000'000;
+
+std::vector<Expected> expect(std::initializer_list<Finding> findings) {
+  std::vector<Expected> expected;
+  for (const Finding finding : findings)
+    expected.push_back({finding, finding_row(finding).error_number});
+  return expected;
+}
+
+bool is_late(const Circumstances& when) { return watch_row(when.watch).engine == Engine::late; }
+
+// Whether data that arrives after this act draws an RST out of a connection that sent a FIN: from
+// an orphan or time-wait socket after close() (tcp_rcv_state_process: TCPAbortOnData;
+// tcp_timewait_state_process), or from a socket that is shut for reading (tcp_rcv_state_process,
+// FIN_WAIT2 with RCV_SHUTDOWN: TCPAbortOnData). After SHUT_WR the victim still reads.
+bool fin_answers_data_by_rst(const Strategy& strategy) {
+  return strategy.family == "fin" && strategy.act != Step::shutdown_write;
+}
+
+// A survivor that makes no call until it writes learns from its writes alone.
+std::vector<Expected> expected_by_writing(const Strategy& strategy, const Circumstances& when) {
+  // An RST that is there before the first write: sk_err is ECONNRESET (tcp_reset), and
+  // sk_stream_error() hands it out.
+  if (strategy.finding == Finding::econnreset) return expect({Finding::econnreset});
+  // The first write succeeds and draws the RST; in CLOSE_WAIT tcp_reset() stores EPIPE, which the
+  // second write gets.
+  if (fin_answers_data_by_rst(strategy) || strategy.finding == Finding::epipe)
+    return expect({Finding::epipe});
+  if (strategy.finding == Finding::eof) return expect({Finding::nothing});  // accepted for ever
+  // No socket is there any more: the first write draws an RST, in state ESTABLISHED.
+  if (strategy.act == Step::close) return expect({Finding::econnreset});
+  // Silent death. The first write stays unacknowledged, which starts TCP_USER_TIMEOUT and suspends
+  // keepalive (tcp_keepalive_timer: tp->packets_out).
+  if (!probe_row(when.probe).needs_data_in_flight) {
+    if (when.deadline_ns >= kRetries_ns) return expect({Finding::nothing, Finding::etimedout});
+    return expect({Finding::nothing});
+  }
+  // From the first write on; and the error is noticed by the write after it.
+  const int64_t predicted = predicted_ns(when.probe, when.settings);
+  if (when.deadline_ns < predicted + timer_slack_ns(predicted) + kLateLeastDeadline_ns)
+    return expect({Finding::etimedout, Finding::nothing});
+  return expect({Finding::etimedout});
+}
+
 bool found_by_idle_probe(const Circumstances& when) {
   return probe_row(when.probe).probes_idle_peers;
 }
@@ -122,6 +167,10 @@ bool found_by_idle_probe(const Circumstances& when) {
 }  // namespace
 
 std::span<const Strategy> strategies() { return kStrategies; }
+
+bool survivor_is_told(const Strategy& strategy, Watch watch) {
+  return strategy.survivor_writes_first || watch_row(watch).engine == Engine::late;
+}
 
 std::string_view step_name(Step step) {
   constexpr std::string_view kNames[] = {
@@ -142,12 +191,7 @@ std::string_view need_name(Need need) {
 }
 
 std::vector<Expected> expected_findings(const Strategy& strategy, const Circumstances& when) {
-  const auto expect = [](std::initializer_list<Finding> findings) {
-    std::vector<Expected> expected;
-    for (const Finding finding : findings)
-      expected.push_back({finding, finding_row(finding).error_number});
-    return expected;
-  };
+  if (is_late(when)) return expected_by_writing(strategy, when);
   const bool traffic = when.load != Load::idle;
 
   if (strategy.finding == Finding::nothing) {
@@ -165,9 +209,6 @@ std::vector<Expected> expected_findings(const Strategy& strategy, const Circumst
       return expect({Finding::econnreset});
     }
     if (!timer_runs) {
-      // Unacknowledged data gives up by itself after tcp_retries2 (15 by default: 924.6 s and
-      // more).
-      constexpr int64_t kRetries_ns = 900'000'000'000;
       if (traffic && when.deadline_ns >= kRetries_ns)
         return expect({Finding::nothing, Finding::etimedout});
       return expect({Finding::nothing});
@@ -204,7 +245,15 @@ std::pair<CounterValues, CounterValues> expected_changes(const Strategy& strateg
     least[Counter::out_rsts] += 1;
     least[Counter::estab_resets] += 1;
   }
+  const bool drew_rst =
+      is_late(when) && finding == Finding::epipe && fin_answers_data_by_rst(strategy);
+  if (drew_rst) add(counter_changes({{Counter::out_rsts, 1}, {Counter::estab_resets, 1}}));
   CounterValues most = least;
+  if (drew_rst) {
+    // As for fin-then-rst.
+    most[Counter::abort_on_data] += 1;
+    most[Counter::out_rsts] += 1;
+  }
   for (size_t i = 0; i < kCounterCount; ++i) most.values[i] += strategy.may_add.values[i];
 
   if (when.load != Load::idle && strategy.finding != Finding::nothing) {
@@ -216,7 +265,9 @@ std::pair<CounterValues, CounterValues> expected_changes(const Strategy& strateg
     most[Counter::out_rsts] += 2;
     most[Counter::estab_resets] += strategy.finding == Finding::eof ? 2 : 0;
   }
-  if (when.load != Load::idle) {
+  const bool unacknowledged =
+      when.load != Load::idle || (is_late(when) && strategy.family == "silent");
+  if (unacknowledged) {
     // Data that nobody acknowledges is sent again until the ledger closes: RTO >= 200 ms and
     // doubling (RFC 6298), so at most log2(deadline / RTO) + 1 times.
     const int64_t tries = 2 + std::max<int64_t>(0, when.deadline_ns / 200'000'000);

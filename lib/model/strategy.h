@@ -61,6 +61,9 @@ struct Strategy {
 
 std::span<const Strategy> strategies();
 
+// Whether the survivor hears of the act, because what it does next is a write.
+bool survivor_is_told(const Strategy& strategy, Watch watch);
+
 // What one connection is expected to find, as a set: several when the kernel's timing decides.
 struct Expected {
   Finding finding;

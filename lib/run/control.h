@@ -19,7 +19,7 @@ enum class Verb : uint32_t {
   prepare,       // options, the unread byte, the survivors' probes; -> prepared
   arm,           // watches, or the victim's echo; -> armed
   act,           // victim: value is the instant at which the schedule starts; -> done
-  write,         // survivor: items are slots whose victim has gone: write, then watch
+  write,         // survivor: items are slots whose victim has gone: write when it is time to
   halt,          // victim: inject nothing more; -> done
   close_ledger,  // survivor: find nothing more; -> ledger_closed
   clean_up,      // -> clean
@@ -29,7 +29,7 @@ enum class Verb : uint32_t {
   established,
   prepared,
   armed,
-  stamp,  // victim: items are slots whose survivor writes first, after their act
+  stamp,  // victim: items are slots whose survivor is told of the act, after it
   done,
   ledger_closed,
   clean,

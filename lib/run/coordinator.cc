@@ -236,6 +236,7 @@ Done Coordinator::start_workers() {
     const Placement& victim = plan_.placements[2 * i];
     const Placement& survivor = plan_.placements[2 * i + 1];
     settings.row_count = static_cast<uint32_t>(plan_.rows.size());
+    settings.engine = watch_row(plan_.rows.front().row.watch).engine;
     settings.family = spec_.family;
     settings.load = spec_.load;
     settings.direct_descriptors = spec_.direct_descriptors;
@@ -325,7 +326,7 @@ Done Coordinator::join() {
     });
     shard.acceptor_of.assign(slots, kNoPair);
     const bool relays = std::any_of(plan_.rows.begin(), plan_.rows.end(), [](const auto& row) {
-      return strategies()[row.row.strategy].survivor_writes_first;
+      return survivor_is_told(strategies()[row.row.strategy], row.row.watch);
     });
     if (relays) shard.survivor_of.assign(slots, kNoPair);
     for (uint32_t slot = 0; slot < slots; ++slot) {

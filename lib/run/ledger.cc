@@ -131,7 +131,6 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
       const VictimEnd& victim = shard.view->victims[survivor_listens ? slot : acceptor];
       const SurvivorEnd& survivor = shard.view->survivors[survivor_listens ? acceptor : slot];
       LedgerRow& row = result.ledger[victim.row];
-      const Strategy& strategy = strategies()[plan.rows[victim.row].row.strategy];
       ++row.established;
       row.bytes_received += survivor.bytes_received;
 
@@ -172,8 +171,7 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
       if (found && !fate.before_act) {
         row.issued.record(survivor.found_ns - victim.issued_ns);
         row.scheduled.record(survivor.found_ns - due_ns);
-        if (strategy.survivor_writes_first)
-          row.written.record(survivor.found_ns - survivor.written_ns);
+        if (survivor.written_ns) row.written.record(survivor.found_ns - survivor.written_ns);
       }
       first_issued_ns =
           first_issued_ns ? std::min(first_issued_ns, victim.issued_ns) : victim.issued_ns;

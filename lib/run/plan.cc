@@ -106,15 +106,32 @@ Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
     return plain_error(fmt::format("--mix x --watch x --probe has {} rows; allowed: at most {}",
                                    plan.rows.size(), kMostRows));
 
+  const EngineRow& engine = engine_row(watch_row(plan.rows.front().row.watch).engine);
+  for (const PlannedRow& row : plan.rows) {
+    const EngineRow& other = engine_row(watch_row(row.row.watch).engine);
+    if (other.id != engine.id)
+      return plain_error(fmt::format(
+          "--watch mixes the engines {} and {}; allowed: watches of one engine in a run",
+          engine.name, other.name));
+  }
+
   int64_t per_connection = kSurvivorDescriptors;
   for (const PlannedRow& row : plan.rows)
     per_connection =
         std::max<int64_t>(per_connection, strategies()[row.row.strategy].victim_descriptors);
-  const int64_t room = (host.descriptor_limit - kReservedDescriptors) / per_connection;
+  int64_t room = (host.descriptor_limit - kReservedDescriptors) / per_connection;
   if (room < 1)
     return plain_error(
         fmt::format("the limit of open files is {}; allowed: at least {} (ulimit -n)",
                     host.descriptor_limit, kReservedDescriptors + per_connection));
+  if (engine.most_connections > 0 && room > engine.most_connections) {
+    room = engine.most_connections;
+    if (spec.shards > 0 && spec.connections > room * spec.shards)
+      return plain_error(fmt::format(
+          "--shards {} puts more than {} connections into a process of --watch {}: {}; allowed: at "
+          "least {} shards",
+          spec.shards, room, engine.name, engine.limit, (spec.connections + room - 1) / room));
+  }
   const int64_t least_shards = (spec.connections + room - 1) / room;
   if (spec.shards > 0 && spec.shards < least_shards)
     return plain_error(fmt::format(

@@ -55,7 +55,7 @@ struct LedgerRow {
   int64_t bytes_received = 0;                     // by the survivors
   Histogram issued;                               // latency since t0
   Histogram scheduled;  // latency since the instant that the schedule asked for
-  Histogram written;    // since the survivor's write, for strategies whose survivor writes first
+  Histogram written;    // since the survivor's first write, where it is told of the act
 
   // requested = established = torn down = found + nothing; with `interrupted`, "=" is ">=" and
   // the undecided fill the gap.

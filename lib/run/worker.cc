@@ -12,13 +12,14 @@
 #include <algorithm>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "base/clock.h"
 #include "run/control.h"
 #include "run/establish.h"
 #include "run/table.h"
-#include "survivor/uring_survivor.h"
+#include "survivor/survivor.h"
 #include "victim/ring_victim.h"
 
 extern char** environ;
@@ -199,16 +200,16 @@ int survivor_worker_main() {
                           [&](uint32_t slot, int descriptor, const FourTuple& tuple) {
                             store_end(shard.survivors[slot], descriptor, tuple);
                           }};
-  std::optional<UringSurvivor> survivor;
+  std::unique_ptr<Survivor> survivor;
   bool armed = false;
 
   const Handler handle = [&](const Message& message) -> Result<Message> {
     if (auto answer = establisher.answer(message)) return std::move(*answer);
     switch (message.verb) {
       case Verb::prepare: {
-        auto opened = UringSurvivor::open(shard, channel.descriptor());
+        auto opened = open_survivor(shard, channel.descriptor());
         if (!opened) return opened.error();
-        survivor.emplace(std::move(*opened));
+        survivor = std::move(*opened);
         if (Status failed = survivor->prepare()) return *failed;
         return message_of(Verb::prepared);
       }

@@ -193,7 +193,8 @@ Status RingVictim::run_schedule(int64_t start_ns, const std::function<bool()>& i
     wait_for_instant(start_ns + end.scheduled_ns, interrupted);
     if (stopped_) return std::nullopt;
     inject(slot);
-    if (strategies()[shard_.row_of(end).strategy].survivor_writes_first) acted(slot);
+    const PlanRow& row = shard_.row_of(end);
+    if (survivor_is_told(strategies()[row.strategy], row.watch)) acted(slot);
   }
   return std::nullopt;
 }

@@ -25,7 +25,7 @@ class RingVictim {
   Status arm();
   // Performs the acts from start_ns on. `interrupted` is asked whenever the control socket has
   // something to read and says whether to stop; `acted` hears of every slot whose survivor
-  // writes first.
+  // is told of the act.
   Status run_schedule(int64_t start_ns, const std::function<bool()>& interrupted,
                       const std::function<void(uint32_t)>& acted);
   // Serves the echo until the control socket is readable.
