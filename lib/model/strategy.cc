@@ -153,9 +153,12 @@ std::vector<Expected> expected_by_writing(const Strategy& strategy, const Circum
     if (when.deadline_ns >= kRetries_ns) return expect({Finding::nothing, Finding::etimedout});
     return expect({Finding::nothing});
   }
-  // From the first write on; and the error is noticed by the write after it.
+  // It counts from the first retransmission (retransmits_timed_out: tp->retrans_stamp), which comes
+  // an RTO after the first write; and the write after the error notices it.
+  constexpr int64_t kFirstRetransmission_ns = 1'000'000'000;  // RFC 6298's RTO without a sample
   const int64_t predicted = predicted_ns(when.probe, when.settings);
-  if (when.deadline_ns < predicted + timer_slack_ns(predicted) + kLateLeastDeadline_ns)
+  if (when.deadline_ns <
+      predicted + timer_slack_ns(predicted) + kFirstRetransmission_ns + kLateLeastDeadline_ns)
     return expect({Finding::etimedout, Finding::nothing});
   return expect({Finding::etimedout});
 }

@@ -27,8 +27,9 @@ void add_keepalive_probes(const RunSpec& spec, const Outcome& outcome, int64_t a
   const bool by_count = outcome.finding == Finding::etimedout;
   const bool by_answer = outcome.finding == Finding::econnreset &&
                          strategies()[outcome.row.strategy].finding == Finding::nothing;
-  // A survivor that writes after the act suspends keepalive, or draws the RST by itself.
-  const bool may_be_silent = outcome.late || watch_row(outcome.row.watch).engine == Engine::late;
+  // Data in flight suspends keepalive, or draws the RST before any probe does.
+  const bool may_be_silent = outcome.late || spec.load != Load::idle ||
+                             watch_row(outcome.row.watch).engine == Engine::late;
   const int64_t least = may_be_silent ? 0 : by_count ? settings.keepalive_count : by_answer ? 1 : 0;
   range.least[Counter::keepalive] += least * outcome.connections;
   range.most[Counter::keepalive] += most * outcome.connections;

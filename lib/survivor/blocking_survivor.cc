@@ -124,7 +124,7 @@ void BlockingSurvivor::write_when_fin_arrives(std::span<const uint32_t> slots) {
 void BlockingSurvivor::run_until_control() {
   pollfd control{control_, POLLIN, 0};
   while (true) {
-    requests_.send_due(now_ns(), [&](uint32_t slot) { return send_request_of(slot), true; });
+    requests_.send_due([&](uint32_t slot) { return send_request_of(slot), true; });
     timespec room;
     if (ppoll(&control, 1, requests_.patience(false, room), nullptr) > 0) return;
   }

@@ -84,8 +84,9 @@ class Requests {
 
   // Calls send(slot) for every request that is due, until it returns false.
   template <class Send>
-  void send_due(int64_t now, Send send) {
+  void send_due(Send send) {
     if (!running_) return;
+    const int64_t now = now_ns();
     const ShardSettings& settings = shard_.header->settings;
     const auto gap_ns = static_cast<int64_t>(1e9 / settings.round_trips_per_second);
     const auto count = static_cast<uint32_t>(shard_.survivors.size());

@@ -60,7 +60,7 @@ void EpollSurvivor::run_until_control() {
   const bool spin = shard_.header->settings.spin;
   std::array<epoll_event, kEventsPerWait> batch;
   while (true) {
-    requests_.send_due(now_ns(), [&](uint32_t slot) {
+    requests_.send_due([&](uint32_t slot) {
       send_request(
           shard_, shard_.survivors[slot],
           std::span(scratch_).first(static_cast<size_t>(shard_.header->settings.payload_bytes)));

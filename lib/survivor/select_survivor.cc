@@ -99,7 +99,7 @@ unsigned SelectSurvivor::events_of(size_t index) const {
 void SelectSurvivor::run_until_control() {
   const bool spin = shard_.header->settings.spin;
   while (true) {
-    requests_.send_due(now_ns(), [&](uint32_t slot) {
+    requests_.send_due([&](uint32_t slot) {
       send_request(
           shard_, shard_.survivors[slot],
           std::span(scratch_).first(static_cast<size_t>(shard_.header->settings.payload_bytes)));

@@ -141,8 +141,7 @@ void UringSurvivor::run_until_control() {
       arm_control();
       return;
     }
-    if (requests_.running())
-      requests_.send_due(now_ns(), [&](uint32_t slot) { return send_request_of(slot); });
+    requests_.send_due([&](uint32_t slot) { return send_request_of(slot); });
     if (spin) {
       if (io_uring_sq_ready(ring_->raw()) > 0) ring_->submit();
       ring_->poll();
