@@ -11,11 +11,11 @@
 namespace lastack {
 namespace {
 
-template <class Engine>
+template <class Implementation>
 Result<std::unique_ptr<Survivor>> open_as(const ShardView& shard, int control) {
-  auto opened = Engine::open(shard, control);
+  auto opened = Implementation::open(shard, control);
   if (!opened) return opened.error();
-  return std::unique_ptr<Survivor>(std::make_unique<Engine>(std::move(*opened)));
+  return std::unique_ptr<Survivor>(std::make_unique<Implementation>(std::move(*opened)));
 }
 
 }  // namespace
