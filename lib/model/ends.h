@@ -57,7 +57,7 @@ struct SurvivorEnd {
   uint32_t bytes_received;
   uint32_t response_left;  // bytes of the answer to the last request that are still to come
   int64_t found_ns;        // 0: nothing yet
-  int64_t written_ns;      // second stamp of a strategy whose survivor writes first
+  int64_t written_ns;      // before the first write of a survivor that is told of the act
 };
 
 // One cell of mix x watch x probe.
@@ -71,6 +71,7 @@ struct PlanRow {
 struct ShardSettings {
   uint32_t connections;  // of this shard
   uint32_t row_count;
+  Engine engine;  // of every row's watch: a survivors' process runs exactly one
   Family family;
   Load load;
   bool direct_descriptors;

@@ -83,7 +83,7 @@ constexpr Strategy kStrategies[] = {
     {.name = "fin-then-rst",
      .family = "fin-rst",
      .act = Step::close,
-     .survivor_writes_first = true,
+     .when_told = WhenTold::writes_after_fin,
      .finding = Finding::epipe,
      .changes = counter_changes({{Counter::out_rsts, 1}, {Counter::estab_resets, 1}}),
      .may_add = counter_changes({{Counter::abort_on_data, 1}, {Counter::out_rsts, 1}}),
@@ -152,6 +152,34 @@ constexpr Strategy kStrategies[] = {
          {{Counter::out_rsts, 1}, {Counter::estab_resets, 2}, {Counter::abort_on_close, 1}}),
      .wire = "RST",
      .help = "SIGKILL while the survivor's byte lies unread"},
+    // tcp_close(): the orphan goes on sending what the process had handed over.
+    {.name = "sigkill-sending",
+     .family = "fin",
+     .scope = Scope::process,
+     .act = Step::kill_process,
+     .when_told = WhenTold::reads,
+     .victim_sends = true,
+     .finding = Finding::eof,
+     .wire = "the data that the victim's kernel had accepted, FIN",
+     .help =
+         "SIGKILL while it sends to a survivor that has stopped reading, and reads on after the "
+         "act"},
+    // tcp_rcv_state_process(), TCP_FIN_WAIT1: data for an orphan (TCPAbortOnData); where the byte
+    // is faster than the signal it lies unread (TCPAbortOnClose).
+    {.name = "sigkill-sending-chatty",
+     .family = "rst",
+     .scope = Scope::process,
+     .act = Step::kill_process,
+     .when_told = WhenTold::writes_and_reads,
+     .victim_sends = true,
+     .finding = Finding::econnreset,
+     .changes = counter_changes({{Counter::out_rsts, 1}, {Counter::estab_resets, 1}}),
+     .may_add = counter_changes({{Counter::out_rsts, 2},
+                                 {Counter::estab_resets, 1},
+                                 {Counter::abort_on_data, 1},
+                                 {Counter::abort_on_close, 1}}),
+     .wire = "a part of the data, RST",
+     .help = "the same, and the survivor writes before it reads on: the rest of the data is lost"},
     {.name = "freeze",
      .family = "silent",
      .scope = Scope::process,
@@ -233,6 +261,63 @@ int64_t earliest_death_ns(const Circumstances& when) {
   return int64_t{1} << 60;
 }
 
+// Unacknowledged data gives up by itself after tcp_retries2 (15 by default: 924.6 s and more).
+constexpr int64_t kRetries_ns = 900'000'000'000;
+
+std::vector<Expected> expect(std::initializer_list<Finding> findings) {
+  std::vector<Expected> expected;
+  for (const Finding finding : findings)
+    expected.push_back({finding, finding_row(finding).error_number});
+  return expected;
+}
+
+bool is_late(const Circumstances& when) { return watch_row(when.watch).engine == Engine::late; }
+
+// Whether data that arrives after this act draws an RST out of a connection that sent a FIN: from
+// an orphan or time-wait socket after close() (tcp_rcv_state_process: TCPAbortOnData;
+// tcp_timewait_state_process), or from a socket that is shut for reading (tcp_rcv_state_process,
+// FIN_WAIT2 with RCV_SHUTDOWN: TCPAbortOnData). After SHUT_WR the victim still reads.
+bool fin_answers_data_by_rst(const Strategy& strategy) {
+  return strategy.finding == Finding::eof && strategy.act != Step::shutdown_write;
+}
+
+// A survivor that makes no call until it writes learns from its writes alone.
+std::vector<Expected> expected_by_writing(const Strategy& strategy, const Circumstances& when) {
+  // An RST that is there before the first write: sk_err is ECONNRESET (tcp_reset), and
+  // sk_stream_error() hands it out.
+  if (strategy.finding == Finding::econnreset) return expect({Finding::econnreset});
+  // Its data comes before the FIN: the first write draws an RST in state ESTABLISHED.
+  if (strategy.victim_sends) return expect({Finding::econnreset});
+  // The first write succeeds and draws the RST; in CLOSE_WAIT tcp_reset() stores EPIPE, which the
+  // second write gets.
+  if (fin_answers_data_by_rst(strategy) || strategy.finding == Finding::epipe)
+    return expect({Finding::epipe});
+  if (strategy.finding == Finding::eof) return expect({Finding::nothing});  // accepted for ever
+  // No socket is there any more: the first write draws an RST, in state ESTABLISHED.
+  if (strategy.silence == Silence::forgets) return expect({Finding::econnreset});
+  if (strategy.silence == Silence::frozen) return expect({Finding::nothing});
+  const bool returns_in_time =
+      strategy.silence == Silence::returns && when.cut_for_ns < when.settings.user_timeout_ns;
+  if (returns_in_time) return expect({Finding::nothing});
+  // Silent death. The first write stays unacknowledged, which starts TCP_USER_TIMEOUT and suspends
+  // keepalive (tcp_keepalive_timer: tp->packets_out).
+  if (!probe_row(when.probe).needs_data_in_flight) {
+    if (when.deadline_ns >= kRetries_ns) return expect({Finding::nothing, Finding::etimedout});
+    return expect({Finding::nothing});
+  }
+  // It counts from the first retransmission (retransmits_timed_out: tp->retrans_stamp), which comes
+  // an RTO after the first write; and the write after the error notices it.
+  constexpr int64_t kFirstRetransmission_ns = 1'000'000'000;  // RFC 6298's RTO without a sample
+  const int64_t predicted = predicted_ns(when.probe, when.settings);
+  if (strategy.silence == Silence::unreachable)
+    return expect({Finding::ehostunreach, Finding::etimedout, Finding::nothing});
+  const bool may_return = strategy.silence == Silence::returns;
+  if (may_return || when.deadline_ns < predicted + timer_slack_ns(predicted) +
+                                           kFirstRetransmission_ns + kLateLeastDeadline_ns)
+    return expect({Finding::etimedout, Finding::nothing});
+  return expect({Finding::etimedout});
+}
+
 bool found_by_idle_probe(const Circumstances& when) {
   return probe_row(when.probe).probes_idle_peers;
 }
@@ -241,7 +326,9 @@ bool found_by_idle_probe(const Circumstances& when) {
 
 std::span<const Strategy> strategies() { return kStrategies; }
 
-bool survivor_is_told(const Strategy& strategy) { return strategy.survivor_writes_first; }
+bool survivor_is_told(const Strategy& strategy, Watch watch) {
+  return strategy.when_told != WhenTold::goes_on || watch_row(watch).engine == Engine::late;
+}
 
 std::string_view step_name(Step step) {
   constexpr std::string_view kNames[] = {
@@ -266,12 +353,7 @@ std::string_view need_name(Need need) {
 }
 
 std::vector<Expected> expected_findings(const Strategy& strategy, const Circumstances& when) {
-  const auto expect = [](std::initializer_list<Finding> findings) {
-    std::vector<Expected> expected;
-    for (const Finding finding : findings)
-      expected.push_back({finding, finding_row(finding).error_number});
-    return expected;
-  };
+  if (is_late(when)) return expected_by_writing(strategy, when);
   const bool traffic = when.load != Load::idle;
 
   if (strategy.finding == Finding::nothing) {
@@ -292,9 +374,6 @@ std::vector<Expected> expected_findings(const Strategy& strategy, const Circumst
       return expect({Finding::econnreset});
     }
     if (!timer_runs) {
-      // Unacknowledged data gives up by itself after tcp_retries2 (15 by default: 924.6 s and
-      // more).
-      constexpr int64_t kRetries_ns = 900'000'000'000;
       if (traffic && when.deadline_ns >= kRetries_ns)
         return expect({Finding::nothing, Finding::etimedout});
       return expect({Finding::nothing});
@@ -339,7 +418,26 @@ std::pair<CounterValues, CounterValues> expected_changes(const Strategy& strateg
     least[Counter::out_rsts] += 1;
     least[Counter::estab_resets] += 1;
   }
+  const bool drew_rst =
+      is_late(when) && finding == Finding::epipe && fin_answers_data_by_rst(strategy);
+  if (drew_rst) add(counter_changes({{Counter::out_rsts, 1}, {Counter::estab_resets, 1}}));
+  // Data of a process that was killed while it sent is cut short by an RST as soon as the survivor
+  // writes.
+  const bool cut_short =
+      strategy.victim_sends && strategy.finding == Finding::eof && finding == Finding::econnreset;
+  if (cut_short) add(counter_changes({{Counter::out_rsts, 1}, {Counter::estab_resets, 1}}));
   CounterValues most = least;
+  if (cut_short) {
+    most[Counter::abort_on_data] += 1;
+    most[Counter::abort_on_close] += 1;
+    most[Counter::out_rsts] += 2;
+    most[Counter::estab_resets] += 1;
+  }
+  if (drew_rst) {
+    // As for fin-then-rst.
+    most[Counter::abort_on_data] += 1;
+    most[Counter::out_rsts] += 1;
+  }
   for (size_t i = 0; i < kCounterCount; ++i) most.values[i] += strategy.may_add.values[i];
 
   if (when.load != Load::idle && strategy.finding != Finding::nothing) {
@@ -351,7 +449,9 @@ std::pair<CounterValues, CounterValues> expected_changes(const Strategy& strateg
     most[Counter::out_rsts] += 2;
     most[Counter::estab_resets] += strategy.finding == Finding::eof ? 2 : 0;
   }
-  if (when.load != Load::idle) {
+  const bool unacknowledged =
+      when.load != Load::idle || (is_late(when) && strategy.family == "silent");
+  if (unacknowledged) {
     // Data that nobody acknowledges is sent again until the ledger closes: RTO >= 200 ms and
     // doubling (RFC 6298), so at most log2(deadline / RTO) + 1 times.
     const int64_t tries = 2 + std::max<int64_t>(0, when.deadline_ns / 200'000'000);

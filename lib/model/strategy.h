@@ -40,6 +40,14 @@ std::string_view step_name(Step step);
 enum class Scope : uint8_t { connection, process, listener, path };  // what dies together
 std::string_view scope_name(Scope scope);
 
+// What the survivor does when it hears of the act.
+enum class WhenTold : uint8_t {
+  goes_on,           // it is not told, and has watched from the start
+  writes_after_fin,  // waits for the FIN, writes a byte, and only then watches
+  reads,             // had not read until now
+  writes_and_reads,  // had not read until now, and first writes a byte
+};
+
 // What a victim that went away without a packet does with what still comes.
 enum class Silence : uint8_t {
   none,         // it did send something
@@ -73,7 +81,8 @@ struct Strategy {
   Step act = Step::none;      // makes the peer go away: t0 stands immediately before it
   Silence silence = Silence::none;
   bool survivor_sends_unread = false;  // while preparing, the survivor sends a byte to stay unread
-  bool survivor_writes_first = false;  // after the act the survivor writes, and only then watches
+  WhenTold when_told = WhenTold::goes_on;
+  bool victim_sends = false;           // as fast as it can, until it goes away
   bool victim_reboots = false;         // after the act its process and namespace are made anew
   Finding finding = Finding::nothing;  // when no probe and no load interferes
   CounterValues changes = {};          // per connection, from armed to the closed ledger, idle load
@@ -84,8 +93,8 @@ struct Strategy {
 
 std::span<const Strategy> strategies();
 
-// Whether the survivor's worker is told of the act, because it then has something to do.
-bool survivor_is_told(const Strategy& strategy);
+// Whether the survivor hears of the act, because what it does next is a write.
+bool survivor_is_told(const Strategy& strategy, Watch watch);
 
 // What one connection is expected to find, as a set: several when the kernel's timing decides.
 struct Expected {

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <linux/filter.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -173,6 +174,13 @@ int take_socket_error(int socket) {
   socklen_t length = sizeof(error);
   getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &length);
   return error;
+}
+
+bool waits_for_window(int socket) {
+  int queued = 0, unsent = 0;
+  ioctl(socket, SIOCOUTQ, &queued);
+  ioctl(socket, SIOCOUTQNSD, &unsent);
+  return unsent > 0 && unsent == queued;
 }
 
 int unread_bytes(int socket) {

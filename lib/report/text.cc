@@ -99,7 +99,19 @@ std::vector<Listing> listings() {
       list.rows.push_back({std::string(row.name), std::string(row.help)});
     lists.push_back(std::move(list));
   };
-  simple("watches", watches());
+  Listing watch_list{"watches", {"name", "engine", "help"}, {}};
+  for (const WatchRow& row : watches())
+    watch_list.rows.push_back(
+        {std::string(row.name), std::string(engine_row(row.engine).name), std::string(row.help)});
+  lists.push_back(std::move(watch_list));
+  Listing engine_list{"engines", {"name", "connections a process", "help"}, {}};
+  for (const EngineRow& row : engines())
+    engine_list.rows.push_back({std::string(row.name),
+                                row.most_connections == 0
+                                    ? "as many as open files"
+                                    : fmt::format("{}: {}", row.most_connections, row.limit),
+                                std::string(row.help)});
+  lists.push_back(std::move(engine_list));
   simple("probes", probes());
   simple("loads", loads());
   simple("findings", kFindings);

@@ -22,9 +22,10 @@ enum class Verb : uint32_t {
   arm,           // watches, or the victim's echo; -> armed
   act,           // victim: value is the instant at which the schedule starts; -> done
                  // victim process: exit
-  write,         // survivor: items are slots whose victim has gone: write, then watch
+  told,          // survivor: items are slots whose victim has gone (WhenTold)
   halt,          // victim: inject nothing more; -> done
   close_ledger,  // survivor: find nothing more; -> ledger_closed
+  ask_alive,     // survivor: ask the victims that should have come back; -> asked
   clean_up,      // -> clean
   quit,
   // worker -> coordinator
@@ -32,9 +33,10 @@ enum class Verb : uint32_t {
   established,
   prepared,
   armed,
-  stamp,  // victim: items are slots whose survivor writes first, after their act
+  stamp,  // victim: items are slots whose survivor is told of the act, after it
   done,
   ledger_closed,
+  asked,
   clean,
   failed,    // text says why
   progress,  // launcher -> program: text is the phase, `value` of `total` are done

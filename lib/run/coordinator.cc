@@ -28,6 +28,7 @@ namespace lastack {
 namespace {
 
 constexpr int64_t kStepTimeout_ns = 180 * kSecond_ns;
+constexpr int64_t kAliveTimeout_ns = 5 * kSecond_ns;
 constexpr int64_t kTick_ns = 20 * kMillisecond_ns;        // how often counters and signals are seen
 constexpr int64_t kStartDelay_ns = 10 * kMillisecond_ns;  // workers hear of the start before it
 
@@ -118,6 +119,7 @@ class Coordinator {
   Done inject();
   void wait_for_findings();
   Done close_ledger();
+  Done ask_alive();
   Done clean_up();
   void end_workers();
   std::vector<LedgerShard> ledger_shards();
@@ -164,6 +166,8 @@ class Coordinator {
   int64_t slab_before_ = 0;
   Snapshots snapshots_{};
   CounterValues cleaned_{};
+  std::vector<SilentPair> silent_pairs_;  // did not prove that they are alive
+  bool asked_alive_ = false;
   Cost cost_;
   std::vector<Phase> phases_;
 };
@@ -218,7 +222,7 @@ Done Coordinator::hear(Shard& shard, Worker& worker) {
 // The victims named in the message have gone: their survivors may write.
 void Coordinator::relay_stamps(Shard& shard, const Message& message) {
   Message relayed;
-  relayed.verb = Verb::write;
+  relayed.verb = Verb::told;
   for (uint32_t i = 0; i < message.count; ++i) {
     const uint32_t slot = shard.survivor_of[message.items[i]];
     if (slot != kNoPair) relayed.items[relayed.count++] = slot;
@@ -324,6 +328,7 @@ Done Coordinator::start_workers() {
     const Placement& victim = plan_.placements[2 * i];
     const Placement& survivor = plan_.placements[2 * i + 1];
     settings.row_count = static_cast<uint32_t>(plan_.rows.size());
+    settings.engine = plan_.groups[plan_.shard_groups[i]].engine;
     settings.family = spec_.family;
     settings.load = spec_.load;
     settings.direct_descriptors = spec_.direct_descriptors;
@@ -460,7 +465,7 @@ Done Coordinator::join() {
     });
     shard.acceptor_of.assign(slots, kNoPair);
     const bool relays = std::any_of(plan_.rows.begin(), plan_.rows.end(), [](const auto& row) {
-      return survivor_is_told(strategies()[row.row.strategy]);
+      return survivor_is_told(strategies()[row.row.strategy], row.row.watch);
     });
     if (relays) shard.survivor_of.assign(slots, kNoPair);
     for (uint32_t slot = 0; slot < slots; ++slot) {
@@ -589,6 +594,39 @@ Done Coordinator::close_ledger() {
   return std::nullopt;
 }
 
+// The connections whose path has come back must still carry an echo.
+Done Coordinator::ask_alive() {
+  struct Asked {
+    const SurvivorEnd* end;
+    uint32_t bytes_before;
+  };
+  std::vector<Asked> waiting;
+  for (Shard& shard : shards_) {
+    const ShardView& view = shard.table.view();
+    if (view.header->settings.engine == Engine::late) continue;  // it never reads
+    for (const SurvivorEnd& end : view.survivors) {
+      const bool comes_back = strategies()[view.row_of(end).strategy].silence == Silence::returns;
+      if (comes_back && (end.flags & kEstablished) && !(end.flags & kConcluded))
+        waiting.push_back({&end, end.bytes_received});
+    }
+  }
+  if (waiting.empty() || halted_) return std::nullopt;
+  begin_phase("alive");
+  asked_alive_ = true;
+  if (Done failed = ask_all(1, Verb::ask_alive, Verb::asked)) return failed;
+  // A request that was lost in the cut is sent again after an RTO, which may have doubled.
+  const int64_t until_ns = now_ns() + kAliveTimeout_ns + 2 * spec_.cut_for_ns;
+  while (!waiting.empty() && now_ns() < until_ns) {
+    if (Done failed = pump(now_ns() + kMillisecond_ns)) return failed;
+    std::erase_if(waiting, [](const Asked& asked) {
+      return std::atomic_ref(const_cast<uint32_t&>(asked.end->bytes_received)).load() >
+             asked.bytes_before;
+    });
+  }
+  for (const Asked& asked : waiting) silent_pairs_.push_back({asked.end->row, asked.end->pair});
+  return std::nullopt;
+}
+
 Done Coordinator::clean_up() {
   begin_phase("clean-up");
   // Survivors first: a silenced victim that closed earlier would send its FIN.
@@ -645,6 +683,7 @@ std::vector<LedgerShard> Coordinator::ledger_shards() {
 void Coordinator::finish(RunResult& result) {
   const std::vector<Outcome> outcomes =
       fill_ledger(spec_, plan_, ledger_shards(), start_ns_, closed_at_ns_, result);
+  if (asked_alive_) count_alive(plan_, silent_pairs_, result);
   int64_t established = 0;
   for (const LedgerRow& row : result.ledger) established += row.established;
   result.checks = reconcile(spec_, outcomes, established, closed_at_ns_ - armed_at_ns_, snapshots_);
@@ -705,6 +744,7 @@ RunResult Coordinator::lead(std::vector<std::string> notes) {
       },
       [&] { return inject(); },
       [&]() -> Done { return wait_for_findings(), close_ledger(); },
+      [&] { return ask_alive(); },
       [&] { return clean_up(); },
   };
   for (const auto& step : steps) {

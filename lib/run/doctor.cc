@@ -365,7 +365,11 @@ std::string raise_descriptors(const Patient& patient, int64_t shards) {
 // (create_io_thread() in kernel/fork.c).
 int64_t processes_of(const Patient& patient) {
   const bool threads = patient.plan && patient.plan->ring == RingMode::sqpoll;
-  return patient.shards * (threads ? 3 : 2) + 2;
+  // --watch blocking: a thread per connection.
+  const bool blocking =
+      std::any_of(patient.spec.watches.begin(), patient.spec.watches.end(),
+                  [](Watch watch) { return watch_row(watch).engine == Engine::blocking; });
+  return patient.shards * (threads ? 3 : 2) + 2 + (blocking ? patient.spec.connections : 0);
 }
 
 Examination examine_plan(const Patient& patient) {

@@ -131,9 +131,9 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
       const VictimEnd& victim = shard.view->victims[survivor_listens ? slot : acceptor];
       const SurvivorEnd& survivor = shard.view->survivors[survivor_listens ? acceptor : slot];
       LedgerRow& row = result.ledger[victim.row];
-      const Strategy& strategy = strategies()[plan.rows[victim.row].row.strategy];
       ++row.established;
       row.bytes_received += survivor.bytes_received;
+      row.bytes_sent += victim.bytes_sent;
 
       const bool acted = victim.issued_ns != 0 && victim.act_error == 0;
       const bool early = (survivor.flags & kConcluded) && !acted;
@@ -172,8 +172,7 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
       if (found && !fate.before_act) {
         row.issued.record(survivor.found_ns - victim.issued_ns);
         row.scheduled.record(survivor.found_ns - due_ns);
-        if (strategy.survivor_writes_first)
-          row.written.record(survivor.found_ns - survivor.written_ns);
+        if (survivor.written_ns) row.written.record(survivor.found_ns - survivor.written_ns);
       }
       first_issued_ns =
           first_issued_ns ? std::min(first_issued_ns, victim.issued_ns) : victim.issued_ns;
@@ -220,6 +219,23 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
     list.push_back(
         {plan.rows[std::get<0>(key)].row, std::get<1>(key), std::get<2>(key), connections});
   return list;
+}
+
+void count_alive(const Plan& plan, const std::vector<SilentPair>& silent, RunResult& result) {
+  for (size_t i = 0; i < result.ledger.size(); ++i) {
+    const PlanRow& planned = plan.rows[i].row;
+    const bool asked = strategies()[planned.strategy].silence == Silence::returns &&
+                       watch_row(planned.watch).engine != Engine::late;
+    if (asked) result.ledger[i].alive = result.ledger[i].nothing;
+  }
+  for (const SilentPair& one : silent) {
+    LedgerRow& row = result.ledger[one.row];
+    --row.alive;
+    ++row.unexpected;
+    if (result.surprises.size() < kMostSurprises)
+      result.surprises.push_back({one.pair, row.strategy, row.watch, row.probe, "", "an echo",
+                                  "no echo after the path came back", "0", false});
+  }
 }
 
 RunStatus judge(const RunSpec& spec, const RunResult& result, bool interrupted) {

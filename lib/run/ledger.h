@@ -23,6 +23,14 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
                                  std::span<const LedgerShard> shards, int64_t start_ns,
                                  int64_t closed_ns, RunResult& result);
 
+// A connection that should have come back and did not answer.
+struct SilentPair {
+  uint16_t row;
+  uint32_t pair;
+};
+// Fills LedgerRow::alive of the rows that were asked; who did not answer is unexpected.
+void count_alive(const Plan& plan, const std::vector<SilentPair>& silent, RunResult& result);
+
 // What the finished run amounts to.
 RunStatus judge(const RunSpec& spec, const RunResult& result, bool interrupted);
 

@@ -142,7 +142,15 @@ Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
   plan.groups = group_rows(spec, plan.rows);
   for (size_t i = 0; i < plan.groups.size(); ++i) {
     const int64_t connections = plan.groups[i].connections;
-    const int64_t least_shards = (connections + room - 1) / room;
+    const EngineRow& engine = engine_row(plan.groups[i].engine);
+    const int64_t most =
+        engine.most_connections ? std::min<int64_t>(room, engine.most_connections) : room;
+    const int64_t least_shards = (connections + most - 1) / most;
+    if (spec.shards > 0 && spec.shards < least_shards && most < room)
+      return plain_error(fmt::format(
+          "--shards {} puts more than {} connections into a process of --watch {}: {}; allowed: at "
+          "least {} shards",
+          spec.shards, most, engine.name, engine.limit, least_shards));
     if (spec.shards > 0 && spec.shards < least_shards)
       return plain_error(fmt::format(
           "--shards {} needs {} open files per process and the limit is {}; allowed: at least {} "

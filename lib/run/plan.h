@@ -20,7 +20,7 @@ struct PlannedRow {
 // Rows whose connections may share worker processes: one engine watches them, and they live in the
 // same namespaces.
 struct PlannedGroup {
-  std::string_view engine;
+  Engine engine;
   std::vector<size_t> rows;  // indexes into Plan::rows
   int64_t connections = 0;
   bool veth = false;         // victims have a namespace of their own

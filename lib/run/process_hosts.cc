@@ -1,7 +1,9 @@
 #include "run/process_hosts.h"
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +27,60 @@ constexpr int64_t kForEver_ns = int64_t{1} << 60;
 const Strategy& strategy_of(const ShardView& shard, uint32_t slot) {
   return strategies()[shard.row_of(shard.victims[slot]).strategy];
 }
+
+// Sends on every connection as fast as its peer allows; the peers do not read.
+class Sender {
+ public:
+  Sender(const ShardView& shard, std::span<const uint32_t> slots, int control)
+      : shard_(shard), slots_(slots.begin(), slots.end()), message_(16 << 10, 'd') {
+    // A small send buffer: with the default, thousands of connections would take gigabytes.
+    constexpr int kSendBuffer = 32 << 10;
+    waited_.push_back({control, POLLIN, 0});
+    for (const uint32_t slot : slots_) {
+      const int descriptor = shard_.victims[slot].descriptor;
+      setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &kSendBuffer, sizeof(kSendBuffer));
+      waited_.push_back({descriptor, POLLOUT, 0});
+    }
+  }
+
+  // Until every peer's window is shut: who dies now leaves data behind that was never sent.
+  void fill() {
+    const int64_t give_up_ns = now_ns() + kAnswerTimeout_ns / 2;
+    bool full = false;
+    while (!full && now_ns() < give_up_ns) {
+      full = true;
+      for (size_t i = 0; i < slots_.size(); ++i)
+        full = !send_one(i) && waits_for_window(waited_[i + 1].fd) && full;
+      // What is on its way will be acknowledged, which may take a delayed ACK.
+      if (!full) sleep_for(kMillisecond_ns);
+    }
+  }
+
+  void run_until_control() {
+    while (true) {
+      if (poll(waited_.data(), waited_.size(), -1) < 0 && errno != EINTR) return;
+      if (waited_[0].revents) return;
+      for (size_t i = 0; i < slots_.size(); ++i)
+        if (waited_[i + 1].revents) send_one(i);
+    }
+  }
+
+ private:
+  bool send_one(size_t index) {
+    pollfd& waited = waited_[index + 1];
+    const ssize_t sent =
+        send(waited.fd, message_.data(), message_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0 && errno != EAGAIN) waited.fd = -1;
+    if (sent <= 0) return false;
+    shard_.victims[slots_[index]].bytes_sent += static_cast<uint32_t>(sent);
+    return true;
+  }
+
+  ShardView shard_;
+  std::vector<uint32_t> slots_;
+  std::vector<char> message_;
+  std::vector<pollfd> waited_;
+};
 
 }  // namespace
 
@@ -150,9 +206,11 @@ int process_host_main() {
   const ShardSettings& settings = shard.header->settings;
   std::vector<uint32_t> slots;
   std::optional<RingVictim> ring;
+  std::optional<Sender> sender;
   bool armed = false;
   while (true) {
-    if (armed) ring->run_until_control();
+    if (armed && ring) ring->run_until_control();
+    if (armed && sender) sender->run_until_control();
     std::vector<Fd> descriptors;
     const auto received = channel.receive(armed ? 0 : kForEver_ns, &descriptors);
     if (!received) return 1;
@@ -170,8 +228,9 @@ int process_host_main() {
       case Verb::prepare: {
         answer.verb = Verb::prepared;
         // Without work for it a ring would only change how the process dies.
-        if (settings.load == Load::idle && !settings.requests_in_flight &&
-            !settings.direct_descriptors)
+        if (strategy_of(shard, slots.front()).victim_sends ||
+            (settings.load == Load::idle && !settings.requests_in_flight &&
+             !settings.direct_descriptors))
           break;
         auto opened = RingVictim::open(shard, channel.descriptor(), slots);
         if (opened)
@@ -183,7 +242,11 @@ int process_host_main() {
       case Verb::arm:
         answer.verb = Verb::armed;
         if (ring) failed = ring->arm();
-        armed = ring.has_value();
+        if (strategy_of(shard, slots.front()).victim_sends) {
+          sender.emplace(shard, slots, channel.descriptor());
+          sender->fill();
+        }
+        armed = ring || sender;
         break;
       case Verb::act:
         shard.victims[slots.front()].issued_ns = now_ns();

@@ -27,7 +27,10 @@ void add_keepalive_probes(const RunSpec& spec, const Outcome& outcome, int64_t a
   const bool by_count = outcome.finding == Finding::etimedout;
   const bool by_answer = outcome.finding == Finding::econnreset &&
                          strategies()[outcome.row.strategy].finding == Finding::nothing;
-  const int64_t least = outcome.late ? 0 : by_count ? settings.keepalive_count : by_answer ? 1 : 0;
+  // Data in flight suspends keepalive, or draws the RST before any probe does.
+  const bool may_be_silent = outcome.late || spec.load != Load::idle ||
+                             watch_row(outcome.row.watch).engine == Engine::late;
+  const int64_t least = may_be_silent ? 0 : by_count ? settings.keepalive_count : by_answer ? 1 : 0;
   range.least[Counter::keepalive] += least * outcome.connections;
   range.most[Counter::keepalive] += most * outcome.connections;
 }
@@ -53,6 +56,15 @@ std::vector<Check> reconcile(const RunSpec& spec, const std::vector<Outcome>& ou
       }
     }
     ending.add(least, most, outcome.connections);
+    if (strategy.victim_sends) {
+      // Sent into a window that shuts: what no longer fits is dropped and sent again
+      // (tcp_prune_queue).
+      constexpr int64_t kSegments = 256, kTimeouts = 8;  // of a full send and receive buffer
+      for (Range* range : {&opening, &ending}) {
+        range->most[Counter::retrans_segs] += kSegments * outcome.connections;
+        range->most[Counter::timeouts] += kTimeouts * outcome.connections;
+      }
+    }
     add_keepalive_probes(spec, outcome, armed_ns, ending);
   }
   // A stalled host may let a retransmission timer fire although nothing was lost.

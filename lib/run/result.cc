@@ -15,8 +15,8 @@ static void from_json(const nlohmann::json& json, Histogram& histogram) {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LedgerRow, strategy, watch, probe, family, skipped, expected,
                                    requested, established, torn_down, found, nothing, undecided,
-                                   unexpected, late, findings, bytes_received, issued, scheduled,
-                                   written)
+                                   unexpected, late, findings, bytes_received, bytes_sent, alive,
+                                   issued, scheduled, written)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Surprise, pair, strategy, watch, probe, survivor_address,
                                    expected, seen, error, before_act)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Event, pair, row, victim_address, survivor_address, scheduled_ns,

@@ -53,9 +53,11 @@ struct LedgerRow {
   int64_t late = 0;        // part of `nothing`: found, but after the deadline
   std::array<int64_t, kFindingCount> findings{};  // by Finding, `nothing` included
   int64_t bytes_received = 0;                     // by the survivors
-  Histogram issued;                               // latency since t0
+  int64_t bytes_sent = 0;                         // accepted from the victims by their kernel
+  int64_t alive = -1;   // answered after their path had come back; -1: nobody was asked
+  Histogram issued;     // latency since t0
   Histogram scheduled;  // latency since the instant that the schedule asked for
-  Histogram written;    // since the survivor's write, for strategies whose survivor writes first
+  Histogram written;    // since the survivor's first write, where it is told of the act
 
   // requested = established = torn down = found + nothing; with `interrupted`, "=" is ">=" and
   // the undecided fill the gap.

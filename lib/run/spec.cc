@@ -392,6 +392,30 @@ Status check_spec(const RunSpec& spec) {
   if (spec.shards > spec.connections)
     return plain_error(
         fmt::format("--shards {} is more than --connections {}", spec.shards, spec.connections));
+  bool rings = false;
+  for (const Watch watch : spec.watches) {
+    const EngineRow& engine = engine_row(watch_row(watch).engine);
+    rings = rings || engine.id == Engine::io_uring;
+    if (spec.load != Load::idle && !engine.carries_load)
+      return plain_error(
+          fmt::format("--load {} cannot run over --watch {}, whose survivors make no call before "
+                      "their victim has gone; allowed: idle",
+                      print_load(spec), watch_row(watch).name));
+    if (spec.wait == Wait::spin && !engine.may_spin)
+      return plain_error(fmt::format(
+          "--wait spin has no meaning for --watch {}, whose threads sleep in their calls; allowed: "
+          "block",
+          watch_row(watch).name));
+    if (engine.id == Engine::late && spec.deadline_ns < kLateLeastDeadline_ns)
+      return plain_error(fmt::format(
+          "--deadline {} is too short for --watch {}, which writes every {}; allowed: at least {}",
+          format_duration(spec.deadline_ns), watch_row(watch).name, format_duration(kLateWrite_ns),
+          format_duration(kLateLeastDeadline_ns)));
+  }
+  if (!rings && spec.ring != RunSpec().ring)
+    return plain_error(fmt::format(
+        "--ring {} sets up the survivors' io_uring, and no --watch uses one; allowed: no --ring",
+        ring_modes()[static_cast<size_t>(spec.ring)].name));
   for (const Probe probe : spec.probes) {
     const int64_t predicted = predicted_ns(probe, spec.probe_settings);
     if (spec.deadline_ns < predicted)

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "base/clock.h"
@@ -19,7 +20,8 @@
 #include "run/establish.h"
 #include "run/group_victims.h"
 #include "run/table.h"
-#include "survivor/uring_survivor.h"
+#include "survivor/common.h"
+#include "survivor/survivor.h"
 #include "victim/ring_victim.h"
 
 extern char** environ;
@@ -216,16 +218,16 @@ int survivor_worker_main() {
                           [&](uint32_t slot, int descriptor, const FourTuple& tuple) {
                             store_end(shard.survivors[slot], descriptor, tuple);
                           }};
-  std::optional<UringSurvivor> survivor;
+  std::unique_ptr<Survivor> survivor;
   bool armed = false;
 
   const Handler handle = [&](const Message& message) -> Result<Message> {
     if (auto answer = establisher.answer(message)) return std::move(*answer);
     switch (message.verb) {
       case Verb::prepare: {
-        auto opened = UringSurvivor::open(shard, channel.descriptor());
+        auto opened = open_survivor(shard, channel.descriptor());
         if (!opened) return opened.error();
-        survivor.emplace(std::move(*opened));
+        survivor = std::move(*opened);
         if (Status failed = survivor->prepare()) return *failed;
         return message_of(Verb::prepared);
       }
@@ -233,12 +235,15 @@ int survivor_worker_main() {
         if (Status failed = survivor->arm()) return *failed;
         armed = true;
         return message_of(Verb::armed);
-      case Verb::write:
-        survivor->write_when_fin_arrives({message.items, message.count});
+      case Verb::told:
+        survivor->hear_of_acts({message.items, message.count});
         return no_answer();
       case Verb::close_ledger:
         survivor->stop_load();
         return message_of(Verb::ledger_closed);
+      case Verb::ask_alive:
+        ask_whether_alive(shard);
+        return message_of(Verb::asked);
       case Verb::clean_up:
         armed = false;
         if (survivor) survivor->clean_up();
@@ -284,9 +289,10 @@ int victim_worker_main() {
   };
   hooks.act_on_group = [&](uint32_t group) {
     groups.act(group);
-    for (const uint32_t slot : groups.slots_of(group))
-      if (survivor_is_told(strategies()[shard.row_of(shard.victims[slot]).strategy]))
-        hooks.acted(slot);
+    for (const uint32_t slot : groups.slots_of(group)) {
+      const PlanRow& row = shard.row_of(shard.victims[slot]);
+      if (survivor_is_told(strategies()[row.strategy], row.watch)) hooks.acted(slot);
+    }
   };
   const Handler handle = [&](const Message& message) -> Result<Message> {
     if (auto answer = establisher.answer(message)) return std::move(*answer);

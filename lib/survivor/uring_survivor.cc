@@ -11,7 +11,7 @@
 #include <cerrno>
 
 #include "base/clock.h"
-#include "model/strategy.h"
+#include "survivor/common.h"
 
 namespace lastack {
 namespace {
@@ -19,10 +19,7 @@ namespace {
 constexpr int kBufferGroup = 1;
 constexpr unsigned kBuffers = 4096;
 constexpr unsigned kBufferBytes = 4096;
-constexpr size_t kBatch = 256;
 constexpr int64_t kFarFuture_ns = 3600 * kSecond_ns;
-constexpr unsigned kPollEvents = POLLIN | POLLRDHUP;
-constexpr unsigned kDeathEvents = POLLRDHUP | POLLHUP | POLLERR;
 
 }  // namespace
 
@@ -76,44 +73,18 @@ bool UringSurvivor::arm_poll(uint32_t slot, unsigned events, Kind kind) {
   return true;
 }
 
-Status UringSurvivor::prepare() {
-  for (SurvivorEnd& end : shard_.survivors) {
-    if (!(end.flags & kEstablished)) continue;
-    const PlanRow& row = shard_.row_of(end);
-    if (!strategies()[row.strategy].survivor_sends_unread) continue;
-    const char byte = 'u';
-    if (send(end.descriptor, &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1)
-      return errno_error("send", "the byte that stays unread");
-  }
-  return std::nullopt;
-}
+Status UringSurvivor::prepare() { return send_unread_bytes(shard_); }
 
 Status UringSurvivor::arm() {
-  const ShardSettings& settings = shard_.header->settings;
-  const ProbeSettings& probe = settings.probe_settings;
   for (uint32_t slot = 0; slot < shard_.survivors.size(); ++slot) {
-    SurvivorEnd& end = shard_.survivors[slot];
+    const SurvivorEnd& end = shard_.survivors[slot];
     if (!(end.flags & kEstablished)) continue;
-    const PlanRow& row = shard_.row_of(end);
-    Status failed;
-    const auto set = [&](Option option, int64_t value) {
-      if (!failed) failed = set_option(end.descriptor, option, static_cast<int>(value));
-    };
-    if (row.probe == Probe::keepalive) {
-      set(Option::keepalive_idle_s, probe.keepalive_idle_ns / kSecond_ns);
-      set(Option::keepalive_interval_s, probe.keepalive_interval_ns / kSecond_ns);
-      set(Option::keepalive_count, probe.keepalive_count);
-      set(Option::keepalive, 1);
-    }
-    if (row.probe == Probe::user_timeout)
-      set(Option::user_timeout_ms, probe.user_timeout_ns / kMillisecond_ns);
-    if (failed) return failed;
-    if (strategies()[row.strategy].survivor_writes_first) continue;
+    if (Status failed = set_probe(shard_, end)) return failed;
+    if (strategy_of(shard_, end).when_told != WhenTold::goes_on) continue;
     if (!arm_watch(slot)) return plain_error("io_uring takes no entries");
   }
   if (const int failed = ring_->submit()) return make_error("io_uring_enter", failed, "arm");
-  load_runs_ = settings.load == Load::echo;
-  next_request_ns_ = now_ns();
+  requests_.start();
   return std::nullopt;
 }
 
@@ -131,11 +102,14 @@ bool UringSurvivor::arm_watch(uint32_t slot) {
       sqe->buf_group = kBufferGroup;
       break;
     case Watch::poll:
-      io_uring_prep_poll_add(sqe, end.descriptor, kPollEvents);
+      io_uring_prep_poll_add(sqe, end.descriptor, kWatchedEvents);
       break;
     case Watch::poll_multishot:
-      io_uring_prep_poll_multishot(sqe, end.descriptor, kPollEvents);
+      io_uring_prep_poll_multishot(sqe, end.descriptor, kWatchedEvents);
       break;
+    default:
+      io_uring_prep_nop(sqe);
+      return false;  // a watch of another engine
   }
   const bool reads = watch_row(shard_.row_of(end).watch).reads;
   io_uring_sqe_set_data64(sqe, tag(reads ? Kind::receive : Kind::poll, slot));
@@ -143,9 +117,15 @@ bool UringSurvivor::arm_watch(uint32_t slot) {
   return true;
 }
 
-void UringSurvivor::write_when_fin_arrives(std::span<const uint32_t> slots) {
+void UringSurvivor::hear_of_acts(std::span<const uint32_t> slots) {
   for (const uint32_t slot : slots) {
     if (slot >= shard_.survivors.size()) continue;
+    SurvivorEnd& end = shard_.survivors[slot];
+    if (strategy_of(shard_, end).when_told != WhenTold::writes_after_fin) {
+      write_if_chatty(shard_, end);
+      if (!arm_watch(slot)) return;
+      continue;
+    }
     // The victim's close() has returned, but its FIN may still be on its way. A write that crosses
     // it would draw another RST for the FIN's ACK, or none that is in the window.
     if (!arm_poll(slot, POLLRDHUP, Kind::fin_arrived)) return;
@@ -154,33 +134,25 @@ void UringSurvivor::write_when_fin_arrives(std::span<const uint32_t> slots) {
 }
 
 void UringSurvivor::write_then_watch(uint32_t slot) {
-  SurvivorEnd& end = shard_.survivors[slot];
-  const char byte = 'w';
-  end.written_ns = now_ns();
-  if (send(end.descriptor, &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1)
-    end.evidence.write_error = static_cast<int16_t>(errno);
+  write_first(shard_.survivors[slot]);
   arm_watch(slot);
 }
 
 void UringSurvivor::run_until_control() {
   const bool spin = shard_.header->settings.spin;
-  std::array<io_uring_cqe*, kBatch> batch;
+  std::array<io_uring_cqe*, kEventsPerWait> batch;
   while (true) {
     if (control_ready_) {
       control_ready_ = false;
       arm_control();
       return;
     }
-    int64_t wake_ns = 0;
-    if (load_runs_) {
-      send_due_requests(now_ns());
-      wake_ns = next_request_ns_;
-    }
+    requests_.send_due([&](uint32_t slot) { return send_request_of(slot); });
     if (spin) {
       if (io_uring_sq_ready(ring_->raw()) > 0) ring_->submit();
       ring_->poll();
     } else {
-      ring_->wait_until(load_runs_ ? wake_ns : now_ns() + kFarFuture_ns);
+      ring_->wait_until(requests_.running() ? requests_.next_ns() : now_ns() + kFarFuture_ns);
     }
     const auto completions = ring_->completions(batch);
     if (completions.empty()) continue;
@@ -221,7 +193,7 @@ void UringSurvivor::handle_receive(uint32_t slot, const io_uring_cqe& completion
   if (completion.flags & IORING_CQE_F_BUFFER)
     buffers_->recycle(completion.flags >> IORING_CQE_BUFFER_SHIFT);
   if (completion.res > 0) {
-    count_received(end, static_cast<uint32_t>(completion.res));
+    count_received(shard_, end, static_cast<uint32_t>(completion.res));
     if (!armed_still) arm_watch(slot);
     return;
   }
@@ -234,7 +206,7 @@ void UringSurvivor::handle_receive(uint32_t slot, const io_uring_cqe& completion
     end.evidence.read_eof = true;
   else if (end.evidence.read_error == 0)
     end.evidence.read_error = static_cast<int16_t>(-completion.res);
-  conclude(end, stamp_ns);
+  conclude_or_wait(slot, stamp_ns);
 }
 
 void UringSurvivor::handle_poll(uint32_t slot, const io_uring_cqe& completion, int64_t stamp_ns) {
@@ -244,34 +216,13 @@ void UringSurvivor::handle_poll(uint32_t slot, const io_uring_cqe& completion, i
   if (end.flags & kConcluded) return;  // a multishot poll stays armed after the end
   if (completion.res < 0) {
     end.evidence.read_error = static_cast<int16_t>(-completion.res);
-    conclude(end, stamp_ns);
+    conclude_or_wait(slot, stamp_ns);
     return;
   }
-  const auto events = static_cast<unsigned>(completion.res);
-  end.evidence.poll_events |= static_cast<uint16_t>(events);
-  read_until_empty(end);
-  if (events & kDeathEvents) {
-    conclude(end, stamp_ns);
-  } else if (end.evidence.read_eof || end.evidence.read_error) {
-    // The poll spoke of data only; the end was learned by the read just now.
-    conclude(end, now_ns());
-  } else if (!armed_still) {
-    arm_watch(slot);
-  }
-}
-
-void UringSurvivor::read_until_empty(SurvivorEnd& end) {
-  while (true) {
-    const ssize_t got = recv(end.descriptor, scratch_.data(), scratch_.size(), MSG_DONTWAIT);
-    if (got > 0) {
-      count_received(end, static_cast<uint32_t>(got));
-      continue;
-    }
-    if (got == 0) end.evidence.read_eof = true;
-    if (got < 0 && errno != EAGAIN && end.evidence.read_error == 0)
-      end.evidence.read_error = static_cast<int16_t>(errno);
-    return;
-  }
+  const Verdict verdict =
+      look(shard_, end, static_cast<unsigned>(completion.res), stamp_ns, scratch_);
+  if (verdict == Verdict::hang_up) arm_poll(slot, 0, Kind::poll);
+  if (verdict == Verdict::goes_on && !armed_still) arm_watch(slot);
 }
 
 void UringSurvivor::handle_write(uint32_t slot, int result, int64_t stamp_ns) {
@@ -280,90 +231,32 @@ void UringSurvivor::handle_write(uint32_t slot, int result, int64_t stamp_ns) {
   if (result < 0 && end.evidence.write_error == 0)
     end.evidence.write_error = static_cast<int16_t>(-result);
   if (result < 0)
-    conclude(end, stamp_ns);
+    conclude_or_wait(slot, stamp_ns);
   else if (end.flags & kHeld)
-    conclude(end, end.found_ns);
+    conclude_or_wait(slot, end.found_ns);
 }
 
-void UringSurvivor::count_received(SurvivorEnd& end, uint32_t bytes) {
-  end.bytes_received += bytes;
-  if (end.response_left == 0) return;
-  end.response_left -= std::min(end.response_left, bytes);
-  if (end.response_left == 0) ++shard_.header->progress.round_trips;
+void UringSurvivor::conclude_or_wait(uint32_t slot, int64_t stamp_ns) {
+  if (conclude(shard_, shard_.survivors[slot], stamp_ns) == Verdict::hang_up)
+    arm_poll(slot, 0, Kind::poll);
 }
 
-void UringSurvivor::conclude(SurvivorEnd& end, int64_t stamp_ns) {
-  if (end.flags & kConcluded) return;
-  Evidence& evidence = end.evidence;
-  const bool named = evidence.read_error != 0 && evidence.read_error != EPIPE;
-  if (!named) {
-    // A read of 0, an EPIPE or poll bits alone do not tell a FIN from an RST: ask what lasts.
-    evidence.tcp_state = read_tcp_state(end.descriptor);
-    if (evidence.tcp_state != kTcpCloseWait && evidence.socket_error == 0)
-      evidence.socket_error = static_cast<int16_t>(take_socket_error(end.descriptor));
-  }
-  const Classified classified = classify(evidence);
-  const bool errno_went_elsewhere =
-      classified.finding == Finding::econnreset && classified.error_number == 0;
-  if (errno_went_elsewhere && (end.flags & kSendInFlight)) {
-    // The write in flight holds the errno: its completion decides, this instant stays.
-    if (!(end.flags & kHeld)) end.found_ns = stamp_ns;
-    end.flags |= kHeld;
-    return;
-  }
-  if (classified.finding == Finding::eof &&
-      strategies()[shard_.row_of(end).strategy].survivor_writes_first) {
-    // The survivor has written: the answer to that is still to come, and only POLLHUP tells it.
-    arm_poll(static_cast<uint32_t>(&end - shard_.survivors.data()), 0, Kind::poll);
-    return;
-  }
-  if (!(end.flags & kHeld)) end.found_ns = stamp_ns;
-  end.finding = classified.finding;
-  end.error_number = static_cast<int16_t>(classified.error_number);
-  end.flags |= kConcluded;
-  shard_.header->progress.found.fetch_add(1, std::memory_order_relaxed);
-}
-
-void UringSurvivor::send_due_requests(int64_t now) {
-  const ShardSettings& settings = shard_.header->settings;
-  const auto gap_ns = static_cast<int64_t>(1e9 / settings.round_trips_per_second);
-  const auto count = static_cast<uint32_t>(shard_.survivors.size());
-  while (next_request_ns_ <= now) {
-    next_request_ns_ += std::max<int64_t>(gap_ns, 1);
-    // One request in flight per connection; busy and finished ones are passed over.
-    uint32_t tried = 0;
-    for (; tried < count; ++tried) {
-      const uint32_t slot = next_slot_++ % count;
-      SurvivorEnd& end = shard_.survivors[slot];
-      const Strategy& strategy = strategies()[shard_.row_of(end).strategy];
-      const bool reserved = strategy.survivor_sends_unread || strategy.survivor_writes_first;
-      const bool busy = end.response_left > 0 || (end.flags & kSendInFlight);
-      if (!(end.flags & kEstablished) || (end.flags & (kConcluded | kHeld)) || reserved || busy)
-        continue;
-      io_uring_sqe* sqe = ring_->entry();
-      if (!sqe) return;
-      const auto bytes = static_cast<uint32_t>(settings.payload_bytes);
-      io_uring_prep_send(sqe, end.descriptor, scratch_.data(), bytes, MSG_NOSIGNAL);
-      io_uring_sqe_set_data64(sqe, tag(Kind::write, slot));
-      end.flags |= kSendInFlight;
-      end.response_left = bytes;
-      break;
-    }
-    // Nobody is free: look again soon instead of scanning the table for every missed instant.
-    if (tried == count) next_request_ns_ = now + kMillisecond_ns;
-  }
+bool UringSurvivor::send_request_of(uint32_t slot) {
+  SurvivorEnd& end = shard_.survivors[slot];
+  io_uring_sqe* sqe = ring_->entry();
+  if (!sqe) return false;
+  const auto bytes = static_cast<size_t>(shard_.header->settings.payload_bytes);
+  io_uring_prep_send(sqe, end.descriptor, scratch_.data(), bytes, MSG_NOSIGNAL);
+  io_uring_sqe_set_data64(sqe, tag(Kind::write, slot));
+  end.flags |= kSendInFlight;
+  return true;
 }
 
 void UringSurvivor::clean_up() {
   // Requests in flight keep sockets open after their close().
   if (ring_) ring_->cancel_all();
   ring_.reset();
-  for (SurvivorEnd& end : shard_.survivors) {
-    if (end.descriptor < 0) continue;
-    set_option(end.descriptor, Option::linger, 0);
-    close(end.descriptor);
-    end.descriptor = -1;
-  }
+  close_abortively(shard_);
 }
 
 }  // namespace lastack

@@ -114,7 +114,6 @@ Status RingVictim::prepare() {
 
 Status RingVictim::arm() {
   const ShardSettings& settings = shard_.header->settings;
-  const bool receives = settings.load == Load::echo || settings.requests_in_flight;
   for (size_t i = 0; i < slots_.size(); ++i) {
     const uint32_t slot = slots_[i];
     VictimEnd& end = shard_.victims[slot];
@@ -127,9 +126,12 @@ Status RingVictim::arm() {
       end.descriptor = static_cast<int>(index);
       end.flags |= kDirect;
     }
+    // Who comes back is asked whether he is alive.
+    const bool receives = settings.load == Load::echo || settings.requests_in_flight ||
+                          strategy.silence == Silence::returns;
     // A receive would eat the byte that must stay unread, and turn the RST into a FIN.
-    if (receives && !strategy.survivor_sends_unread && !strategy.survivor_writes_first &&
-        !arm_receive(slot))
+    if (receives && !strategy.survivor_sends_unread &&
+        strategy.when_told != WhenTold::writes_after_fin && !arm_receive(slot))
       return plain_error("io_uring takes no entries");
   }
   if (const int failed = ring_->submit()) return make_error("io_uring_enter", failed, "arm");
@@ -222,7 +224,8 @@ void RingVictim::run_schedule(int64_t start_ns, const ScheduleHooks& hooks) {
       continue;
     }
     inject(slot);
-    if (survivor_is_told(strategies()[shard_.row_of(end).strategy])) hooks.acted(slot);
+    const PlanRow& row = shard_.row_of(end);
+    if (survivor_is_told(strategies()[row.strategy], row.watch)) hooks.acted(slot);
   }
 }
 

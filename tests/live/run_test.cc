@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "base/clock.h"
@@ -81,6 +82,46 @@ TEST(Run, UnderLoadAUserTimeoutFindsTheSilentPeer) {
   EXPECT_GT(timed_out, 100);
   // The timer's own bound: it cannot fire early; how late it is, is a measurement.
   EXPECT_GE(row["latency_ns"]["min"], 300'000'000);
+}
+
+TEST(Run, OtherEnginesCarryTheLoad) {
+  for (const char* watch : {"epoll,epoll-et", "select", "ppoll", "blocking"}) {
+    SCOPED_TRACE(watch);
+    const Outcome outcome =
+        run_program({"run", "--connections", "240", "--mix", "all", "--watch", watch, "--load",
+                     "echo=2k/s", "--warm-up", "200ms", "--deadline", "2s", "--format", "json"});
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.out.substr(0, 4000) << outcome.err;
+    EXPECT_GT(outcome.json()["rates"]["achieved_round_trips_per_second"], 0);
+  }
+}
+
+TEST(Run, OtherEnginesMaySpin) {
+  for (const char* watch : {"epoll,epoll-et", "select", "ppoll", "late"}) {
+    SCOPED_TRACE(watch);
+    const Outcome outcome =
+        run_program({"run", "--connections", "240", "--mix", "all", "--watch", watch, "--wait",
+                     "spin", "--deadline", "2s", "--format", "json"});
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.out.substr(0, 4000) << outcome.err;
+  }
+}
+
+TEST(Run, AThreadPerConnection) {
+  const Outcome outcome = run_program({"run", "--connections", "1000", "--mix", "rst-linger,fin",
+                                       "--watch", "blocking", "--format", "json"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.out.substr(0, 4000) << outcome.err;
+  EXPECT_EQ(outcome.json()["ledger"][0]["found"], 500);
+}
+
+TEST(Run, SelectSpreadsOverProcessesAndSaysWhereItsLimitIs) {
+  const Outcome spread = run_program({"run", "--connections", "1100", "--mix", "rst-linger",
+                                      "--watch", "select", "--format", "json"});
+  ASSERT_EQ(spread.exit_code, 0) << spread.out.substr(0, 4000) << spread.err;
+  EXPECT_EQ(spread.json()["ledger"][0]["findings"]["econnreset"], 1100);
+  const Outcome refused = run_program(
+      {"run", "--connections", "961", "--mix", "rst-linger", "--watch", "select", "--shards", "1"});
+  EXPECT_NE(refused.exit_code, 0);
+  EXPECT_NE(refused.err.find("FD_SETSIZE"), std::string::npos) << refused.err;
+  EXPECT_EQ(std::count(refused.err.begin(), refused.err.end(), '\n'), 1);
 }
 
 TEST(Run, TheSeedRepeatsTheAssignment) {
@@ -390,7 +431,8 @@ TEST(Program_, ListsVersionAndHelpSpeak) {
     EXPECT_THAT(help.out, HasSubstr(part));
   const auto list = nlohmann::json::parse(run_program({"list", "--format", "json"}).out);
   EXPECT_EQ(list["strategies"].size(), 12u);
-  EXPECT_EQ(list["watches"].size(), 4u);
+  EXPECT_EQ(list["watches"].size(), 10u);
+  EXPECT_EQ(list["engines"].size(), 6u);
   for (const auto& row : list["strategies"]) {
     if (row["name"] == "fin-then-rst") {
       EXPECT_EQ(row["counters"], "OutRsts 1..2 EstabResets 1 TCPAbortOnData 0..1");

@@ -2,23 +2,29 @@
 // first shows that the trap is real on this kernel (the canary), then that lastack's way around it
 // works. A canary that fails says that the kernel changed, and that a guard may have become
 // superfluous.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/resource.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <memory>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include "base/clock.h"
 #include "model/strategy.h"
 #include "net/socket.h"
 #include "ring/ring.h"
 #include "run/table.h"
+#include "survivor/survivor.h"
 #include "survivor/uring_survivor.h"
 #include "victim/ring_victim.h"
 
@@ -96,6 +102,7 @@ struct OneConnection {
       : table(std::move(*ShardTable::create(1))), pair(connect_pair()) {
     ShardSettings& settings = table.view().header->settings;
     settings.row_count = 1;
+    settings.engine = watch_row(watch).engine;
     settings.ring = RingMode::defer;
     settings.payload_bytes = 64;
     settings.load = load;
@@ -126,7 +133,7 @@ struct ControlPipe {
 };
 
 // Lets the survivor's loop run until it has a finding or the time is over.
-void watch_until_found(OneConnection& one, UringSurvivor& survivor, const ControlPipe& control,
+void watch_until_found(OneConnection& one, Survivor& survivor, const ControlPipe& control,
                        int64_t time_ns = 500 * kMillisecond_ns) {
   const int64_t until_ns = now_ns() + time_ns;
   while (!(one.survivor().flags & kConcluded) && now_ns() < until_ns) {
@@ -274,26 +281,54 @@ TEST(Trap, WhoAsksFirstGetsTheErrno) {
 }
 
 TEST(Trap, AFinThenAnRstIsNotAFin) {
-  for (const Watch watch :
-       {Watch::recv, Watch::recv_multishot, Watch::poll, Watch::poll_multishot}) {
-    OneConnection one("fin-then-rst", watch);
+  for (const WatchRow& watch : watches()) {
+    SCOPED_TRACE(watch.name);
+    OneConnection one("fin-then-rst", watch.id);
     ControlPipe control, victim_control;
-    auto survivor = UringSurvivor::open(one.table.view(), control.ends[0]);
+    auto opened = open_survivor(one.table.view(), control.ends[0]);
     auto victim = RingVictim::open(one.table.view(), victim_control.ends[0]);
-    ASSERT_TRUE(survivor && victim);
+    ASSERT_TRUE(opened && victim);
+    const std::unique_ptr<Survivor> survivor = std::move(*opened);
     ASSERT_FALSE(survivor->prepare());
     ASSERT_FALSE(victim->prepare());
     ASSERT_FALSE(survivor->arm());  // not this watch: it would find the FIN
     EXPECT_FALSE(one.survivor().flags & kReceiveArmed);
     victim->inject(0);
     const uint32_t slots[] = {0};
-    survivor->write_when_fin_arrives(slots);
-    watch_until_found(one, *survivor, control);
+    survivor->hear_of_acts(slots);
+    watch_until_found(one, *survivor, control, kPatience_ns);
     EXPECT_EQ(one.survivor().finding, Finding::epipe);
     EXPECT_GE(one.survivor().written_ns, one.victim().issued_ns);
     EXPECT_GE(one.survivor().found_ns, one.survivor().written_ns);
     survivor->clean_up();
   }
+}
+
+TEST(Trap, SelectNeverTouchesADescriptorOutsideOfItsSet) {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  if (limit.rlim_max <= FD_SETSIZE) GTEST_SKIP() << "no descriptor can be that high here";
+  limit.rlim_cur = limit.rlim_max;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  OneConnection one("rst-linger", Watch::select);
+  const Fd high(fcntl(one.survivor().descriptor, F_DUPFD_CLOEXEC, FD_SETSIZE));
+  ASSERT_TRUE(high.valid());
+  close(std::exchange(one.survivor().descriptor, high.get()));
+  ControlPipe control;
+  const auto survivor = open_survivor(one.table.view(), control.ends[0]);
+  ASSERT_FALSE(survivor);
+  EXPECT_NE(survivor.error().message().find("FD_SETSIZE"), std::string::npos);
+}
+
+TEST(Trap, AThreadInRecvEndsWithItsSurvivor) {
+  // close() alone would leave it in its recv(): only shutdown() wakes it.
+  OneConnection one("silent", Watch::blocking);
+  ControlPipe control;
+  auto survivor = open_survivor(one.table.view(), control.ends[0]);
+  ASSERT_TRUE(survivor);
+  ASSERT_FALSE((*survivor)->arm());
+  (*survivor)->clean_up();  // joins it
+  EXPECT_FALSE(one.survivor().flags & kConcluded);
 }
 
 TEST(Trap, ADeferredRingShowsNothingUntilTheThreadAsks) {

@@ -9,6 +9,7 @@
 namespace lastack {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -55,6 +56,32 @@ TEST(PlanShards, AHundredThousandConnectionsNeedAsFewShardsAsTheLimitAllows) {
   ASSERT_TRUE(plan);
   EXPECT_THAT(plan->shard_connections, ElementsAre(16'667, 16'667, 16'667, 16'667, 16'666, 16'666));
   EXPECT_EQ(plan->descriptors_needed, 16'795);
+}
+
+TEST(PlanShards, HoldNoMoreThanTheirEngineCan) {
+  RunSpec spec = spec_of("fin", 3'000);
+  spec.watches = {Watch::select};
+  const auto plan = make_plan(spec, host_with({0, 1}));
+  ASSERT_TRUE(plan);
+  EXPECT_THAT(plan->shard_connections, ElementsAre(750, 750, 750, 750));
+  spec.shards = 3;
+  EXPECT_THAT(
+      refusal(spec, host_with({0, 1})),
+      AllOf(HasSubstr("more than 960"), HasSubstr("FD_SETSIZE"), HasSubstr("at least 4 shards")));
+  spec.watches = {Watch::blocking};
+  spec.connections = 30'001;
+  spec.shards = 0;
+  const auto threads = make_plan(spec, host_with({0, 1}, 1'000'000));
+  ASSERT_TRUE(threads);
+  EXPECT_EQ(threads->shard_connections.size(), 2u);
+}
+
+TEST(PlanShards, RunOneEngine) {
+  RunSpec spec = spec_of("fin", 100);
+  spec.watches = {Watch::epoll, Watch::epoll_et};
+  EXPECT_EQ(refusal(spec, host_with({0, 1})), "");
+  spec.watches = {Watch::epoll, Watch::recv};
+  EXPECT_THAT(refusal(spec, host_with({0, 1})), HasSubstr("engines epoll and io_uring"));
 }
 
 TEST(PlanShards, TheLimitIsUsedToItsLastDescriptor) {

@@ -218,6 +218,16 @@ TEST(ReconcileKeepalive, ProbesAreBoundByTheTimeAndByWhatWasFound) {
   expect_bounds(run.check("ledger", Counter::keepalive), 0, 80);
 }
 
+TEST(ReconcileKeepalive, DataInFlightMaySuspendIt) {
+  CountedRun run;
+  run.outcomes = {outcome_of("vanish", Finding::econnreset, 10, Probe::keepalive)};
+  run.spec.load = Load::echo;
+  expect_bounds(run.check("ledger", Counter::keepalive), 0, 80);
+  run.spec.load = Load::idle;
+  run.outcomes[0].row.watch = Watch::late;
+  expect_bounds(run.check("ledger", Counter::keepalive), 0, 80);
+}
+
 TEST(ReconcileKeepalive, TheShorterPeriodCounts) {
   CountedRun run;
   run.outcomes = {outcome_of("silent", Finding::etimedout, 1, Probe::keepalive)};

@@ -362,6 +362,28 @@ TEST(CheckSpec, WantsADeadlineThatTheProbeCanMeet) {
   EXPECT_EQ(refusal(check_spec(spec)), "accepted");
 }
 
+TEST(CheckSpec, WantsOfAnEngineOnlyWhatItCanDo) {
+  RunSpec spec = small_spec(10, "fin");
+  spec.watches = {Watch::late};
+  EXPECT_EQ(refusal(check_spec(spec)), "accepted");
+  spec.load = Load::echo;
+  spec.round_trips_per_second = 100;
+  EXPECT_THAT(refusal(check_spec(spec)), AllOf(HasSubstr("--load"), HasSubstr("--watch late")));
+  spec.load = Load::idle;
+  spec.deadline_ns = 100 * kSecond_ns / 1000;
+  EXPECT_THAT(refusal(check_spec(spec)), AllOf(HasSubstr("--deadline 100ms"), HasSubstr("500ms")));
+
+  spec = small_spec(10, "fin");
+  spec.watches = {Watch::blocking};
+  spec.wait = Wait::spin;
+  EXPECT_THAT(refusal(check_spec(spec)), HasSubstr("--wait spin has no meaning for --watch"));
+  spec.wait = Wait::block;
+  spec.ring = RingMode::coop;
+  EXPECT_THAT(refusal(check_spec(spec)), HasSubstr("--ring coop"));
+  spec.watches = {Watch::recv};
+  EXPECT_EQ(refusal(check_spec(spec)), "accepted");
+}
+
 TEST(CheckSpec, WantsNoMoreShardsThanConnections) {
   RunSpec spec = small_spec(4, "fin");
   spec.shards = 5;

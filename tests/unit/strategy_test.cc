@@ -131,14 +131,47 @@ TEST(ExpectedFindings, OfTheFinFamilyDoNotDependOnTheProbe) {
   }
 }
 
-TEST(ExpectedFindings, DoNotDependOnTheWatch) {
+TEST(ExpectedFindings, DoNotDependOnAWatchThatWaits) {
   for (const Strategy& strategy : strategies())
     for (const WatchRow& watch : watches()) {
+      if (watch.engine == Engine::late) continue;
       Circumstances when = circumstances_of(Probe::keepalive, Load::idle);
       const Findings wanted = findings(strategy, when);
       when.watch = watch.id;
       EXPECT_EQ(findings(strategy, when), wanted) << strategy.name << " with " << watch.name;
     }
+}
+
+Circumstances late_with(Probe probe, int64_t deadline_ns = 5 * kSecond_ns) {
+  return {Watch::late, probe, ProbeSettings(), Load::idle, deadline_ns};
+}
+
+TEST(ExpectedFindings, OfALateWriterAreWhatItsWritesTell) {
+  const std::map<std::string_view, Finding> wanted = {
+      {"fin", kPipe},           {"fin-data", kPipe},         {"half-close", kNothing},
+      {"shutdown-both", kPipe}, {"rst-linger", kReset},      {"rst-disconnect", kReset},
+      {"rst-unread", kReset},   {"rst-unread-data", kReset}, {"fin-then-rst", kPipe},
+      {"destroy", kReset},      {"vanish", kReset}};
+  for (const auto& [name, finding] : wanted)
+    for (const ProbeRow& probe : probes())
+      EXPECT_EQ(findings(strategy_named(name), late_with(probe.id)), Findings{finding})
+          << name << " with " << probe.name;
+  const Strategy& silent = strategy_named("silent");
+  EXPECT_EQ(findings(silent, late_with(Probe::none)), Findings{kNothing});
+  // Its unacknowledged byte suspends keepalive and starts the user timeout.
+  EXPECT_EQ(findings(silent, late_with(Probe::keepalive)), Findings{kNothing});
+  EXPECT_EQ(findings(silent, late_with(Probe::user_timeout)), Findings{kTimeout});
+  EXPECT_THAT(findings(silent, late_with(Probe::user_timeout, 3 * kSecond_ns)),
+              UnorderedElementsAre(kTimeout, kNothing));
+}
+
+TEST(SurvivorIsTold, WhereItWritesNext) {
+  for (const Strategy& strategy : strategies()) {
+    EXPECT_TRUE(survivor_is_told(strategy, Watch::late)) << strategy.name;
+    for (const Watch watch : {Watch::recv, Watch::epoll, Watch::blocking})
+      EXPECT_EQ(survivor_is_told(strategy, watch), strategy.name == "fin-then-rst")
+          << strategy.name;
+  }
 }
 
 TEST(ExpectedFindings, DeadlineInsideTheTimersRoundingAllowsNothing) {
@@ -205,6 +238,21 @@ TEST(ExpectedChanges, WithoutTrafficAreExactForEachStrategy) {
     for (const auto& [counter, more] : wanted.may_add) wanted_most[counter] += more;
     expect_counters(most, wanted_most);
   }
+}
+
+TEST(ExpectedChanges, ALateWriteToAClosedPeerDrawsAReset) {
+  for (const char* name : {"fin", "fin-data", "shutdown-both", "fin-then-rst"}) {
+    SCOPED_TRACE(name);
+    const auto [least, most] =
+        expected_changes(strategy_named(name), late_with(Probe::none), kPipe);
+    expect_counters(least, {{Counter::out_rsts, 1}, {Counter::estab_resets, 1}});
+    expect_counters(
+        most, {{Counter::out_rsts, 2}, {Counter::estab_resets, 1}, {Counter::abort_on_data, 1}});
+  }
+  expect_counters(
+      expected_changes(strategy_named("half-close"), late_with(Probe::none), kNothing).second, {});
+  expect_counters(expected_changes(strategy_named("vanish"), late_with(Probe::none), kReset).first,
+                  {{Counter::out_rsts, 1}, {Counter::estab_resets, 2}});
 }
 
 TEST(ExpectedChanges, KeepaliveThatGivesUpSendsAReset) {

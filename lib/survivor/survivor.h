@@ -1,0 +1,38 @@
+// The survivors of one shard, whatever engine watches them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "base/error.h"
+#include "model/ends.h"
+
+namespace lastack {
+
+class Survivor {
+ public:
+  Survivor() = default;
+  Survivor(Survivor&&) = default;
+  virtual ~Survivor() = default;
+
+  // Sends the byte that stays unread where the strategy wants one.
+  virtual Status prepare() = 0;
+  // Sets the probes' options, and arms the watch of every connection but those whose survivor is
+  // told of the act.
+  virtual Status arm() = 0;
+  // The victims of these have gone: does what the strategy says for that (WhenTold).
+  virtual void hear_of_acts(std::span<const uint32_t> slots) = 0;
+  // Watches and runs the load until the control socket is readable.
+  virtual void run_until_control() = 0;
+  // The ledger is closed: no more requests.
+  virtual void stop_load() = 0;
+  // Ends every connection abortively, so that neither TIME_WAIT nor orphans stay.
+  virtual void clean_up() = 0;
+};
+
+// Opens the engine of this shard. `control` is watched by it, too: run_until_control() returns when
+// it has something.
+Result<std::unique_ptr<Survivor>> open_survivor(const ShardView& shard, int control);
+
+}  // namespace lastack

@@ -1,0 +1,50 @@
+// The tables of watches and of the engines behind them.
+#include "model/watch.h"
+
+#include <gtest/gtest.h>
+#include <sys/select.h>
+
+#include <set>
+
+namespace lastack {
+namespace {
+
+TEST(Engines, RowsAreInTheOrderOfTheirIdsAndNamesAreUnique) {
+  std::set<std::string_view> names;
+  for (const EngineRow& row : engines()) {
+    EXPECT_EQ(engine_row(row.id).name, row.name);
+    EXPECT_TRUE(names.insert(row.name).second) << row.name;
+    EXPECT_FALSE(row.help.empty()) << row.name;
+  }
+}
+
+TEST(Engines, ALimitHasAReason) {
+  for (const EngineRow& row : engines())
+    EXPECT_EQ(row.most_connections > 0, !row.limit.empty()) << row.name;
+}
+
+TEST(Engines, SelectLeavesRoomForTheProcessItself) {
+  EXPECT_LT(engine_row(Engine::select).most_connections, uint32_t{FD_SETSIZE});
+  EXPECT_GE(engine_row(Engine::select).most_connections, 900u);
+  EXPECT_GE(engine_row(Engine::blocking).most_connections, 5'000u);
+}
+
+TEST(Engines, EachHasAWatch) {
+  std::set<Engine> watched;
+  for (const WatchRow& row : watches()) watched.insert(row.engine);
+  EXPECT_EQ(watched.size(), engines().size());
+}
+
+TEST(Watches, NameTheirEngine) {
+  EXPECT_EQ(watch_row(Watch::recv).engine, Engine::io_uring);
+  EXPECT_EQ(watch_row(Watch::poll_multishot).engine, Engine::io_uring);
+  EXPECT_EQ(watch_row(Watch::epoll).engine, Engine::epoll);
+  EXPECT_EQ(watch_row(Watch::epoll_et).engine, Engine::epoll);
+  EXPECT_EQ(watch_row(Watch::select).engine, Engine::select);
+  EXPECT_EQ(watch_row(Watch::ppoll).engine, Engine::ppoll);
+  EXPECT_EQ(watch_row(Watch::blocking).engine, Engine::blocking);
+  EXPECT_EQ(watch_row(Watch::late).engine, Engine::late);
+}
+
+}  // namespace
+}  // namespace lastack
