@@ -79,27 +79,19 @@ class Kill : public testing::Test {
   std::string sysctls_;
 };
 
-std::string last_descendant(const Program& program) {
-  const auto family = descendants_of(program.pid());
-  return family.size() >= 3 ? std::to_string(family.back()) : "none";
-}
-
 TEST_F(Kill, AtEveryPhaseBoundary) {
   kill_when("launcher started", [](const Program& p) { return !children_of(p.pid()).empty(); });
   kill_when("workers started",
             [](const Program& p) { return descendants_of(p.pid()).size() >= 3; });
   kill_when("first connection",
-            [](const Program& p) { return snmp(last_descendant(p), "ActiveOpens") > 0; });
-  kill_when("all established", [](const Program& p) {
-    return snmp(last_descendant(p), "ActiveOpens") >= kConnections;
-  });
-  kill_when("first death",
-            [](const Program& p) { return snmp(last_descendant(p), "OutRsts") > 0; });
-  kill_when("half of the deaths", [](const Program& p) {
-    return snmp(last_descendant(p), "OutRsts") >= kConnections / 4;
-  });
+            [](const Program& p) { return snmp(launcher_of(p), "ActiveOpens") > 0; });
+  kill_when("all established",
+            [](const Program& p) { return snmp(launcher_of(p), "ActiveOpens") >= kConnections; });
+  kill_when("first death", [](const Program& p) { return snmp(launcher_of(p), "OutRsts") > 0; });
+  kill_when("half of the deaths",
+            [](const Program& p) { return snmp(launcher_of(p), "OutRsts") >= 450; });
   kill_when("all RSTs are out, the silent ones are waited for", [](const Program& p) {
-    return snmp(last_descendant(p), "OutRsts") >= kConnections / 2;
+    return snmp(launcher_of(p), "OutRsts") >= 900;  // nine rows of 100
   });
   kill_when("workers gone, results being written", [](const Program& p) {
     static bool seen = false;

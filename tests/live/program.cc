@@ -145,6 +145,11 @@ std::vector<pid_t> descendants_of(pid_t ancestor) {
   return found;
 }
 
+std::string launcher_of(const Program& program) {
+  const auto family = descendants_of(program.pid());
+  return family.size() >= 3 ? std::to_string(family.front()) : "none";
+}
+
 bool is_alive(pid_t process) {
   const auto text = read_file(fmt::format("/proc/{}/stat", process));
   // A zombie whose parent has not looked yet is dead.

@@ -66,6 +66,8 @@ bool eventually(int64_t timeout_ns, const std::function<bool()>& condition);
 std::vector<pid_t> children_of(pid_t parent);
 // All descendants of `ancestor`.
 std::vector<pid_t> descendants_of(pid_t ancestor);
+// The launcher, once its workers exist, for sockstat() and snmp(): it is in the run's own namespace.
+std::string launcher_of(const Program& program);
 bool is_alive(pid_t process);
 // The figure behind `name` in the "TCP:" line of a process's sockstat; -1 when it cannot be read.
 int64_t sockstat(const std::string& process, const std::string& name);

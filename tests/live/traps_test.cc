@@ -161,7 +161,7 @@ TEST(Trap, TheVictimCancelsItsRequestsBeforeItCloses) {
   for (const bool direct : {false, true}) {
     OneConnection one("rst-linger", Watch::recv, Load::echo, direct);
     ControlPipe control;
-    auto victim = RingVictim::open(one.table.view(), control.ends[0]);
+    auto victim = RingVictim::open(one.table.view(), control.ends[0], {0});
     ASSERT_TRUE(victim);
     ASSERT_FALSE(victim->prepare());
     ASSERT_FALSE(victim->arm());  // echo: a receive is in flight
@@ -204,7 +204,7 @@ TEST(Trap, AnArmedReceiveEatsTheUnreadByte) {
 TEST(Trap, UnderLoadTheUnreadByteStaysUnread) {
   OneConnection one("rst-unread", Watch::recv, Load::echo);
   ControlPipe control;
-  auto victim = RingVictim::open(one.table.view(), control.ends[0]);
+  auto victim = RingVictim::open(one.table.view(), control.ends[0], {0});
   ASSERT_TRUE(victim);
   ASSERT_EQ(send(one.pair.survivor.get(), "u", 1, 0), 1);
   ASSERT_FALSE(victim->prepare());  // sees the byte queued
@@ -286,7 +286,7 @@ TEST(Trap, AFinThenAnRstIsNotAFin) {
     OneConnection one("fin-then-rst", watch.id);
     ControlPipe control, victim_control;
     auto opened = open_survivor(one.table.view(), control.ends[0]);
-    auto victim = RingVictim::open(one.table.view(), victim_control.ends[0]);
+    auto victim = RingVictim::open(one.table.view(), victim_control.ends[0], {0});
     ASSERT_TRUE(opened && victim);
     const std::unique_ptr<Survivor> survivor = std::move(*opened);
     ASSERT_FALSE(survivor->prepare());
@@ -361,7 +361,7 @@ TEST(Trap, AFullCompletionQueueKeepsEverythingAndIsCounted) {
 TEST(Trap, ASilencedSocketIsForgottenWithoutAPacket) {
   OneConnection one("silent");
   ControlPipe control;
-  auto victim = RingVictim::open(one.table.view(), control.ends[0]);
+  auto victim = RingVictim::open(one.table.view(), control.ends[0], {0});
   ASSERT_TRUE(victim);
   ASSERT_FALSE(victim->prepare());
   victim->inject(0);
@@ -379,7 +379,7 @@ TEST(Trap, T0IsNeverAfterTheAct) {
   for (int i = 0; i < 200; ++i) {
     OneConnection one("rst-linger");
     ControlPipe control;
-    auto victim = RingVictim::open(one.table.view(), control.ends[0]);
+    auto victim = RingVictim::open(one.table.view(), control.ends[0], {0});
     ASSERT_TRUE(victim);
     ASSERT_FALSE(victim->prepare());
     std::atomic<bool> watching{false};

@@ -76,12 +76,38 @@ TEST(PlanShards, HoldNoMoreThanTheirEngineCan) {
   EXPECT_EQ(threads->shard_connections.size(), 2u);
 }
 
-TEST(PlanShards, RunOneEngine) {
-  RunSpec spec = spec_of("fin", 100);
-  spec.watches = {Watch::epoll, Watch::epoll_et};
-  EXPECT_EQ(refusal(spec, host_with({0, 1})), "");
-  spec.watches = {Watch::epoll, Watch::recv};
-  EXPECT_THAT(refusal(spec, host_with({0, 1})), HasSubstr("engines epoll and io_uring"));
+TEST(PlanShards, RunOneEngineAndOneNetworkEach) {
+  RunSpec spec = spec_of("fin,sigkill,cable,reboot", 800);
+  spec.watches = {Watch::epoll, Watch::epoll_et, Watch::recv};
+  const auto plan = make_plan(spec, host_with({0, 1}));
+  ASSERT_TRUE(plan);
+  // Two engines share what may be shared; every path that is cut is somebody's own.
+  ASSERT_EQ(plan->groups.size(), 2u + 2 * 3);
+  int64_t connections = 0;
+  for (size_t i = 0; i < plan->groups.size(); ++i) {
+    const PlannedGroup& group = plan->groups[i];
+    connections += group.connections;
+    for (const size_t row : group.rows) {
+      const PlanRow& planned = plan->rows[row].row;
+      EXPECT_EQ(watch_row(planned.watch).engine, group.engine);
+      EXPECT_EQ(strategies()[planned.strategy].scope == Scope::path, group.own_network);
+    }
+    if (group.own_network) {
+      EXPECT_EQ(group.rows.size(), 1u);
+    }
+    EXPECT_EQ(plan->shard_groups[i], i);
+  }
+  EXPECT_EQ(connections, 800);
+}
+
+TEST(PlanShards, OfABacklogAreApart) {
+  RunSpec spec = spec_of("fin,listener-close", 100);
+  spec.survivor = Side::client;
+  const auto plan = make_plan(spec, host_with({0, 1}));
+  ASSERT_TRUE(plan);
+  ASSERT_EQ(plan->groups.size(), 2u);
+  EXPECT_FALSE(plan->groups[0].in_backlog);
+  EXPECT_TRUE(plan->groups[1].in_backlog);
 }
 
 TEST(PlanShards, TheLimitIsUsedToItsLastDescriptor) {

@@ -73,10 +73,34 @@ const std::map<std::string_view, std::map<Probe, Finding>> kWantedIdle = {
     // TCP_USER_TIMEOUT alone never fires on an idle socket.
     {"silent",
      {{Probe::none, kNothing}, {Probe::keepalive, kTimeout}, {Probe::user_timeout, kNothing}}},
+    {"exit", {{Probe::none, kEof}, {Probe::keepalive, kEof}, {Probe::user_timeout, kEof}}},
+    {"exit-unread",
+     {{Probe::none, kReset}, {Probe::keepalive, kReset}, {Probe::user_timeout, kReset}}},
+    {"sigkill", {{Probe::none, kEof}, {Probe::keepalive, kEof}, {Probe::user_timeout, kEof}}},
+    {"sigkill-unread",
+     {{Probe::none, kReset}, {Probe::keepalive, kReset}, {Probe::user_timeout, kReset}}},
+    {"sigkill-sending",
+     {{Probe::none, kEof}, {Probe::keepalive, kEof}, {Probe::user_timeout, kEof}}},
+    {"sigkill-sending-chatty",
+     {{Probe::none, kReset}, {Probe::keepalive, kReset}, {Probe::user_timeout, kReset}}},
+    // A stopped process has a kernel that answers for it.
+    {"freeze",
+     {{Probe::none, kNothing}, {Probe::keepalive, kNothing}, {Probe::user_timeout, kNothing}}},
+    {"listener-close",
+     {{Probe::none, kReset}, {Probe::keepalive, kReset}, {Probe::user_timeout, kReset}}},
+    {"cable",
+     {{Probe::none, kNothing}, {Probe::keepalive, kTimeout}, {Probe::user_timeout, kNothing}}},
+    {"cable-restore",
+     {{Probe::none, kNothing}, {Probe::keepalive, kNothing}, {Probe::user_timeout, kNothing}}},
+    {"unreachable",
+     {{Probe::none, kNothing}, {Probe::keepalive, kTimeout}, {Probe::user_timeout, kNothing}}},
+    {"reboot",
+     {{Probe::none, kNothing}, {Probe::keepalive, kReset}, {Probe::user_timeout, kNothing}}},
 };
 
 TEST(ExpectedFindings, WithoutTrafficAreExactlyOne) {
   for (const Strategy& strategy : strategies()) {
+    if (strategy.name == "linger2") continue;  // whether the RST was there when it looked
     ASSERT_TRUE(kWantedIdle.contains(strategy.name)) << strategy.name;
     for (const ProbeRow& probe : probes()) {
       SCOPED_TRACE(testing::Message() << strategy.name << " with " << probe.name);
@@ -169,7 +193,8 @@ TEST(SurvivorIsTold, WhereItWritesNext) {
   for (const Strategy& strategy : strategies()) {
     EXPECT_TRUE(survivor_is_told(strategy, Watch::late)) << strategy.name;
     for (const Watch watch : {Watch::recv, Watch::epoll, Watch::blocking})
-      EXPECT_EQ(survivor_is_told(strategy, watch), strategy.name == "fin-then-rst")
+      EXPECT_EQ(survivor_is_told(strategy, watch),
+                strategy.name == "fin-then-rst" || strategy.victim_sends)
           << strategy.name;
   }
 }
@@ -186,9 +211,35 @@ TEST(ExpectedFindings, DeadlineInsideTheTimersRoundingAllowsNothing) {
   EXPECT_THAT(at(kSurely_ns), UnorderedElementsAre(kTimeout));
 }
 
+TEST(ExpectedFindings, OfLinger2DependOnWhenTheSurvivorLooks) {
+  for (const ProbeRow& probe : probes())
+    EXPECT_THAT(findings("linger2", probe.id, Load::idle), UnorderedElementsAre(kEof, kPipe));
+}
+
+TEST(ExpectedFindings, OfAPathThatComesBackDependOnTheProbesPatience) {
+  const Strategy& restored = strategy_named("cable-restore");
+  const auto after = [&](int64_t cut_for_ns) {
+    Circumstances when = circumstances_of(Probe::keepalive, Load::idle, 20 * kSecond_ns);
+    when.cut_for_ns = cut_for_ns;
+    return findings(restored, when);
+  };
+  // Idle 1 s, 2 x 1 s: 2 s of silence may do, 3 s and the timer's rounding surely do.
+  EXPECT_THAT(after(1'999 * kMillisecond_ns), UnorderedElementsAre(kNothing));
+  EXPECT_THAT(after(2 * kSecond_ns), UnorderedElementsAre(kTimeout, kNothing));
+  EXPECT_THAT(after(3'384 * kMillisecond_ns), UnorderedElementsAre(kTimeout, kNothing));
+  EXPECT_THAT(after(3'385 * kMillisecond_ns), UnorderedElementsAre(kTimeout));
+}
+
+TEST(ExpectedFindings, OfAnUnreachablePeerUnderTrafficNameTheIcmp) {
+  EXPECT_THAT(findings("unreachable", Probe::user_timeout, Load::echo),
+              UnorderedElementsAre(Finding::ehostunreach, kTimeout, kNothing));
+}
+
 TEST(ExpectedFindings, CarryTheErrorOfTheirFinding) {
   const std::map<Finding, int> errors = {
-      {kNothing, 0}, {kEof, 0}, {kReset, ECONNRESET}, {kPipe, EPIPE}, {kTimeout, ETIMEDOUT}};
+      {kNothing, 0},         {kEof, 0},
+      {kReset, ECONNRESET},  {kPipe, EPIPE},
+      {kTimeout, ETIMEDOUT}, {Finding::ehostunreach, EHOSTUNREACH}};
   for (const Strategy& strategy : strategies())
     for (const ProbeRow& probe : probes())
       for (const Load load : {Load::idle, Load::echo})
@@ -220,6 +271,27 @@ const std::map<std::string_view, WantedChanges> kWantedChanges = {
     {"destroy", {{{Counter::out_rsts, 1}, {Counter::estab_resets, 2}}, {}}},
     {"vanish", {{{Counter::estab_resets, 1}}, {}}},
     {"silent", {}},
+    {"exit", {}},
+    {"exit-unread",
+     {{{Counter::out_rsts, 1}, {Counter::estab_resets, 2}, {Counter::abort_on_close, 1}}, {}}},
+    {"sigkill", {}},
+    {"sigkill-unread",
+     {{{Counter::out_rsts, 1}, {Counter::estab_resets, 2}, {Counter::abort_on_close, 1}}, {}}},
+    {"sigkill-sending", {}},
+    {"sigkill-sending-chatty",
+     {{{Counter::out_rsts, 1}, {Counter::estab_resets, 1}},
+      {{Counter::out_rsts, 2},
+       {Counter::estab_resets, 1},
+       {Counter::abort_on_data, 1},
+       {Counter::abort_on_close, 1}}}},
+    {"freeze", {}},
+    {"linger2",
+     {{}, {{Counter::out_rsts, 1}, {Counter::estab_resets, 1}, {Counter::abort_on_data, 1}}}},
+    {"listener-close", {{{Counter::out_rsts, 1}, {Counter::estab_resets, 2}}, {}}},
+    {"cable", {}},
+    {"cable-restore", {}},
+    {"unreachable", {}},
+    {"reboot", {}},
 };
 
 void expect_counters(const CounterValues& changes, std::map<Counter, int64_t> wanted) {
@@ -391,6 +463,7 @@ TEST(Tables, TheFamilyAgreesWithTheFinding) {
       {"fin", kEof}, {"rst", kReset}, {"fin-rst", kPipe}, {"silent", kNothing}};
   for (const Strategy& strategy : strategies()) {
     ASSERT_TRUE(wanted.contains(strategy.family)) << strategy.name;
+    if (strategy.name == "linger2") continue;  // its RST comes with the ACK of the FIN, later
     EXPECT_EQ(strategy.finding, wanted.at(strategy.family)) << strategy.name;
   }
 }
