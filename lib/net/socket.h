@@ -77,8 +77,8 @@ uint8_t read_tcp_state(int socket);
 int connections_in_backlog(int listener);
 // SO_ERROR, which the kernel clears when it is read.
 int take_socket_error(int socket);
-// Whether data is queued and none of it is in flight: the peer's window is shut (tcp(7), SIOCOUTQ and
-// SIOCOUTQNSD).
+// Whether data is queued and none of it is in flight: the peer's window is shut (tcp(7), SIOCOUTQ
+// and SIOCOUTQNSD).
 bool waits_for_window(int socket);
 // Bytes that wait unread in the receive queue (FIONREAD).
 int unread_bytes(int socket);

@@ -73,6 +73,8 @@ Json ledger_json(const RunResult& result) {
                       {"skipped", row.skipped.empty() ? Json(nullptr) : Json(row.skipped)},
                       {"findings", std::move(findings)},
                       {"bytes_received", row.bytes_received},
+                      {"bytes_sent", row.bytes_sent},
+                      {"alive", row.alive < 0 ? Json(nullptr) : Json(row.alive)},
                       {"latency_ns", latency_json(row.issued)},
                       {"scheduled_latency_ns", latency_json(row.scheduled)},
                       {"written_latency_ns", latency_json(row.written)}});

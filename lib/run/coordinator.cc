@@ -153,8 +153,7 @@ class Coordinator {
   const RunSpec& spec_;
   Plan plan_;
   Channel& channel_;
-  std::optional<Fd> home_;          // the launcher's own namespace
-  std::vector<Network> networks_;   // by place in the plan's groups; see network_of_
+  std::vector<Network> networks_;
   std::vector<size_t> network_of_;  // by group, index into networks_
   std::vector<Shard> shards_;
   bool halted_ = false;
@@ -279,9 +278,6 @@ Done Coordinator::ask_all(size_t role, Verb question, Verb answer, int64_t value
 }
 
 Done Coordinator::open_networks() {
-  auto home = open_own_network_namespace();
-  if (!home) return home.error();
-  home_.emplace(std::move(*home));
   std::optional<size_t> shared;
   uint32_t number = 0;
   for (const PlannedGroup& group : plan_.groups) {
@@ -289,9 +285,13 @@ Done Coordinator::open_networks() {
       network_of_.push_back(*shared);
       continue;
     }
-    auto network = group.veth ? open_veth_network(number++, group.own_network) : own_network();
-    if (!network) return network.error();
-    networks_.push_back(std::move(*network));
+    Network network;
+    if (group.veth) {
+      auto opened = open_veth_network(number++, group.own_network);
+      if (!opened) return opened.error();
+      network = std::move(*opened);
+    }
+    networks_.push_back(std::move(network));
     network_of_.push_back(networks_.size() - 1);
     if (!group.own_network) shared = networks_.size() - 1;
   }
@@ -376,10 +376,17 @@ Result<Worker> Coordinator::start_worker(const char* role, const ShardTable& tab
   auto channels = Channel::open_pair();
   if (!channels) return channels.error();
   const int inherited[] = {table.descriptor(), channels->second.descriptor()};
+  if (!side.valid()) {
+    const auto pid = spawn_self(role, inherited);
+    if (!pid) return pid.error();
+    return Worker{*pid, std::move(channels->first)};
+  }
   // A child inherits the namespace that its parent is in.
+  const auto home = open_own_network_namespace();
+  if (!home) return home.error();
   if (Status failed = enter_network_namespace(side.get())) return *failed;
   const auto pid = spawn_self(role, inherited);
-  if (Status stranded = enter_network_namespace(home_->get())) return *stranded;
+  if (Status stranded = enter_network_namespace(home->get())) return *stranded;
   if (!pid) return pid.error();
   return Worker{*pid, std::move(channels->first)};
 }

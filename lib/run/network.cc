@@ -73,16 +73,6 @@ Result<Fd> new_side() {
 
 }  // namespace
 
-Result<Network> own_network() {
-  Network network;
-  for (Fd* side : {&network.survivors, &network.victims}) {
-    auto own = open_own_network_namespace();
-    if (!own) return own.error();
-    *side = std::move(*own);
-  }
-  return network;
-}
-
 Result<Network> open_veth_network(uint32_t number, bool survivors_too) {
   if (number >= kMostNetworks) return plain_error("a run may have at most 256 veth networks");
   Network network;

@@ -26,12 +26,10 @@ struct Network {
   uint32_t number = 0;
   bool veth = false;
   bool survivors_at_home = true;  // in the caller's namespace
-  Fd survivors, victims;          // namespaces; the same one twice without veth
+  Fd survivors, victims;          // namespaces; without veth none, both sides are the caller's
   CounterValues ended;            // last values of namespaces that are gone
 };
 
-// The caller's namespace for both sides.
-Result<Network> own_network();
 // Two sides; with `survivors_too` also the survivors' namespace is a new one.
 Result<Network> open_veth_network(uint32_t number, bool survivors_too);
 // The sum over the namespaces that are only this network's, those that are gone included.

@@ -166,8 +166,11 @@ Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
     }
   }
   const auto shards = static_cast<int64_t>(plan.shard_connections.size());
-  const int64_t most_shards =
-      std::min(kMostShards, (host.descriptor_limit - kReservedDescriptors) / kLauncherDescriptors);
+  const auto networks = std::count_if(plan.groups.begin(), plan.groups.end(),
+                                      [](const PlannedGroup& group) { return group.veth; });
+  const int64_t most_shards = std::min(
+      kMostShards, (host.descriptor_limit - kReservedDescriptors - networks * kNetworkDescriptors) /
+                       kLauncherDescriptors);
   if (shards > most_shards)
     return plain_error(fmt::format(
         "{} connections need {} shards with a limit of {} open files; allowed: at most {} shards "

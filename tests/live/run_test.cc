@@ -366,7 +366,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(Output, AFolderThatIsNotEmptyIsLeftAlone) {
   const TemporaryFolder folder;
   ASSERT_FALSE(write_file_atomically(folder.path() + "/mine", "precious"));
-  const Outcome outcome = run_program({"run", "--connections", "20", "--out", folder.path()});
+  const Outcome outcome = run_program({"run", "--connections", "30", "--out", folder.path()});
   EXPECT_EQ(outcome.exit_code, 2);
   EXPECT_THAT(outcome.err, HasSubstr("not empty"));
   EXPECT_EQ(*read_file(folder.path() + "/mine"), "precious");
@@ -376,7 +376,7 @@ TEST(Output, AFolderThatCannotBeWrittenIsRefused) {
   if (geteuid() != 0) GTEST_SKIP() << "needs root to become an ordinary user";
   const TemporaryFolder folder;
   const Outcome outcome =
-      run_program({"run", "--connections", "20", "--out", folder.path() + "/x"}, {true});
+      run_program({"run", "--connections", "30", "--out", folder.path() + "/x"}, {true});
   EXPECT_EQ(outcome.exit_code, 2);
   EXPECT_THAT(outcome.err, HasSubstr("EACCES"));
 }

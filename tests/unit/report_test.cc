@@ -208,7 +208,7 @@ TEST(Csv, ASummaryRowHoldsItsLedgerRow) {
       {"scheduled_p50_ns", "11"},
       {"scheduled_max_ns", "111"},
       {"written_p50_ns", "7"},
-      {"findings", "eof=2;econnreset=1;other=1"}};
+      {"findings", "eof=2;econnreset=1;ehostunreach=1"}};
   for (const auto& [column, value] : expected) EXPECT_EQ(field(csv, 0, column), value) << column;
 }
 
@@ -351,7 +351,8 @@ TEST(RunDocument, ALedgerObjectHoldsItsRow) {
   EXPECT_EQ(row["unexpected"], 1);
   EXPECT_EQ(row["bytes_received"], 2'048);
   EXPECT_TRUE(row["skipped"].is_null());
-  EXPECT_EQ(row["findings"], Json({{"nothing", 3}, {"eof", 2}, {"econnreset", 1}, {"other", 1}}));
+  EXPECT_EQ(row["findings"],
+            Json({{"nothing", 3}, {"eof", 2}, {"econnreset", 1}, {"ehostunreach", 1}}));
   EXPECT_EQ(ledger[1]["skipped"], "needs \"rights\", said the kernel");
   EXPECT_EQ(ledger[1]["findings"], Json::object());
 }
@@ -443,7 +444,7 @@ TEST(RunDocument, SurprisesNameTheConnection) {
 TEST(RunTable, TellsWhatWasSkippedAndWhatWasUnexpected) {
   const std::string text = run_table(sample_result());
   EXPECT_THAT(text, HasSubstr("skipped: needs \"rights\", said the kernel"));
-  EXPECT_THAT(text, HasSubstr("eof=2 econnreset=1 other=1 nothing=3  (1 UNEXPECTED)"));
+  EXPECT_THAT(text, HasSubstr("eof=2 econnreset=1 ehostunreach=1 nothing=3  (1 UNEXPECTED)"));
   EXPECT_THAT(text, HasSubstr("1,204 requested, 4 found, 3 nothing, 2 undecided, 1 unexpected"));
   EXPECT_THAT(text, HasSubstr("connection 5 (fin, recv, keepalive, survivor 127.0.0.1:9): expected "
                               "eof|epipe, saw econnreset (errno ECONNRESET) before the act"));

@@ -68,6 +68,10 @@ RunSpec unusual_spec() {
   spec.wait = Wait::spin;
   spec.ring = RingMode::coop;
   spec.direct_descriptors = true;
+  spec.requests_in_flight = true;
+  spec.per_process = 7;
+  spec.veth = true;
+  spec.cut_for_ns = 1700 * kMillisecond_ns;
   spec.family = Family::inet6;
   spec.arrival = Arrival::poisson;
   spec.arrivals_per_second = 1234.5;
