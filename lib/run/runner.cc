@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "run/coordinator.h"
+#include "run/verify.h"
 #include "run/worker.h"
 
 namespace lastack {
@@ -88,6 +89,7 @@ std::optional<int> process_entry(int argc, char** argv) {
   if (role == "launcher") return launcher_main();
   if (role == "victim") return victim_worker_main();
   if (role == "survivor") return survivor_worker_main();
+  if (role == "verify") return verify_launcher_main();
   return 1;
 }
 
