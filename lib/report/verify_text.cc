@@ -162,10 +162,11 @@ std::string verify_text(const VerifyResult& result) {
                           row.ok() ? "" : "   DIFFERS");
       text += fmt::format("        {}\n", wrapped(std::string(claim_of(row).done), 8));
       for (const Way& way : row.record.ways)
-        text += fmt::format("        {} {}: {}\n", frequency_text(way), way.name,
-                            wrapped(sights_text(way), 10));
+        text += fmt::format(
+            "        {}\n",
+            wrapped(fmt::format("{} {}: {}", frequency_text(way), way.name, sights_text(way)), 10));
       for (const auto& [name, value] : row.record.notes)
-        text += fmt::format("        {}: {}\n", name, value);
+        text += fmt::format("        {}\n", wrapped(fmt::format("{}: {}", name, value), 10));
       if (!row.record.error.empty()) text += fmt::format("        {}\n", row.record.error);
     }
     text += "\n";

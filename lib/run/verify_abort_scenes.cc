@@ -29,7 +29,7 @@ void abort_victim(Pair& pair) {
 
 // All victims of new connections abort; the RSTs have arrived.
 std::vector<Pair> aborted_pairs(Stage& stage) {
-  std::vector<Pair> pairs = connect_pairs(stage, Stand::victim);
+  std::vector<Pair> pairs = connect_pairs(stage, End::victim);
   for (Pair& pair : pairs) abort_victim(pair);
   for (const Pair& pair : pairs) await_events(pair.survivor.get(), POLLHUP);
   return pairs;
@@ -40,7 +40,7 @@ enum Queued : int { kAllRead, kUnread, kLinger };
 // A1, A2: a close while the send queue is full.
 void play_queued(Stage& stage, const Scene& scene) {
   Way& way = stage.begin(scene.variant);
-  std::vector<Pair> pairs = connect_pairs(stage, Stand::victim);
+  std::vector<Pair> pairs = connect_pairs(stage, End::victim);
   auto before = count_packets(stage);
   std::vector<int64_t> sent;
   for (Pair& pair : pairs) {
@@ -49,7 +49,8 @@ void play_queued(Stage& stage, const Scene& scene) {
       await_unread(pair.victim.get(), 1);
     }
     sent.push_back(fill_queue(pair.victim.get()));
-    way.see("unsent at close()", unsent_bytes(pair.victim.get()) > 0 ? "yes" : "no");
+    way.see("undelivered at close()",
+            unread_bytes(pair.survivor.get()) < sent.back() ? "yes" : "no");
     if (scene.detail == kLinger)
       abort_victim(pair);
     else
@@ -75,7 +76,7 @@ void play_tell_apart(Stage& stage, const Scene& scene) {
   const bool second_counts = scene.detail != 0;
   if (!second_counts) {
     Way& way = stage.begin("close");
-    std::vector<Pair> pairs = connect_pairs(stage, Stand::victim);
+    std::vector<Pair> pairs = connect_pairs(stage, End::victim);
     for (Pair& pair : pairs) pair.victim.reset();
     for (Pair& pair : pairs) {
       await_events(pair.survivor.get(), POLLRDHUP);
@@ -98,7 +99,7 @@ void play_tell_apart(Stage& stage, const Scene& scene) {
 
 void play_data_before_rst(Stage& stage, const Scene&) {
   Way& way = stage.begin("abort");
-  std::vector<Pair> pairs = connect_pairs(stage, Stand::victim);
+  std::vector<Pair> pairs = connect_pairs(stage, End::victim);
   for (Pair& pair : pairs) {
     way.bytes_sent += send_bytes(pair.victim.get(), kEarlierBytes);
     await_unread(pair.survivor.get(), kEarlierBytes);
@@ -114,7 +115,7 @@ void play_data_before_rst(Stage& stage, const Scene&) {
 
 void play_rst_after_fin(Stage& stage, const Scene&) {
   Way& way = stage.begin("RST after FIN");
-  std::vector<Pair> pairs = connect_pairs(stage, Stand::victim);
+  std::vector<Pair> pairs = connect_pairs(stage, End::victim);
   for (Pair& pair : pairs) {
     const int survivor = pair.survivor.get();
     pair.victim.reset();
@@ -133,7 +134,7 @@ void play_rst_after_fin(Stage& stage, const Scene&) {
 // A4: what is on the wire between the RSTs and a quiet end. Idle connections owe no ACK.
 void play_no_answer(Stage& stage, const Scene&) {
   Way& way = stage.begin("abort");
-  std::vector<Pair> pairs = connect_pairs(stage, Stand::victim);
+  std::vector<Pair> pairs = connect_pairs(stage, End::victim);
   // Delayed ACKs and the like are over once nothing moves any more.
   auto before = count_packets(stage);
   for (int quiet = 0; quiet < 3;) {
@@ -142,12 +143,12 @@ void play_no_answer(Stage& stage, const Scene&) {
     quiet = now == before ? quiet + 1 : 0;
     before = now;
   }
-  auto victim_before = count_packets_of(stage, Stand::victim);
+  auto victim_before = count_packets_of(stage, End::victim);
   for (Pair& pair : pairs) abort_victim(pair);
   for (const Pair& pair : pairs) await_events(pair.survivor.get(), POLLHUP);
   sleep_for(200 * kMillisecond_ns);  // an answer would have come within the minimum RTO
   auto after = count_packets(stage);
-  auto victim_after = count_packets_of(stage, Stand::victim);
+  auto victim_after = count_packets_of(stage, End::victim);
   const int64_t resets = after["OutRsts"] - before["OutRsts"];
   const int64_t sent = after["OutSegs"] - before["OutSegs"];
   const int64_t arrived = victim_after["InSegs"] - victim_before["InSegs"];
@@ -209,13 +210,13 @@ void play_asleep(Stage& stage, const Scene&) {
   Way& way = stage.begin("recv-asleep");
   enum { kAboutToSleep = 1, kAwake = 2 };
   std::vector<Process> processes =
-      start_processes(stage, Stand::survivor, [](int socket, Testament& testament) {
+      start_processes(stage, End::survivor, [](int socket, Testament& testament) {
         for (const int number : {SIGIO, SIGURG, SIGPIPE}) signal(number, on_any_signal);
         char byte;
         reach(testament, kAboutToSleep);
         const ssize_t got = recv(socket, &byte, 1, 0);
         testament.sent = got < 0 ? -errno : got;
-        testament.unsent = g_signals;
+        testament.undelivered = g_signals;
         reach(testament, kAwake);
       });
   for (Process& process : processes) {
@@ -234,8 +235,8 @@ void play_asleep(Stage& stage, const Scene&) {
     const std::string first =
         result < 0 ? errno_name(static_cast<int>(-result)) : std::to_string(result);
     way.see("first call", first);
-    way.see("signals", std::to_string(process.testament->unsent));
-    way.conclude(first == "ECONNRESET" && process.testament->unsent == 0);
+    way.see("signals", std::to_string(process.testament->undelivered));
+    way.conclude(first == "ECONNRESET" && process.testament->undelivered == 0);
     await_exit(process);
   }
 }

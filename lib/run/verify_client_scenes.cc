@@ -24,7 +24,7 @@ std::string told(Stage& stage, Observer observer, int socket) {
 // C1: two sends to a server that has closed.
 void play_two_sends(Stage& stage, const Scene& scene, Way& way, Reset reset) {
   const bool signals = scene.sender == Sender::send || scene.sender == Sender::write;
-  std::vector<Pair> pairs = connect_pairs(stage, Stand::survivor);
+  std::vector<Pair> pairs = connect_pairs(stage, End::survivor);
   for (Pair& pair : pairs) {
     const int survivor = pair.survivor.get();
     pair.victim.reset();
@@ -67,7 +67,7 @@ void play_closed_server(Stage& stage, const Scene& scene) {
 
 // C2: data, FIN, one packet back, then read.
 void play_send_then_read(Stage& stage, const Scene& scene, Way& way, Reset reset) {
-  std::vector<Pair> pairs = connect_pairs(stage, Stand::survivor);
+  std::vector<Pair> pairs = connect_pairs(stage, End::survivor);
   for (Pair& pair : pairs) {
     const int survivor = pair.survivor.get();
     way.bytes_sent += send_bytes(pair.victim.get(), kEarlierBytes);
@@ -95,7 +95,7 @@ void play_data_then_close(Stage& stage, const Scene& scene) {
 // C3: the server closes with a byte unread, after it sent data that has arrived or has not.
 void play_unread_close(Stage& stage, const Scene& scene, Way& way, bool queued) {
   const bool sends_first = scene.detail != 0;
-  std::vector<Pair> pairs = connect_pairs(stage, Stand::survivor);
+  std::vector<Pair> pairs = connect_pairs(stage, End::survivor);
   auto before = count_packets(stage);
   for (Pair& pair : pairs) {
     const int survivor = pair.survivor.get();
@@ -104,7 +104,7 @@ void play_unread_close(Stage& stage, const Scene& scene, Way& way, bool queued) 
     const int64_t sent =
         queued ? fill_queue(pair.victim.get()) : send_bytes(pair.victim.get(), kEarlierBytes);
     if (!queued) await_unread(survivor, kEarlierBytes);
-    const bool unsent = unsent_bytes(pair.victim.get()) > 0;
+    const bool undelivered = unread_bytes(survivor) < sent;
     pair.victim.reset();
     await_events(survivor, POLLHUP);
     const int pipes_before = sigpipes();
@@ -123,7 +123,7 @@ void play_unread_close(Stage& stage, const Scene& scene, Way& way, bool queued) 
     if (sends_first)
       way.conclude(send == "ECONNRESET");
     else
-      way.conclude(reading.last == "ECONNRESET" && reading.bytes < sent, unsent);
+      way.conclude(reading.last == "ECONNRESET" && reading.bytes < sent, undelivered);
   }
   auto after = count_packets(stage);
   way.see("RSTs per connection", per_connection(after["OutRsts"] - before["OutRsts"], pairs.size()),

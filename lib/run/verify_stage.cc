@@ -90,7 +90,7 @@ Status build_veth(Stage& stage) {
 Status set_sysctls(int orphan_retries) {
   return write_sysctls({{"net/ipv4/tcp_rmem", "4096 65536 65536"},
                         {"net/ipv4/tcp_wmem", "4096 65536 131072"},
-                        {"net/ipv4/tcp_retries2", "3"},
+                        {"net/ipv4/tcp_retries2", fmt::format("{}", kScaledRetries)},
                         {"net/ipv4/tcp_orphan_retries", fmt::format("{}", orphan_retries)},
                         {"net/ipv4/ip_local_port_range", "1024 65535"}});
 }
@@ -233,16 +233,16 @@ void on_victim_side(Stage& stage, const std::function<void()>& body) {
   require(enter_network_namespace(stage.survivor_side.get()));
 }
 
-Fd listen_at(Stage& stage, Stand side) {
+Fd listen_at(Stage& stage, End side) {
   Fd listener;
   const auto make = [&] {
     listener = require(open_socket(Family::inet));
-    const uint32_t host = side == Stand::victim ? stage.victim_host : stage.survivor_host;
+    const uint32_t host = side == End::victim ? stage.victim_host : stage.survivor_host;
     const SocketAddress address = to_socket_address(Family::inet, {host, 0});
     if (bind(listener.get(), address.get(), address.length) != 0) fail_stage(errno_error("bind"));
     if (listen(listener.get(), 1024) != 0) fail_stage(errno_error("listen"));
   };
-  if (side == Stand::victim)
+  if (side == End::victim)
     on_victim_side(stage, make);
   else
     make();
@@ -261,8 +261,11 @@ Fd accept_one(const Fd& listener) {
   return accepted;
 }
 
-Fd connect_to(const Address& address) {
+Fd connect_to(uint32_t source, const Address& address) {
   Fd socket = require(open_socket(Family::inet));
+  // Otherwise the victim's kernel might take the address that survives the cut.
+  const SocketAddress own = to_socket_address(Family::inet, {source, 0});
+  if (bind(socket.get(), own.get(), own.length) != 0) fail_stage(errno_error("bind"));
   require(set_option(socket.get(), Option::no_delay, 1));
   const SocketAddress target = to_socket_address(Family::inet, address);
   if (connect(socket.get(), target.get(), target.length) != 0) fail_stage(errno_error("connect"));
@@ -271,14 +274,15 @@ Fd connect_to(const Address& address) {
 
 }  // namespace
 
-std::vector<Pair> connect_pairs(Stage& stage, Stand connecting) {
-  const bool victim_connects = connecting == Stand::victim;
-  const Fd listener = listen_at(stage, victim_connects ? Stand::survivor : Stand::victim);
+std::vector<Pair> connect_pairs(Stage& stage, End connecting) {
+  const bool victim_connects = connecting == End::victim;
+  const Fd listener = listen_at(stage, victim_connects ? End::survivor : End::victim);
   const Address address = require(read_local_address(listener.get()));
+  const uint32_t source = victim_connects ? stage.victim_host : stage.survivor_host;
   std::vector<Pair> pairs(stage.connections);
   const auto connect_all = [&] {
     for (Pair& pair : pairs) {
-      Fd connected = connect_to(address);
+      Fd connected = connect_to(source, address);
       Fd accepted = accept_one(listener);
       pair.victim = std::move(victim_connects ? connected : accepted);
       pair.survivor = std::move(victim_connects ? accepted : connected);
@@ -291,8 +295,8 @@ std::vector<Pair> connect_pairs(Stage& stage, Stand connecting) {
   return pairs;
 }
 
-std::vector<Process> start_processes(Stage& stage, Stand side, const Life& life) {
-  const Fd listener = listen_at(stage, side == Stand::victim ? Stand::survivor : Stand::victim);
+std::vector<Process> start_processes(Stage& stage, End side, const Life& life) {
+  const Fd listener = listen_at(stage, side == End::victim ? End::survivor : End::victim);
   const Address address = require(read_local_address(listener.get()));
   // Outlives every child; the stage's own process ends soon after, so nothing is unmapped.
   void* memory = mmap(nullptr, stage.connections * sizeof(Testament), PROT_READ | PROT_WRITE,
@@ -310,11 +314,12 @@ std::vector<Process> start_processes(Stage& stage, Stand side, const Life& life)
       die_with_parent(parent);
       signal(SIGPIPE, SIG_DFL);
       g_own_testament = process.testament;
-      if (side == Stand::victim && stage.veth)
+      if (side == End::victim && stage.veth)
         require(enter_network_namespace(stage.victim_side.get()));
       // What it inherits of the other connections would keep them open.
       close_range(3, ~0u, 0);
-      const Fd socket = connect_to(address);
+      const Fd socket =
+          connect_to(side == End::victim ? stage.victim_host : stage.survivor_host, address);
       life(socket.get(), *process.testament);
       _exit(0);  // without close(): that is left to the kernel
     }
@@ -349,10 +354,10 @@ void await_exit(Process& process) {
   process.pid = -1;
 }
 
-std::map<std::string, int64_t> count_packets_of(Stage& stage, Stand side) {
+std::map<std::string, int64_t> count_packets_of(Stage& stage, End side) {
   std::map<std::string, int64_t> counters;
   const auto read = [&] { counters = require(read_named_tcp_counters()); };
-  if (side == Stand::victim)
+  if (side == End::victim)
     on_victim_side(stage, read);
   else
     read();
@@ -360,16 +365,16 @@ std::map<std::string, int64_t> count_packets_of(Stage& stage, Stand side) {
 }
 
 std::map<std::string, int64_t> count_packets(Stage& stage) {
-  auto sum = count_packets_of(stage, Stand::survivor);
+  auto sum = count_packets_of(stage, End::survivor);
   if (stage.veth)
-    for (const auto& [name, value] : count_packets_of(stage, Stand::victim)) sum[name] += value;
+    for (const auto& [name, value] : count_packets_of(stage, End::victim)) sum[name] += value;
   return sum;
 }
 
 std::string per_connection(int64_t count, size_t connections) {
   const auto divisor = static_cast<int64_t>(connections);
   if (count % divisor == 0) return fmt::format("{}", count / divisor);
-  return fmt::format("{} on {}", count, connections);
+  return fmt::format("{} to {}", count / divisor, count / divisor + 1);
 }
 
 Observation observe(Stage& stage, Observer observer, int socket) {
@@ -526,10 +531,12 @@ void await_events(int socket, short events) {
 }
 
 void await_unread(int socket, int bytes) {
+  // Hundreds of processes may wait here: poll() sleeps, and the first byte mostly is the last.
+  await_events(socket, POLLIN);
   const int64_t until_ns = now_ns() + kPatience_ns;
   while (unread_bytes(socket) < bytes) {
     if (now_ns() > until_ns) fail_stage(make_error("wait for data", ETIMEDOUT, ""));
-    sleep_for(100 * kMicrosecond_ns);
+    sleep_for(kMillisecond_ns);
   }
 }
 
@@ -537,24 +544,20 @@ int64_t fill_queue(int socket) {
   char data[4096] = {};
   int64_t sent = 0;
   const int64_t until_ns = now_ns() + kPatience_ns;
-  while (now_ns() < until_ns) {
+  // Full, but what fills it may still be leaving: it has to stay full for a while.
+  for (int full = 0; full < 3;) {
+    if (now_ns() > until_ns) fail_stage(make_error("fill the send queue", ETIMEDOUT, ""));
     const ssize_t got = send(socket, data, sizeof(data), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (got > 0) {
       sent += got;
+      full = 0;
       continue;
     }
     if (errno != EAGAIN) fail_stage(errno_error("send", "while the queue is filled"));
-    // Full, but what fills it may still be leaving.
-    if (unsent_bytes(socket) > 0) {
-      sleep_for(kMillisecond_ns);
-      short events = 0;
-      pollfd waited{socket, POLLOUT, 0};
-      poll(&waited, 1, 0);
-      events = waited.revents;
-      if (!(events & POLLOUT) && unsent_bytes(socket) > 0) return sent;
-    }
+    ++full;
+    sleep_for(kMillisecond_ns);
   }
-  fail_stage(make_error("fill the send queue", ETIMEDOUT, ""));
+  return sent;
 }
 
 int64_t send_bytes(int socket, int64_t bytes) {
@@ -570,9 +573,9 @@ int64_t send_bytes(int socket, int64_t bytes) {
   return sent;
 }
 
-int unsent_bytes(int socket) {
+int unacknowledged_bytes(int socket) {
   int bytes = 0;
-  ioctl(socket, SIOCOUTQNSD, &bytes);
+  ioctl(socket, SIOCOUTQ, &bytes);
   return bytes;
 }
 

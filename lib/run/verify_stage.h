@@ -53,15 +53,15 @@ struct Pair {
   Fd victim, survivor;
 };
 
-enum class Stand : uint8_t { survivor, victim };
+enum class End : uint8_t { survivor, victim };
 
 // What a child process that may die leaves in shared memory.
 struct Testament {
-  int64_t sent = 0;    // bytes that send() accepted
-  int64_t unsent = 0;  // of them, those that had not left when it stopped sending
-  int32_t stage = 0;   // what it has reached; its parent waits for it
-  int32_t error = 0;   // errno of a call that must not fail
-  char read[16] = {};  // the server's bytes land here, by recv() itself
+  int64_t sent = 0;         // bytes that send() accepted
+  int64_t undelivered = 0;  // of them, those that had not left when it stopped sending
+  int32_t stage = 0;        // what it has reached; its parent waits for it
+  int32_t error = 0;        // errno of a call that must not fail
+  char read[16] = {};       // the server's bytes land here, by recv() itself
 };
 
 struct Stage {
@@ -76,6 +76,8 @@ struct Stage {
   void note(std::string_view name, std::string value);
 };
 
+// tcp_retries2 of every stage: a connection whose peer is silent ends in seconds.
+constexpr int kScaledRetries = 2;
 // New namespaces and a path, inside the launcher's user namespace. `orphan_retries`: how long a
 // dead process's connection goes on trying; 0 is the kernel's default of 8. `report` is where the
 // record goes.
@@ -100,9 +102,9 @@ T require(Result<T> result) {
 // Runs `body` in the victim's namespace.
 void on_victim_side(Stage& stage, const std::function<void()>& body);
 
-Fd listen_at(Stage& stage, Stand side);
+Fd listen_at(Stage& stage, End side);
 // `connecting` is the end that calls connect().
-std::vector<Pair> connect_pairs(Stage& stage, Stand connecting);
+std::vector<Pair> connect_pairs(Stage& stage, End connecting);
 
 // A process per connection: its end connects to a listener of the parent and lives by `life`.
 struct Process {
@@ -111,7 +113,7 @@ struct Process {
   Testament* testament = nullptr;
 };
 using Life = std::function<void(int socket, Testament& testament)>;
-std::vector<Process> start_processes(Stage& stage, Stand side, const Life& life);
+std::vector<Process> start_processes(Stage& stage, End side, const Life& life);
 // In the child: what it has reached, or that it failed.
 void reach(Testament& testament, int stage);
 void await_stage(const Process& process, int stage);
@@ -120,8 +122,8 @@ void await_exit(Process& process);
 
 // Sums over both sides: TCP's segments and RSTs since the start of the namespaces.
 std::map<std::string, int64_t> count_packets(Stage& stage);
-std::map<std::string, int64_t> count_packets_of(Stage& stage, Stand side);
-// "1" when `count` is once per connection, "104 on 100" when it is not a whole number of times.
+std::map<std::string, int64_t> count_packets_of(Stage& stage, End side);
+// "1" when `count` is once per connection, "1 to 2" when it is not a whole number of times.
 std::string per_connection(int64_t count, size_t connections);
 
 enum class Observer : uint8_t { recv, blocking, poll, epoll, select, uring_recv, uring_poll };
@@ -152,11 +154,11 @@ std::string tcp_state_text(int socket);
 // Waits until poll() reports one of these; ends the stage when it does not.
 void await_events(int socket, short events);
 void await_unread(int socket, int bytes);
-// Sends without blocking until the queue is full and some of it cannot leave; bytes accepted.
+// Sends without blocking until the queue stays full; returns the bytes accepted.
 int64_t fill_queue(int socket);
 int64_t send_bytes(int socket, int64_t bytes);
-// Bytes that are in the send queue and have not left (SIOCOUTQNSD).
-int unsent_bytes(int socket);
+// Bytes in the send queue: not sent, or sent and not acknowledged (SIOCOUTQ).
+int unacknowledged_bytes(int socket);
 // Undoes drop_incoming().
 void let_in(int socket);
 
