@@ -75,8 +75,8 @@ std::string summary(const VerifyResult& result) {
     wrong += !row.ok();
     connections += connections_of(row);
   }
-  return fmt::format("{} rows, {} connections, {}: {}", result.rows.size(), connections,
-                     format_rounded_duration(static_cast<double>(result.duration_ns)),
+  return fmt::format("Linux {}, {} rows, {} connections, {}: {}", result.kernel, result.rows.size(),
+                     connections, format_rounded_duration(static_cast<double>(result.duration_ns)),
                      wrong == 0 ? "this kernel does what the table expects"
                                 : fmt::format("{} rows DIFFER from what is expected", wrong));
 }
@@ -217,6 +217,7 @@ std::string verify_json(const VerifyResult& result) {
     object["case"] = row.case_id;
     object["variant"] = row.variant;
     object["path"] = row.path;
+    object["kernel"] = result.kernel;
     object["claim"] = case_row(row.case_id).claim;
     object["done"] = claim_of(row).done;
     object["connections"] = connections_of(row);

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -334,6 +335,9 @@ VerifyResult verify(const VerifySpec& spec, const RunHooks& hooks) {
 
   VerifyResult result;
   result.status = RunStatus::ok;
+  utsname host{};
+  uname(&host);
+  result.kernel = host.release;
   for (const auto& one : answer.at("rows")) {
     const Claim& claim = claims()[one.at("claim").get<size_t>()];
     const auto own_error = one.at("error").get<std::string>();

@@ -34,7 +34,8 @@ struct VerifiedRow {
 
 struct VerifyResult {
   RunStatus status = RunStatus::failed;
-  std::string error;  // why there are no rows
+  std::string error;   // why there are no rows
+  std::string kernel;  // its release
   std::vector<VerifiedRow> rows;
   int64_t duration_ns = 0;
 };

@@ -41,7 +41,7 @@ enum Queued : int { kAllRead, kUnread, kLinger };
 void play_queued(Stage& stage, const Scene& scene) {
   Way& way = stage.begin(scene.variant);
   std::vector<Pair> pairs = connect_pairs(stage, End::victim);
-  auto before = count_packets(stage);
+  const int64_t resets_before = count_resets(stage);
   std::vector<int64_t> sent;
   for (Pair& pair : pairs) {
     if (scene.detail == kUnread) {
@@ -66,9 +66,7 @@ void play_queued(Stage& stage, const Scene& scene) {
     way.conclude(scene.detail == kLinger ? data == "part" && reading.last == "ECONNRESET"
                                          : data == "all" && reading.last == "0");
   }
-  auto after = count_packets(stage);
-  way.see("RSTs per connection", per_connection(after["OutRsts"] - before["OutRsts"], pairs.size()),
-          static_cast<int64_t>(pairs.size()));
+  see_resets(stage, way, resets_before);
 }
 
 // A3: FIN or RST, by the first read or, where `detail` is set, by the second.
@@ -116,6 +114,7 @@ void play_data_before_rst(Stage& stage, const Scene&) {
 void play_rst_after_fin(Stage& stage, const Scene&) {
   Way& way = stage.begin("RST after FIN");
   std::vector<Pair> pairs = connect_pairs(stage, End::victim);
+  const int64_t resets_before = count_resets(stage);
   for (Pair& pair : pairs) {
     const int survivor = pair.survivor.get();
     pair.victim.reset();
@@ -129,6 +128,7 @@ void play_rst_after_fin(Stage& stage, const Scene&) {
     way.see("TCP state", tcp_state_text(survivor));
     way.conclude(first == "ECONNRESET");
   }
+  see_resets(stage, way, resets_before);
 }
 
 // A4: what is on the wire between the RSTs and a quiet end. Idle connections owe no ACK.
@@ -158,7 +158,8 @@ void play_no_answer(Stage& stage, const Scene&) {
   const auto many = static_cast<int64_t>(pairs.size());
   way.see("RSTs per connection", per_connection(resets, pairs.size()), many);
   way.see("segments after the RST", std::to_string(answers), many);
-  way.see("segments that arrived in the victim's namespace", std::to_string(arrived), many);
+  if (stage.veth)
+    way.see("segments that reached the victim's namespace", std::to_string(arrived), many);
   for (size_t i = 0; i < pairs.size(); ++i) {
     const std::string state = tcp_state_text(pairs[i].survivor.get());
     way.see("TCP state", state);

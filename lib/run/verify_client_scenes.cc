@@ -25,6 +25,7 @@ std::string told(Stage& stage, Observer observer, int socket) {
 void play_two_sends(Stage& stage, const Scene& scene, Way& way, Reset reset) {
   const bool signals = scene.sender == Sender::send || scene.sender == Sender::write;
   std::vector<Pair> pairs = connect_pairs(stage, End::survivor);
+  const int64_t resets_before = count_resets(stage);
   for (Pair& pair : pairs) {
     const int survivor = pair.survivor.get();
     pair.victim.reset();
@@ -57,6 +58,7 @@ void play_two_sends(Stage& stage, const Scene& scene, Way& way, Reset reset) {
       way.see("told after the sends", told(stage, scene.observer, survivor));
     }
   }
+  see_resets(stage, way, resets_before);
 }
 
 void play_closed_server(Stage& stage, const Scene& scene) {
@@ -68,6 +70,7 @@ void play_closed_server(Stage& stage, const Scene& scene) {
 // C2: data, FIN, one packet back, then read.
 void play_send_then_read(Stage& stage, const Scene& scene, Way& way, Reset reset) {
   std::vector<Pair> pairs = connect_pairs(stage, End::survivor);
+  const int64_t resets_before = count_resets(stage);
   for (Pair& pair : pairs) {
     const int survivor = pair.survivor.get();
     way.bytes_sent += send_bytes(pair.victim.get(), kEarlierBytes);
@@ -85,6 +88,7 @@ void play_send_then_read(Stage& stage, const Scene& scene, Way& way, Reset reset
     way.see("SO_ERROR", errno_name(take_socket_error(survivor)));
     way.conclude(reading.bytes == kEarlierBytes && reading.last == "0");
   }
+  see_resets(stage, way, resets_before);
 }
 
 void play_data_then_close(Stage& stage, const Scene& scene) {
@@ -96,7 +100,7 @@ void play_data_then_close(Stage& stage, const Scene& scene) {
 void play_unread_close(Stage& stage, const Scene& scene, Way& way, bool queued) {
   const bool sends_first = scene.detail != 0;
   std::vector<Pair> pairs = connect_pairs(stage, End::survivor);
-  auto before = count_packets(stage);
+  const int64_t resets_before = count_resets(stage);
   for (Pair& pair : pairs) {
     const int survivor = pair.survivor.get();
     send_byte(stage, Sender::send, survivor);
@@ -125,9 +129,7 @@ void play_unread_close(Stage& stage, const Scene& scene, Way& way, bool queued) 
     else
       way.conclude(reading.last == "ECONNRESET" && reading.bytes < sent, undelivered);
   }
-  auto after = count_packets(stage);
-  way.see("RSTs per connection", per_connection(after["OutRsts"] - before["OutRsts"], pairs.size()),
-          static_cast<int64_t>(pairs.size()));
+  see_resets(stage, way, resets_before);
 }
 
 void play_close_with_unread(Stage& stage, const Scene& scene) {

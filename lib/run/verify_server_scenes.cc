@@ -45,8 +45,17 @@ void play_silence(Stage& stage, const Scene& scene) {
   const int64_t scaled_ns = retransmission_timeout_ns(kScaledRetries);
   const int64_t keepalive_ns = (kIdle_s + kInterval_s * kCount) * kSecond_ns;
 
-  Way& way = stage.begin(scene.variant);
   std::vector<Pair> pairs = connect_pairs(stage, End::victim);
+  stage.begin(kind == kUnreachable ? "one address" : scene.variant);
+  if (kind == kUnreachable) {
+    // The router counts its answers by source, so sources of their own get theirs.
+    constexpr size_t kHosts = 200;
+    for (Pair& pair : connect_pairs(stage, End::survivor, add_survivor_hosts(kHosts)))
+      pairs.push_back(std::move(pair));
+    stage.begin("own addresses");
+    stage.record.ways.front().forced = false;
+  }
+  const auto way_of = [&](size_t i) -> Way& { return stage.record.ways[i / stage.connections]; };
   for (const Pair& pair : pairs) {
     if (kind == kKeepalive) {
       require(set_option(pair.survivor.get(), Option::keepalive_idle_s, kIdle_s));
@@ -70,8 +79,8 @@ void play_silence(Stage& stage, const Scene& scene) {
   }
   const int64_t start_ns = now_ns();
   if (writes)
-    for (const Pair& pair : pairs)
-      way.see("send", send_byte(stage, Sender::send_nosignal, pair.survivor.get()));
+    for (size_t i = 0; i < pairs.size(); ++i)
+      way_of(i).see("send", send_byte(stage, Sender::send_nosignal, pairs[i].survivor.get()));
 
   // Silence is watched for four times as long as the scaled timer, which fires at the first
   // retransmission after it (up to twice as late); an error is waited for with more patience, as
@@ -91,6 +100,7 @@ void play_silence(Stage& stage, const Scene& scene) {
   }
   int64_t earliest_ns = patience_ns, latest_ns = 0;
   for (size_t i = 0; i < pairs.size(); ++i) {
+    Way& way = way_of(i);
     const int survivor = pairs[i].survivor.get();
     char byte;
     const ssize_t got = recv(survivor, &byte, 1, MSG_DONTWAIT);
@@ -108,26 +118,30 @@ void play_silence(Stage& stage, const Scene& scene) {
   }
   if (expects_nothing) {
     sleep_for(200 * kMillisecond_ns);
-    for (const Pair& pair : pairs)
-      way.see("a byte sent at the end",
-              unacknowledged_bytes(pair.survivor.get()) > 0 ? "unacknowledged" : "acknowledged");
+    for (size_t i = 0; i < pairs.size(); ++i)
+      way_of(i).see("a byte sent at the end", unacknowledged_bytes(pairs[i].survivor.get()) > 0
+                                                  ? "unacknowledged"
+                                                  : "acknowledged");
   }
   auto after = count_packets(stage);
-  const auto many = static_cast<int64_t>(pairs.size());
   const auto moved = [&](const char* name) {
     return per_connection(after[name] - before[name], pairs.size());
   };
-  if (kind == kKeepalive) way.see("probes per connection", moved("TCPKeepAlive"), many);
-  if (writes) way.see("retransmissions per connection", moved("RetransSegs"), many);
+  for (Way& way : stage.record.ways) {
+    if (kind == kKeepalive)
+      way.see("probes per connection", moved("TCPKeepAlive"), way.connections);
+    if (writes) way.see("retransmissions per connection", moved("RetransSegs"), way.connections);
+  }
   if (missing < pairs.size())
     stage.note("found after",
                fmt::format("{} to {}", seconds_text(earliest_ns), seconds_text(latest_ns)));
   if (expects_nothing) stage.note("watched for", seconds_text(patience_ns));
   if (kind == kWriting || kind == kUnreachable) {
-    stage.note("scaled timer", fmt::format("tcp_retries2={}: the first retransmission after {}",
-                                           kScaledRetries, seconds_text(scaled_ns)));
+    stage.note("scaled timer",
+               fmt::format("tcp_retries2={}: {} after the first retransmission, at the next timer",
+                           kScaledRetries, seconds_text(scaled_ns)));
     stage.note("unscaled prediction",
-               fmt::format("tcp_retries2={}: after {}", kDefaultRetries,
+               fmt::format("tcp_retries2={}: {}, likewise", kDefaultRetries,
                            seconds_text(retransmission_timeout_ns(kDefaultRetries))));
   }
   if (kind == kUnreachable)
@@ -170,6 +184,7 @@ void send_and_die(int socket, Testament& testament, Death death, bool fill, bool
 void play_death_way(Stage& stage, const Scene& scene, Way& way, bool fill) {
   const auto death = static_cast<Death>(scene.detail & 15);
   const bool leaves_unread = scene.detail & kUnreadByte, chatty = scene.detail & kChatty;
+  const int64_t resets_before = count_resets(stage);
   std::vector<Process> processes =
       start_processes(stage, End::victim, [&](int socket, Testament& testament) {
         send_and_die(socket, testament, death, fill, leaves_unread);
@@ -221,8 +236,10 @@ void play_death_way(Stage& stage, const Scene& scene, Way& way, bool fill) {
         way.conclude(reset, undelivered);
         break;
     }
-    if (process.pid > 0) kill_process(process);
   }
+  see_resets(stage, way, resets_before);
+  for (Process& process : processes)
+    if (process.pid > 0) kill_process(process);
 }
 
 void play_death(Stage& stage, const Scene& scene) {
@@ -285,6 +302,7 @@ void play_sends_way(Stage& stage, Way& way, Reset reset) {
   constexpr int64_t kEarlierBytes = 1000;
   constexpr int kHeldSends = 3, kMostSends = 100'000;
   std::vector<Pair> pairs = connect_pairs(stage, End::victim);
+  const int64_t resets_before = count_resets(stage);
   for (Pair& pair : pairs) {
     const int survivor = pair.survivor.get();
     way.bytes_sent += send_bytes(pair.victim.get(), kEarlierBytes);
@@ -313,6 +331,7 @@ void play_sends_way(Stage& stage, Way& way, Reset reset) {
     way.see("last read", reading.last);
     way.conclude(succeeded >= 1 && result == "EPIPE" && reading.bytes == kEarlierBytes);
   }
+  see_resets(stage, way, resets_before);
 }
 
 void play_sends(Stage& stage, const Scene&) {

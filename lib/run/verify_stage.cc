@@ -43,6 +43,7 @@ constexpr int64_t kPatience_ns = kPatience_ms * kMillisecond_ns;
 // 198.18.0.0/15 is set aside for such tests (RFC 2544). The victim's address is one that can go
 // while its namespace keeps another: for the route back, and as the source of ICMP.
 constexpr uint32_t kVethSurvivor = 0xC6120101, kVethVictim = 0xC6120102, kVethRouter = 0xC6120103;
+constexpr uint32_t kVethMore = 0xC612010A;  // and those that follow
 constexpr const char* kNear = "near";
 constexpr const char* kFar = "far";
 
@@ -274,15 +275,17 @@ Fd connect_to(uint32_t source, const Address& address) {
 
 }  // namespace
 
-std::vector<Pair> connect_pairs(Stage& stage, End connecting) {
+std::vector<Pair> connect_pairs(Stage& stage, End connecting,
+                                const std::vector<uint32_t>& sources) {
   const bool victim_connects = connecting == End::victim;
   const Fd listener = listen_at(stage, victim_connects ? End::survivor : End::victim);
   const Address address = require(read_local_address(listener.get()));
   const uint32_t source = victim_connects ? stage.victim_host : stage.survivor_host;
   std::vector<Pair> pairs(stage.connections);
   const auto connect_all = [&] {
-    for (Pair& pair : pairs) {
-      Fd connected = connect_to(source, address);
+    for (size_t i = 0; i < pairs.size(); ++i) {
+      Pair& pair = pairs[i];
+      Fd connected = connect_to(sources.empty() ? source : sources[i % sources.size()], address);
       Fd accepted = accept_one(listener);
       pair.victim = std::move(victim_connects ? connected : accepted);
       pair.survivor = std::move(victim_connects ? accepted : connected);
@@ -293,6 +296,15 @@ std::vector<Pair> connect_pairs(Stage& stage, End connecting) {
   else
     connect_all();
   return pairs;
+}
+
+std::vector<uint32_t> add_survivor_hosts(size_t count) {
+  std::vector<uint32_t> hosts;
+  for (uint32_t i = 0; i < count; ++i) {
+    hosts.push_back(kVethMore + i);
+    require(add_address(kNear, hosts.back(), 32));
+  }
+  return hosts;
 }
 
 std::vector<Process> start_processes(Stage& stage, End side, const Life& life) {
@@ -375,6 +387,14 @@ std::string per_connection(int64_t count, size_t connections) {
   const auto divisor = static_cast<int64_t>(connections);
   if (count % divisor == 0) return fmt::format("{}", count / divisor);
   return fmt::format("{} to {}", count / divisor, count / divisor + 1);
+}
+
+int64_t count_resets(Stage& stage) { return count_packets(stage)["OutRsts"]; }
+
+void see_resets(Stage& stage, Way& way, int64_t before) {
+  way.see("RSTs per connection",
+          per_connection(count_resets(stage) - before, static_cast<size_t>(way.connections)),
+          way.connections);
 }
 
 Observation observe(Stage& stage, Observer observer, int socket) {

@@ -103,8 +103,11 @@ T require(Result<T> result) {
 void on_victim_side(Stage& stage, const std::function<void()>& body);
 
 Fd listen_at(Stage& stage, End side);
-// `connecting` is the end that calls connect().
-std::vector<Pair> connect_pairs(Stage& stage, End connecting);
+// `connecting` is the end that calls connect(), from its usual address or from these in turn.
+std::vector<Pair> connect_pairs(Stage& stage, End connecting,
+                                const std::vector<uint32_t>& sources = {});
+// Gives the survivor more addresses (veth).
+std::vector<uint32_t> add_survivor_hosts(size_t count);
 
 // A process per connection: its end connects to a listener of the parent and lives by `life`.
 struct Process {
@@ -120,11 +123,15 @@ void await_stage(const Process& process, int stage);
 void kill_process(Process& process);
 void await_exit(Process& process);
 
-// Sums over both sides: TCP's segments and RSTs since the start of the namespaces.
+// Sums over both ends: TCP's segments and RSTs since the start of the namespaces.
 std::map<std::string, int64_t> count_packets(Stage& stage);
 std::map<std::string, int64_t> count_packets_of(Stage& stage, End side);
 // "1" when `count` is once per connection, "1 to 2" when it is not a whole number of times.
 std::string per_connection(int64_t count, size_t connections);
+
+// Notes the RSTs that left either end since `before`, a count_resets() of earlier.
+int64_t count_resets(Stage& stage);
+void see_resets(Stage& stage, Way& way, int64_t before);
 
 enum class Observer : uint8_t { recv, blocking, poll, epoll, select, uring_recv, uring_poll };
 // What this watch says of the socket within the patience; reading watches read.
