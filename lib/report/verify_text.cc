@@ -29,6 +29,12 @@ std::string sights_text(const Way& way) {
   return fmt::format("{}", fmt::join(parts, "; "));
 }
 
+// Ways are forced unless they say that timing decides.
+std::string way_name(const Way& way) {
+  const bool says_so = way.forced || way.name == "left to timing";
+  return says_so ? way.name : way.name + " (left to timing)";
+}
+
 std::string frequency_text(const Way& way) {
   return fmt::format("{} of {}", way.outcomes.met(), way.connections);
 }
@@ -162,9 +168,9 @@ std::string verify_text(const VerifyResult& result) {
                           row.ok() ? "" : "   DIFFERS");
       text += fmt::format("        {}\n", wrapped(std::string(claim_of(row).done), 8));
       for (const Way& way : row.record.ways)
-        text += fmt::format(
-            "        {}\n",
-            wrapped(fmt::format("{} {}: {}", frequency_text(way), way.name, sights_text(way)), 10));
+        text += fmt::format("        {}\n", wrapped(fmt::format("{} {}: {}", frequency_text(way),
+                                                                way_name(way), sights_text(way)),
+                                                    10));
       for (const auto& [name, value] : row.record.notes)
         text += fmt::format("        {}\n", wrapped(fmt::format("{}: {}", name, value), 10));
       if (!row.record.error.empty()) text += fmt::format("        {}\n", row.record.error);
@@ -198,7 +204,7 @@ std::string verify_markdown(const VerifyResult& result) {
       for (const Way& way : row.record.ways)
         text += fmt::format("| {} | {} | {} | {} | {} | {} | {}{} | {} | {} |\n", row.case_id,
                             row.variant, line.paths, escaped(std::string(claim_of(row).done)),
-                            way.name, frequency_text(way), escaped(sights_text(way)), notes,
+                            way_name(way), frequency_text(way), escaped(sights_text(way)), notes,
                             row_verdict(row), row.ok() ? "yes" : "NO");
       if (row.record.ways.empty())
         text += fmt::format("| {} | {} | {} | {} | | | {} | {} | NO |\n", row.case_id, row.variant,

@@ -58,7 +58,8 @@ void play_two_sends(Stage& stage, const Scene& scene, Way& way, Reset reset) {
       way.see("told after the sends", told(stage, scene.observer, survivor));
     }
   }
-  see_resets(stage, way, resets_before);
+  // Held back, a retransmission may provoke some more.
+  if (reset != Reset::held_back) see_resets(stage, way, resets_before);
 }
 
 void play_closed_server(Stage& stage, const Scene& scene) {

@@ -78,6 +78,23 @@ TEST(Verify, CanaryAWrongTableIsNoticed) {
   EXPECT_TRUE(rows[1].at("ok").get<bool>()) << rows[1].dump(1);
 }
 
+// No expectation is one that anything meets.
+TEST(Verify, CanaryEveryRowCanFail) {
+  std::vector<std::string> arguments = {"verify", "--format", "json", "--path", "veth"};
+  for (const Claim& claim : claims()) {
+    const Verdict wrong =
+        claim.expected == Verdict::does_not_hold ? Verdict::holds : Verdict::does_not_hold;
+    arguments.push_back("--expect");
+    arguments.push_back(std::string(claim.case_id) + "/" + std::string(claim.variant) + "=" +
+                        std::string(verdict_row(wrong).flag));
+  }
+  const auto outcome = run_program(arguments);
+  EXPECT_EQ(outcome.exit_code, 4) << outcome.err;
+  const auto rows = outcome.json();
+  EXPECT_EQ(rows.size(), claims().size());
+  for (const auto& row : rows) EXPECT_FALSE(row.at("ok").get<bool>()) << row.dump(1);
+}
+
 TEST(Verify, TextAndMarkdownNameTheCaseAndItsVerdict) {
   for (const char* format : {"text", "markdown"}) {
     const auto outcome = run_program({"verify", "--case", "A4", "--format", format});
@@ -117,30 +134,36 @@ size_t running_processes() {
   return found;
 }
 
-void expect_nothing_left() {
+// A namespace lives as long as a process or a connection is in it.
+void expect_nothing_left(int64_t orphans_before) {
   EXPECT_TRUE(eventually(10 * kSecond_ns, [] { return running_processes() == 0; }))
       << running_processes() << " processes are left";
+  EXPECT_TRUE(
+      eventually(20 * kSecond_ns, [&] { return sockstat("self", "orphan") <= orphans_before; }))
+      << sockstat("self", "orphan") << " orphans, " << orphans_before << " before";
 }
 
 TEST(Verify, SigkillAtAnyMomentLeavesNoProcess) {
   for (const int after_ms : {5, 50, 200, 500, 1000, 2000, 4000}) {
     SCOPED_TRACE(after_ms);
+    const int64_t orphans = sockstat("self", "orphan");
     Program program({"verify", "--format", "json"});
     sleep_for(after_ms * kMillisecond_ns);
     kill(program.pid(), SIGKILL);
     program.wait();
-    expect_nothing_left();
+    expect_nothing_left(orphans);
   }
 }
 
 TEST(Verify, SigintEndsItWithItsOwnCode) {
+  const int64_t orphans = sockstat("self", "orphan");
   Program program({"verify"});
   EXPECT_TRUE(
       eventually(10 * kSecond_ns, [&] { return descendants_of(program.pid()).size() >= 3; }));
   kill(program.pid(), SIGINT);
   const auto outcome = program.wait();
   EXPECT_EQ(outcome.exit_code, 7) << outcome.err;
-  expect_nothing_left();
+  expect_nothing_left(orphans);
 }
 
 }  // namespace
