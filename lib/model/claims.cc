@@ -392,7 +392,8 @@ const VerdictRow& verdict_row(Verdict verdict) { return kVerdicts[static_cast<si
 
 std::string verdict_text(Verdict verdict, std::string_view condition) {
   std::string text(verdict_row(verdict).text);
-  if (verdict == Verdict::holds_if) text += fmt::format(" {}", condition);
+  if (verdict == Verdict::holds_if)
+    text += fmt::format(" {}", condition.empty() ? "some condition is met" : condition);
   return text;
 }
 

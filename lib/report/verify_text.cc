@@ -11,6 +11,12 @@
 namespace lastack {
 namespace {
 
+constexpr std::string_view kFrequencyHelp =
+    "\"99 of 100\": so many connections did what is claimed when it was provoked in this way.";
+constexpr std::string_view kHeldBackHelp =
+    "\"Held back\": a filter on the survivor's socket keeps the RST out; \"awaited\": poll() has "
+    "seen it.";
+
 std::string values_text(const Sight& sight) {
   if (sight.values.size() == 1) return sight.values.begin()->first;
   std::vector<std::string> parts;
@@ -177,7 +183,7 @@ std::string verify_text(const VerifyResult& result) {
     }
     text += "\n";
   }
-  text += "\"100 of 100 WAY\": so many connections did what is claimed when provoked in this way\n";
+  text += fmt::format("{}\n{}\n", kFrequencyHelp, kHeldBackHelp);
   return text + summary(result) + "\n";
 }
 
@@ -190,9 +196,8 @@ std::string verify_markdown(const VerifyResult& result) {
     if (in_result(result, one))
       text += fmt::format("| {} | {} | {} |\n", one.id, escaped(std::string(one.claim)),
                           escaped(case_verdict(result, one)));
+  text += fmt::format("\n{}\n{}\n", kFrequencyHelp, kHeldBackHelp);
   text +=
-      "\n\"As claimed\" counts the connections that did what is claimed; ways that are not forced "
-      "are left\nto timing.\n"
       "\n| case | variant | path | done | way | as claimed | observed | verdict | as expected |\n"
       "|---|---|---|---|---|---|---|---|---|\n";
   for (const Case& one : cases()) {
