@@ -86,7 +86,8 @@ std::vector<Claim> make_claims() {
        "fill the send queue, SO_LINGER {1,0}, close()",
        Verdict::holds,
        "",
-       {{"", "data", "part"},
+       {{"", "RST sent when close() returned", "yes"},
+        {"", "data", "part"},
         {"", "last read", "ECONNRESET"},
         {"", "RSTs per connection", "1|1 to 2"}}},
 

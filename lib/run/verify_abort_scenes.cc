@@ -51,10 +51,14 @@ void play_queued(Stage& stage, const Scene& scene) {
     sent.push_back(fill_queue(pair.victim.get()));
     way.see("undelivered at close()",
             unread_bytes(pair.survivor.get()) < sent.back() ? "yes" : "no");
-    if (scene.detail == kLinger)
+    if (scene.detail == kLinger) {
+      const int64_t before_close = count_resets(stage);
       abort_victim(pair);
-    else
+      // An ACK that was on its way to the closed socket may draw one more.
+      way.see("RST sent when close() returned", count_resets(stage) > before_close ? "yes" : "no");
+    } else {
       pair.victim.reset();
+    }
   }
   for (size_t i = 0; i < pairs.size(); ++i) {
     const Reading reading = read_all(stage, Observer::poll, pairs[i].survivor.get());

@@ -93,7 +93,10 @@ Status set_sysctls(int orphan_retries) {
                         {"net/ipv4/tcp_wmem", "4096 65536 131072"},
                         {"net/ipv4/tcp_retries2", fmt::format("{}", kScaledRetries)},
                         {"net/ipv4/tcp_orphan_retries", fmt::format("{}", orphan_retries)},
-                        {"net/ipv4/ip_local_port_range", "1024 65535"}});
+                        {"net/ipv4/ip_local_port_range", "1024 65535"},
+                        // A new namespace takes this from the host; a cut path must drop, not
+                        // forward and complain.
+                        {"net/ipv4/conf/all/forwarding", "0"}});
 }
 
 Ring& ring_of(Stage& stage) {
