@@ -87,7 +87,7 @@ Status build_veth(Stage& stage) {
   return add_permanent_neighbour(kNear, kVethVictim, *far);
 }
 
-// Small buffers, so that a queue is filled quickly, and no port of a row before is in the way.
+// Small buffers, so that a queue is filled quickly, and ports enough for every way of a row.
 Status set_sysctls(int orphan_retries) {
   return write_sysctls({{"net/ipv4/tcp_rmem", "4096 65536 65536"},
                         {"net/ipv4/tcp_wmem", "4096 65536 131072"},

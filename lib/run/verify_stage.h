@@ -58,7 +58,7 @@ enum class End : uint8_t { survivor, victim };
 // What a child process that may die leaves in shared memory.
 struct Testament {
   int64_t sent = 0;         // bytes that send() accepted
-  int64_t undelivered = 0;  // of them, those that had not left when it stopped sending
+  int64_t undelivered = 0;  // of them, those unacknowledged when it stopped sending
   int32_t stage = 0;        // what it has reached; its parent waits for it
   int32_t error = 0;        // errno of a call that must not fail
   char read[16] = {};       // the server's bytes land here, by recv() itself
