@@ -3,6 +3,7 @@
 
 #include <string_view>
 
+#include "run/verify_sockets.h"
 #include "run/verify_stage.h"
 
 namespace lastack {

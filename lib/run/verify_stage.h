@@ -1,6 +1,6 @@
 // What the experiments of `lastack verify` are played with: connections on a private path, child
-// processes that may die, ways to watch a socket, and the record of what was seen. A stage belongs
-// to one single-threaded process; its default network namespace is the survivor's.
+// processes that may die, and the record of what was seen. A stage belongs to one single-threaded
+// process; its default network namespace is the survivor's.
 #pragma once
 
 #include <sys/types.h>
@@ -133,40 +133,7 @@ std::string per_connection(int64_t count, size_t connections);
 int64_t count_resets(Stage& stage);
 void see_resets(Stage& stage, Way& way, int64_t before);
 
-enum class Observer : uint8_t { recv, blocking, poll, epoll, select, uring_recv, uring_poll };
-// What this watch says of the socket within the patience; reading watches read.
-struct Observation {
-  std::string events;           // "" for reading watches
-  std::optional<int64_t> read;  // bytes, 0 for the end, negative errno
-};
-Observation observe(Stage& stage, Observer observer, int socket);
-// Reads until the end or an error.
-struct Reading {
-  std::string first_events;
-  int64_t bytes = 0;
-  std::string last;  // "0", "ECONNRESET", "nothing"
-};
-Reading read_all(Stage& stage, Observer observer, int socket);
-
-enum class Sender : uint8_t { send, send_nosignal, write, uring_send };
-// Sends one byte: "ok" or the errno's name.
-std::string send_byte(Stage& stage, Sender sender, int socket);
 // SIGPIPEs that this process has got.
 int sigpipes();
-
-// How much of what was sent was received: "all", "part", "none".
-std::string share_text(int64_t received, int64_t sent);
-std::string poll_text(int events);
-std::string tcp_state_text(int socket);
-// Waits until poll() reports one of these; ends the stage when it does not.
-void await_events(int socket, short events);
-void await_unread(int socket, int bytes);
-// Sends without blocking until the queue stays full; returns the bytes accepted.
-int64_t fill_queue(int socket);
-int64_t send_bytes(int socket, int64_t bytes);
-// Bytes in the send queue: not sent, or sent and not acknowledged (SIOCOUTQ).
-int unacknowledged_bytes(int socket);
-// Undoes drop_incoming().
-void let_in(int socket);
 
 }  // namespace lastack
