@@ -17,8 +17,10 @@
 #include "report/document.h"
 #include "report/environment.h"
 #include "report/text.h"
+#include "report/verify_text.h"
 #include "run/doctor.h"
 #include "run/runner.h"
+#include "run/verify.h"
 
 namespace lastack {
 namespace {
@@ -130,6 +132,65 @@ int doctor_command(const Options& options) {
   return healthy(examinations) ? 0 : exit_code(RunStatus::no_resources);
 }
 
+struct VerifyOptions {
+  VerifySpec spec;
+  std::string path = "both";
+  std::string format = "text";
+  std::vector<std::string> expected;
+};
+
+int verify_command(VerifyOptions options) {
+  VerifySpec& spec = options.spec;
+  spec.loopback = options.path != "veth";
+  spec.veth = options.path != "loopback";
+  for (const std::string& row : spec.rows)
+    if (const Status bad = check_row_name(row))
+      return complain(RunStatus::bad_usage, bad->message());
+  for (const std::string& text : options.expected) {
+    const auto one = parse_expected_verdict(text);
+    if (!one) return complain(RunStatus::bad_usage, one.error().message());
+    spec.expected.push_back(*one);
+  }
+  catch_signals();
+  ProgressLine line(isatty(STDERR_FILENO));
+  RunHooks hooks;
+  hooks.progress = [&](const Progress& progress) { line.show(progress); };
+  hooks.interrupted = [] { return g_interrupted != 0; };
+  const VerifyResult result = verify(spec, hooks);
+  line.clear();
+  if (result.rows.empty()) return complain(result.status, result.error);
+  fmt::print("{}", options.format == "json"       ? verify_json(result)
+                   : options.format == "markdown" ? verify_markdown(result)
+                                                  : verify_text(result));
+  return exit_code(result.status);
+}
+
+void add_verify_options(CLI::App& command, VerifyOptions& options) {
+  command
+      .add_option("--path", options.path,
+                  "loopback, or veth: two network namespaces joined by a cable that can be cut")
+      ->type_name("loopback|veth|both")
+      ->check(CLI::IsMember({"loopback", "veth", "both"}).description(""))
+      ->capture_default_str();
+  command
+      .add_option("--case", options.spec.rows,
+                  "only these cases or rows: A3, or A3/first-read; several with commas")
+      ->delimiter(',')
+      ->type_name("CASE[/VARIANT]");
+  command
+      .add_option("--connections", options.spec.connections,
+                  fmt::format("of every way of every row; {} to {}", kFewestVerifyConnections,
+                              kMostVerifyConnections))
+      ->type_name("N")
+      ->check(CLI::Range(kFewestVerifyConnections, kMostVerifyConnections).description(""))
+      ->capture_default_str();
+  command
+      .add_option("--expect", options.expected,
+                  "what to expect of a row instead of the built-in table; the verdict is holds, "
+                  "holds-if or does-not-hold")
+      ->type_name("CASE/VARIANT=VERDICT");
+}
+
 int list_command(const std::string& format) {
   if (format == "json")
     fmt::print("{}", list_json());
@@ -222,6 +283,21 @@ int main_with_arguments(int argc, char** argv) {
   CLI::App* doctor =
       app.add_subcommand("doctor", "say what this host lacks for a run, and how to mend it");
   add_parameters(*doctor, options.spec);
+  VerifyOptions verify_options;
+  CLI::App* verify_app = app.add_subcommand(
+      "verify", "put what is claimed about abnormal closes to this kernel, claim by claim");
+  add_verify_options(*verify_app, verify_options);
+  add_format(*verify_app, verify_options.format, {"text", "markdown", "json"});
+  verify_app->footer(
+      "Plays every claim over real connections in private network namespaces, and says whether it\n"
+      "holds, does not, or under which condition it does.\n"
+      "Exit codes:\n"
+      "  0  this kernel does what the built-in table (or --expect) says\n"
+      "  4  it does not; the differing rows come first\n"
+      "  3  namespaces, rights or memory are missing: a row could not be played\n"
+      "  2  the command line asks for something impossible\n"
+      "  7  SIGINT or SIGTERM ended it early\n"
+      "  1  lastack itself failed\n");
   std::string list_format = "text";
   CLI::App* list = app.add_subcommand("list", "strategies, watches, probes and columns");
   add_format(*list, list_format, {"text", "json", "markdown", "schema"});
@@ -238,6 +314,7 @@ int main_with_arguments(int argc, char** argv) {
   }
   if (run->parsed()) return run_command(options);
   if (doctor->parsed()) return doctor_command(options);
+  if (verify_app->parsed()) return verify_command(std::move(verify_options));
   return list_command(list_format);
 }
 

@@ -237,7 +237,9 @@ constexpr Strategy kStrategies[] = {
      .silence = Silence::unreachable,
      .finding = Finding::nothing,
      .wire = "nothing; ICMP host unreachable answers whatever the survivor sends",
-     .help = "the router in front of the victims knows no way to them any more"},
+     .help = "the router in front of the victims knows no way to them any more; it answers a "
+             "survivor's "
+             "address five times, then once a second (ip_error)"},
     {.name = "reboot",
      .family = "silent",
      .scope = Scope::path,

@@ -1,8 +1,6 @@
 #include "net/counters.h"
 
-#include <map>
 #include <sstream>
-#include <string>
 
 #include "base/file.h"
 
@@ -25,7 +23,7 @@ void parse_pairs(const std::string& text, std::map<std::string, int64_t>& values
 
 }  // namespace
 
-Result<CounterValues> read_counters() {
+Result<std::map<std::string, int64_t>> read_named_tcp_counters() {
   std::map<std::string, int64_t> by_name;
   // thread-self, not self: a thread may have entered another namespace than its process.
   for (const char* path : {"/proc/thread-self/net/snmp", "/proc/thread-self/net/netstat"}) {
@@ -33,10 +31,16 @@ Result<CounterValues> read_counters() {
     if (!text) return text.error();
     parse_pairs(*text, by_name);
   }
+  return by_name;
+}
+
+Result<CounterValues> read_counters() {
+  const auto by_name = read_named_tcp_counters();
+  if (!by_name) return by_name.error();
   CounterValues counters;
   for (const CounterRow& row : kCounters) {
-    const auto found = by_name.find(std::string(row.name));
-    if (found == by_name.end())
+    const auto found = by_name->find(std::string(row.name));
+    if (found == by_name->end())
       return plain_error("this kernel does not report the counter " + std::string(row.name));
     counters[row.id] = found->second;
   }

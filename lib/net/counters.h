@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdint>
 #include <initializer_list>
+#include <map>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -68,6 +70,8 @@ constexpr CounterValues counter_changes(
 
 // Reads the counters of the calling thread's network namespace.
 Result<CounterValues> read_counters();
+// All TCP counters of that namespace, by the kernel's names.
+Result<std::map<std::string, int64_t>> read_named_tcp_counters();
 
 CounterValues operator-(const CounterValues& later, const CounterValues& earlier);
 

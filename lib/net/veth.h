@@ -13,8 +13,8 @@
 namespace lastack {
 
 // A network namespace held open by a descriptor: the one of the calling thread, or a new one with
-// loopback up, made inside the caller's user namespace. It ends with its last process and
-// descriptor.
+// loopback up, made inside the caller's user namespace. It ends with its last process,
+// descriptor and connection. A new one takes over the host's net.ipv4.conf.all.forwarding.
 Result<Fd> open_own_network_namespace();
 Result<Fd> create_network_namespace();
 // Moves the calling thread.
@@ -34,7 +34,8 @@ Result<std::array<uint8_t, 6>> read_hardware_address(const std::string& interfac
 // would learn of (EHOSTUNREACH).
 Status add_permanent_neighbour(const std::string& interface, uint32_t host,
                                const std::array<uint8_t, 6>& hardware_address);
-// Packets for this host are answered with ICMP host unreachable, where forwarding is on.
+// Packets for this host are answered with ICMP host unreachable, where forwarding is on: to one
+// source five times, then once a second (ip_error in net/ipv4/route.c).
 Status add_unreachable_route(uint32_t host);
 Status delete_unreachable_route(uint32_t host);
 

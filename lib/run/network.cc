@@ -39,8 +39,10 @@ Status configure_victims(const Network& network) {
   const auto survivor_address = hardware_address_in(network.survivors, kSurvivorInterface);
   if (!survivor_address) return survivor_address.error();
   return inside(network.victims, [&]() -> Status {
-    Status failed =
-        add_address(kVictimInterface, second_victim_host(network.number), kPrefixLength);
+    // A host that forwards hands this on to new namespaces, and would answer for a cut path.
+    Status failed = write_sysctls({{"net/ipv4/conf/all/forwarding", "0"}});
+    if (!failed)
+      failed = add_address(kVictimInterface, second_victim_host(network.number), kPrefixLength);
     if (!failed)
       failed = add_address(kVictimInterface, victim_host(network.number), kHostPrefixLength);
     if (!failed) failed = bring_up(kVictimInterface);

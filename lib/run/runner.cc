@@ -17,6 +17,7 @@
 #include "base/memory.h"
 #include "run/coordinator.h"
 #include "run/process_hosts.h"
+#include "run/verify.h"
 #include "run/worker.h"
 
 namespace lastack {
@@ -90,6 +91,7 @@ std::optional<int> process_entry(int argc, char** argv) {
   if (role == "victim") return victim_worker_main();
   if (role == "survivor") return survivor_worker_main();
   if (role == "host") return process_host_main();
+  if (role == "verify") return verify_launcher_main();
   return 1;
 }
 

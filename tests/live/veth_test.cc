@@ -59,6 +59,7 @@ bool build(Path& path) {
   const auto near = read_hardware_address("near");
   NEED(near);
   WORKS(enter_network_namespace(path.victim_side.get()));
+  WORKS(write_sysctls({{"net/ipv4/conf/all/forwarding", "0"}}));  // the host may have it on
   WORKS(add_address("far", kVictimStaysHost, 24));
   WORKS(add_address("far", kVictimHost, 32));
   WORKS(bring_up("far"));

@@ -1,0 +1,14 @@
+// The result of `lastack verify` for people, for documents and for programs.
+#pragma once
+
+#include <string>
+
+#include "run/verify.h"
+
+namespace lastack {
+
+std::string verify_text(const VerifyResult& result);
+std::string verify_markdown(const VerifyResult& result);
+std::string verify_json(const VerifyResult& result);
+
+}  // namespace lastack

@@ -1,0 +1,371 @@
+#include "run/verify.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <nlohmann/json.hpp>
+
+#include "base/clock.h"
+#include "base/parse.h"
+#include "net/namespaces.h"
+#include "run/control.h"
+#include "run/verify_abort_scenes.h"
+#include "run/verify_client_scenes.h"
+#include "run/verify_server_scenes.h"
+#include "run/worker.h"
+
+namespace lastack {
+namespace {
+
+constexpr int kSpecDescriptor = 3, kResultDescriptor = 4, kChannelDescriptor = 5;
+
+// Rows that use the CPU at the same time; those that wait for a timer come on top.
+constexpr size_t kPlayedAtOnce = 4;
+// For a row that hangs; far more than any takes.
+constexpr int64_t kRowLimit_ns = 60 * kSecond_ns;
+
+const Scene* find_scene(const Claim& claim) {
+  for (const auto scenes : {abort_scenes(), server_scenes(), client_scenes()})
+    for (const Scene& scene : scenes)
+      if (scene.case_id == claim.case_id && scene.variant == claim.variant) return &scene;
+  return nullptr;
+}
+
+bool asked_for(const VerifySpec& spec, const Claim& claim) {
+  if (spec.rows.empty()) return true;
+  const std::string full = fmt::format("{}/{}", claim.case_id, claim.variant);
+  return std::any_of(spec.rows.begin(), spec.rows.end(),
+                     [&](const std::string& row) { return row == claim.case_id || row == full; });
+}
+
+// One row on one path, from its start to its record.
+struct Performance {
+  size_t claim = 0;  // in claims()
+  bool veth = false;
+  const Scene* scene = nullptr;
+  pid_t process = -1;
+  Fd report;
+  int64_t started_ns = 0, ended_ns = 0;
+  std::string text;   // what has come of the record
+  std::string error;  // of the launcher's own
+};
+
+// In the row's own process.
+[[noreturn]] void perform(const Scene& scene, bool veth, size_t connections, int report) {
+  Stage stage;
+  stage.veth = veth;
+  stage.connections = connections;
+  if (const Status failed = set_stage(stage, scene.patient_orphans ? 0 : 1, report))
+    fail_stage(*failed);
+  scene.play(stage, scene);
+  _exit(hand_back(report, stage.record) ? 0 : 1);
+}
+
+void start(Performance& performance, size_t connections) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) {
+    performance.error = errno_error("pipe").message();
+    return;
+  }
+  performance.started_ns = now_ns();
+  const pid_t parent = getpid();
+  performance.process = fork();  // the launcher has one thread
+  if (performance.process == 0) {
+    die_with_parent(parent);
+    close(ends[0]);
+    perform(*performance.scene, performance.veth, connections, ends[1]);
+  }
+  close(ends[1]);
+  performance.report = Fd(ends[0]);
+  if (performance.process < 0) performance.error = errno_error("fork").message();
+}
+
+void finish(Performance& performance) {
+  performance.report.reset();
+  performance.ended_ns = now_ns();
+  while (waitpid(performance.process, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  performance.process = -1;
+}
+
+// Takes what there is of the record; true at its end.
+bool take_report(Performance& performance) {
+  char buffer[65536];
+  const ssize_t got = read(performance.report.get(), buffer, sizeof(buffer));
+  if (got < 0 && errno == EINTR) return false;
+  if (got > 0) performance.text.append(buffer, static_cast<size_t>(got));
+  return got <= 0;
+}
+
+void play_all(std::vector<Performance>& performances, size_t connections, Channel& channel) {
+  // Timers first: the rest is played while they run.
+  std::stable_sort(
+      performances.begin(), performances.end(),
+      [](const Performance& a, const Performance& b) { return a.scene->waits > b.scene->waits; });
+  std::vector<Performance*> running;
+  size_t next = 0, done = 0, busy = 0;
+  while (done < performances.size()) {
+    while (next < performances.size() &&
+           (performances[next].scene->waits || busy < kPlayedAtOnce)) {
+      Performance& performance = performances[next++];
+      start(performance, connections);
+      if (performance.process < 0) {
+        ++done;
+        continue;
+      }
+      busy += !performance.scene->waits;
+      running.push_back(&performance);
+    }
+    std::vector<pollfd> waited;
+    for (const Performance* performance : running)
+      waited.push_back({performance->report.get(), POLLIN, 0});
+    poll(waited.data(), waited.size(), 100);
+    for (size_t i = running.size(); i-- > 0;) {
+      Performance& performance = *running[i];
+      bool ended = waited[i].revents != 0 && take_report(performance);
+      if (!ended && now_ns() > performance.started_ns + kRowLimit_ns) {
+        kill(performance.process, SIGKILL);
+        performance.error = fmt::format("no result within {}", format_duration(kRowLimit_ns));
+        ended = true;
+      }
+      if (!ended) continue;
+      finish(performance);
+      busy -= !performance.scene->waits;
+      running.erase(running.begin() + static_cast<std::ptrdiff_t>(i));
+      ++done;
+      Message message;
+      message.verb = Verb::progress;
+      message.value = static_cast<int64_t>(done);
+      message.total = static_cast<int64_t>(performances.size());
+      fmt::format_to_n(message.text, sizeof(message.text) - 1, "verify");
+      channel.send(message);
+    }
+  }
+}
+
+nlohmann::json perform_spec(const nlohmann::json& spec, Channel& channel) {
+  // Before the user namespace, in which no limit can be raised. Rings need locked memory.
+  for (const auto resource : {RLIMIT_NOFILE, RLIMIT_MEMLOCK}) {
+    rlimit limit{};
+    getrlimit(resource, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(resource, &limit);
+  }
+  if (const Status failed = enter_private_namespaces()) return {{"error", failed->message()}};
+  std::vector<Performance> performances;
+  for (const auto& one : spec.at("rows")) {
+    Performance performance;
+    performance.claim = one.at(0).get<size_t>();
+    performance.veth = one.at(1).get<bool>();
+    performance.scene = find_scene(claims()[performance.claim]);
+    if (!performance.scene)
+      return {{"error", fmt::format("no scene for row {}/{}", claims()[performance.claim].case_id,
+                                    claims()[performance.claim].variant)}};
+    performances.push_back(std::move(performance));
+  }
+  play_all(performances, spec.at("connections").get<size_t>(), channel);
+  nlohmann::json rows = nlohmann::json::array();
+  for (const Performance& performance : performances)
+    rows.push_back({{"claim", performance.claim},
+                    {"veth", performance.veth},
+                    {"record", performance.text},
+                    {"error", performance.error},
+                    {"duration_ns", performance.ended_ns - performance.started_ns}});
+  return {{"rows", rows}};
+}
+
+std::string alternatives_text(const Sight& sight) {
+  std::string text;
+  for (const auto& [value, times] : sight.values)
+    text += fmt::format("{}{} ({})", text.empty() ? "" : ", ", value, times);
+  return text;
+}
+
+void compare_sights(const Claim& claim, VerifiedRow& row) {
+  for (const ExpectedSight& expected : claim.sights) {
+    bool found = false;
+    for (const Way& way : row.record.ways) {
+      if (!expected.way.empty() && expected.way != way.name) continue;
+      for (const Sight& sight : way.sights) {
+        if (sight.what != expected.what) continue;
+        found = true;
+        const auto allowed = split(expected.value, '|');
+        const bool all =
+            std::all_of(sight.values.begin(), sight.values.end(), [&](const auto& one) {
+              return std::find(allowed.begin(), allowed.end(), one.first) != allowed.end();
+            });
+        if (!all)
+          row.differences.push_back(fmt::format("{}: {} is {}, expected {}", way.name,
+                                                expected.what, alternatives_text(sight),
+                                                expected.value));
+      }
+    }
+    if (!found) row.differences.push_back(fmt::format("{} was not seen", expected.what));
+  }
+}
+
+VerifyResult failed_verify(RunStatus status, std::string error) {
+  VerifyResult result;
+  result.status = status;
+  result.error = std::move(error);
+  return result;
+}
+
+}  // namespace
+
+Status check_row_name(const std::string& given) {
+  std::vector<std::string_view> known;
+  for (const Case& row : cases()) {
+    if (given == row.id) return std::nullopt;
+    known.push_back(row.id);
+  }
+  for (const Claim& claim : claims())
+    if (given == fmt::format("{}/{}", claim.case_id, claim.variant)) return std::nullopt;
+  if (given.find('/') != std::string::npos)
+    return plain_error(fmt::format("unknown row '{}'; `lastack verify` prints them all", given));
+  return unknown_name("case", given, known);
+}
+
+VerifiedRow judge(const Claim& claim, const std::string& path, const VerifySpec& spec,
+                  Record record) {
+  VerifiedRow row;
+  row.case_id = claim.case_id;
+  row.variant = claim.variant;
+  row.path = path;
+  row.condition = claim.condition;
+  row.expected = claim.expected;
+  for (const ExpectedVerdict& one : spec.expected)
+    if (one.case_id == row.case_id && one.variant == row.variant) row.expected = one.verdict;
+  row.record = std::move(record);
+  Outcomes sum;
+  for (const Way& way : row.record.ways) {
+    sum.met_with += way.outcomes.met_with;
+    sum.met_without += way.outcomes.met_without;
+    sum.unmet_with += way.outcomes.unmet_with;
+    sum.unmet_without += way.outcomes.unmet_without;
+  }
+  row.observed = row.record.error.empty() ? decide(sum) : Verdict::undecided;
+  if (!row.record.error.empty()) {
+    row.differences.push_back(row.record.error);
+    return row;
+  }
+  if (row.observed != row.expected)
+    row.differences.push_back(fmt::format("the claim {}, expected: {}",
+                                          verdict_text(row.observed, row.condition),
+                                          verdict_text(row.expected, row.condition)));
+  for (const Way& way : row.record.ways)
+    if (way.connections < spec.connections)
+      row.differences.push_back(fmt::format("{}: {} connections instead of {}", way.name,
+                                            way.connections, spec.connections));
+  compare_sights(claim, row);
+  return row;
+}
+
+int verify_launcher_main() {
+  Channel channel(kChannelDescriptor);
+  const auto text = read_descriptor(kSpecDescriptor);
+  if (!text) return 1;
+  for (const int descriptor : {kSpecDescriptor, kResultDescriptor, kChannelDescriptor})
+    fcntl(descriptor, F_SETFD, FD_CLOEXEC);
+  const std::string result = perform_spec(nlohmann::json::parse(*text), channel).dump();
+  for (size_t written = 0; written < result.size();) {
+    const ssize_t got = write(kResultDescriptor, result.data() + written, result.size() - written);
+    if (got <= 0) return 1;
+    written += static_cast<size_t>(got);
+  }
+  return 0;
+}
+
+VerifyResult verify(const VerifySpec& spec, const RunHooks& hooks) {
+  const int64_t start_ns = now_ns();
+  nlohmann::json rows = nlohmann::json::array();
+  for (size_t i = 0; i < claims().size(); ++i) {
+    const Claim& claim = claims()[i];
+    if (!asked_for(spec, claim)) continue;
+    if (spec.loopback && claim.paths == Paths::both) rows.push_back({i, false});
+    if (spec.veth) rows.push_back({i, true});
+  }
+  const nlohmann::json request = {{"connections", spec.connections}, {"rows", rows}};
+  const auto spec_file = memory_file("lastack-verify", request.dump());
+  const auto result_file = memory_file("lastack-verified", "");
+  auto channels = Channel::open_pair();
+  if (!spec_file) return failed_verify(RunStatus::no_resources, spec_file.error().message());
+  if (!result_file) return failed_verify(RunStatus::no_resources, result_file.error().message());
+  if (!channels) return failed_verify(RunStatus::no_resources, channels.error().message());
+  auto& [mine, theirs] = *channels;
+  const int inherited[] = {spec_file->get(), result_file->get(), theirs.descriptor()};
+  const auto launcher = spawn_self("verify", inherited);
+  if (!launcher) return failed_verify(RunStatus::no_resources, launcher.error().message());
+  theirs.close();
+
+  bool interrupted = false;
+  while (true) {
+    const auto received = mine.receive(now_ns() + 100 * kMillisecond_ns);
+    if (!received) break;  // the launcher has ended
+    if (*received && hooks.progress)
+      hooks.progress({(*received)->text, (*received)->value, (*received)->total});
+    if (!interrupted && hooks.interrupted && hooks.interrupted()) {
+      kill(*launcher, SIGKILL);  // everything that it started goes with it
+      interrupted = true;
+    }
+  }
+  int status = 0;
+  while (waitpid(*launcher, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (interrupted) return failed_verify(RunStatus::interrupted, "interrupted");
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+    return failed_verify(RunStatus::failed, fmt::format("the launcher ended with status {:#x}",
+                                                        static_cast<unsigned>(status)));
+  const auto text = read_descriptor(result_file->get());
+  if (!text) return failed_verify(RunStatus::failed, text.error().message());
+  const nlohmann::json answer = nlohmann::json::parse(*text, nullptr, false);
+  if (answer.is_discarded())
+    return failed_verify(RunStatus::failed, "the launcher ended without a whole result");
+  if (answer.contains("error"))
+    return failed_verify(RunStatus::no_resources, answer.at("error").get<std::string>() +
+                                                      "; `lastack doctor` says what is missing");
+
+  VerifyResult result;
+  result.status = RunStatus::ok;
+  utsname host{};
+  uname(&host);
+  result.kernel = host.release;
+  for (const auto& one : answer.at("rows")) {
+    const Claim& claim = claims()[one.at("claim").get<size_t>()];
+    const auto own_error = one.at("error").get<std::string>();
+    auto record = deserialize_record(one.at("record").get<std::string>());
+    Record whole;
+    if (record) whole = std::move(*record);
+    if (!record) whole.error = own_error.empty() ? record.error().message() : own_error;
+    VerifiedRow row =
+        judge(claim, one.at("veth").get<bool>() ? "veth" : "loopback", spec, std::move(whole));
+    row.duration_ns = one.at("duration_ns").get<int64_t>();
+    if (!row.record.error.empty())
+      result.status = RunStatus::no_resources;
+    else if (!row.ok() && result.status == RunStatus::ok)
+      result.status = RunStatus::unmet_expectation;
+    result.rows.push_back(std::move(row));
+  }
+  // Rows come in the order of the table, whatever was played first.
+  const auto place = [](const VerifiedRow& row) {
+    size_t at = 0;
+    while (at < claims().size() &&
+           (claims()[at].case_id != row.case_id || claims()[at].variant != row.variant))
+      ++at;
+    return std::pair(at, row.path);
+  };
+  std::sort(result.rows.begin(), result.rows.end(),
+            [&](const VerifiedRow& a, const VerifiedRow& b) { return place(a) < place(b); });
+  result.duration_ns = now_ns() - start_ns;
+  return result;
+}
+
+}  // namespace lastack

@@ -1,0 +1,78 @@
+#include "model/claims.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+#include "run/verify.h"
+
+namespace lastack {
+namespace {
+
+TEST(Claims, EveryCaseHasRowsAndEveryRowItsCase) {
+  std::set<std::string> names, with_rows;
+  for (const Claim& claim : claims()) {
+    EXPECT_EQ(case_row(claim.case_id).id, claim.case_id);
+    EXPECT_TRUE(names.insert(std::string(claim.case_id) + "/" + std::string(claim.variant)).second)
+        << claim.case_id << "/" << claim.variant << " twice";
+    with_rows.insert(std::string(claim.case_id));
+    EXPECT_NE(claim.expected, Verdict::undecided);
+    EXPECT_EQ(claim.expected == Verdict::holds_if, !claim.condition.empty()) << claim.variant;
+    EXPECT_FALSE(claim.sights.empty());
+  }
+  EXPECT_EQ(with_rows.size(), 14u);
+  EXPECT_EQ(cases().size(), 14u);
+}
+
+TEST(Claims, VerdictComesFromTheFrequencies) {
+  EXPECT_EQ(decide({.met_with = 100}), Verdict::holds);
+  EXPECT_EQ(decide({.met_with = 99, .met_without = 1}), Verdict::holds);
+  EXPECT_EQ(decide({.unmet_without = 100}), Verdict::does_not_hold);
+  EXPECT_EQ(decide({.met_with = 99, .unmet_without = 1}), Verdict::holds_if);
+  EXPECT_EQ(decide({.met_with = 99, .unmet_with = 1}), Verdict::undecided);
+  EXPECT_EQ(decide({.met_with = 99, .met_without = 1, .unmet_without = 1}), Verdict::undecided);
+  EXPECT_EQ(decide({}), Verdict::undecided);
+}
+
+TEST(Claims, ExpectedVerdictIsParsed) {
+  const auto one = parse_expected_verdict("A3/first-read=holds-if");
+  ASSERT_TRUE(one);
+  EXPECT_EQ(one->case_id, "A3");
+  EXPECT_EQ(one->variant, "first-read");
+  EXPECT_EQ(one->verdict, Verdict::holds_if);
+  for (const char* wrong : {"", "A3", "A3/first-read", "A3/first-read=", "A3=holds/x",
+                            "A3/first-read=undecided", "A3/nothing=holds"})
+    EXPECT_FALSE(parse_expected_verdict(wrong)) << wrong;
+}
+
+Record record_of(int64_t met, int64_t connections, const std::string& first_read) {
+  Record record;
+  Way way;
+  way.name = "abort";
+  for (int64_t i = 0; i < connections; ++i) way.conclude(i < met);
+  way.see("first read", first_read, connections);
+  record.ways.push_back(way);
+  return record;
+}
+
+const Claim kClaim = {"A6", "poll", "", Verdict::holds, "", {{"", "first read", "ECONNRESET"}}};
+
+TEST(Judge, EveryKindOfDifferenceIsNoticed) {
+  const VerifySpec spec;
+  EXPECT_TRUE(judge(kClaim, "veth", spec, record_of(100, 100, "ECONNRESET")).ok());
+  EXPECT_FALSE(judge(kClaim, "veth", spec, record_of(99, 100, "ECONNRESET")).ok());
+  EXPECT_FALSE(judge(kClaim, "veth", spec, record_of(100, 100, "0")).ok());
+  EXPECT_FALSE(judge(kClaim, "veth", spec, record_of(99, 99, "ECONNRESET")).ok());
+  EXPECT_FALSE(judge(kClaim, "veth", spec, Record{}).ok());
+  Record broken = record_of(100, 100, "ECONNRESET");
+  broken.error = "bind: no";
+  EXPECT_FALSE(judge(kClaim, "veth", spec, broken).ok());
+  VerifySpec otherwise;
+  otherwise.expected.push_back({"A6", "poll", Verdict::does_not_hold});
+  EXPECT_FALSE(judge(kClaim, "veth", otherwise, record_of(100, 100, "ECONNRESET")).ok());
+  EXPECT_TRUE(judge(kClaim, "veth", otherwise, record_of(0, 100, "ECONNRESET")).ok());
+}
+
+}  // namespace
+}  // namespace lastack
