@@ -67,8 +67,8 @@ bool is_shortage(int error_number) {
 }
 
 // Puts the victims that die together into groups, in the order of their instants; a group dies at
-// the instant of its first one. A process holds so many of a row, a listener those that came to
-// its port, and a path all of its row.
+// the instant of its first one. A process holds so many of a strategy, a listener those that came
+// to its port, and a path all of its shard.
 void form_groups(const ShardView& shard, int64_t per_process) {
   std::map<std::pair<uint16_t, uint16_t>, std::vector<uint32_t>> together;
   for (uint32_t slot = 0; slot < shard.victims.size(); ++slot) {
@@ -76,9 +76,8 @@ void form_groups(const ShardView& shard, int64_t per_process) {
     const Scope scope = strategies()[shard.row_of(end).strategy].scope;
     if (!(end.flags & kEstablished) || scope == Scope::connection) continue;
     const bool by_listener = scope == Scope::listener;
-    together[{by_listener ? uint16_t{0} : end.row,
-              by_listener ? end.tuple.local.port : uint16_t{0}}]
-        .push_back(slot);
+    const uint16_t port = by_listener ? end.tuple.local.port : 0;
+    together[{shard.row_of(end).strategy, port}].push_back(slot);
   }
   uint32_t group = 0;
   for (auto& [key, slots] : together) {

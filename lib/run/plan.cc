@@ -61,8 +61,12 @@ std::vector<PlannedGroup> group_rows(const RunSpec& spec, const std::vector<Plan
     group.veth = spec.veth || group.own_network;
     group.in_backlog = scope == Scope::listener;
     const auto same = std::find_if(groups.begin(), groups.end(), [&](const PlannedGroup& other) {
-      return !group.own_network && !other.own_network && other.engine == group.engine &&
-             other.in_backlog == group.in_backlog;
+      // What cuts its path shares it only with what is cut in the same way.
+      const size_t strategy = rows[i].row.strategy;
+      const bool same_path =
+          group.own_network == other.own_network &&
+          (!group.own_network || rows[other.rows.front()].row.strategy == strategy);
+      return same_path && other.engine == group.engine && other.in_backlog == group.in_backlog;
     });
     PlannedGroup& home = same == groups.end() ? groups.emplace_back(group) : *same;
     home.rows.push_back(i);

@@ -165,6 +165,11 @@ void ProcessHosts::act(uint32_t group) {
   ShardProgress& progress = shard_.header->progress;
   if (failed) progress.failed_acts += host.slots.size();
   progress.injected += host.slots.size();
+  // Survivors that are told do something next, and what that meets must be decided: kill() returns
+  // before the process has closed anything.
+  const PlanRow& row = shard_.row_of(shard_.victims[host.slots.front()]);
+  const bool told = survivor_is_told(strategies()[row.strategy], row.watch);
+  if (told && step != Step::freeze_process && !failed) reap(host);
 }
 
 void ProcessHosts::reap(Host& host) {

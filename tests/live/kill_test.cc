@@ -85,8 +85,10 @@ TEST_F(Kill, AtEveryPhaseBoundary) {
             [](const Program& p) { return descendants_of(p.pid()).size() >= 3; });
   kill_when("first connection",
             [](const Program& p) { return snmp(launcher_of(p), "ActiveOpens") > 0; });
-  kill_when("all established",
-            [](const Program& p) { return snmp(launcher_of(p), "ActiveOpens") >= kConnections; });
+  kill_when("all established", [](const Program& p) {
+    // The four rows whose path is cut have namespaces of their own.
+    return snmp(launcher_of(p), "ActiveOpens") >= kConnections * 20 / 24;
+  });
   kill_when("first death", [](const Program& p) { return snmp(launcher_of(p), "OutRsts") > 0; });
   kill_when("half of the deaths",
             [](const Program& p) { return snmp(launcher_of(p), "OutRsts") >= 450; });

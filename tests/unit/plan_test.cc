@@ -82,7 +82,7 @@ TEST(PlanShards, RunOneEngineAndOneNetworkEach) {
   const auto plan = make_plan(spec, host_with({0, 1}));
   ASSERT_TRUE(plan);
   // Two engines share what may be shared; every path that is cut is somebody's own.
-  ASSERT_EQ(plan->groups.size(), 2u + 2 * 3);
+  ASSERT_EQ(plan->groups.size(), 2u + 2 * 2);
   int64_t connections = 0;
   for (size_t i = 0; i < plan->groups.size(); ++i) {
     const PlannedGroup& group = plan->groups[i];
@@ -92,9 +92,10 @@ TEST(PlanShards, RunOneEngineAndOneNetworkEach) {
       EXPECT_EQ(watch_row(planned.watch).engine, group.engine);
       EXPECT_EQ(strategies()[planned.strategy].scope == Scope::path, group.own_network);
     }
-    if (group.own_network) {
-      EXPECT_EQ(group.rows.size(), 1u);
-    }
+    for (const size_t row : group.rows)
+      if (group.own_network) {
+        EXPECT_EQ(plan->rows[row].row.strategy, plan->rows[group.rows.front()].row.strategy);
+      }
     EXPECT_EQ(plan->shard_groups[i], i);
   }
   EXPECT_EQ(connections, 800);

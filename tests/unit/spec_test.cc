@@ -333,7 +333,19 @@ RunSpec small_spec(int64_t connections, std::string_view mix) {
 
 TEST(CheckSpec, TakesTheDefaultAndTheUnusual) {
   EXPECT_EQ(refusal(check_spec(RunSpec())), "accepted");
-  EXPECT_EQ(refusal(check_spec(unusual_spec())), "accepted");
+  RunSpec unusual = unusual_spec();
+  unusual.veth = false;  // contradicts its IPv6
+  EXPECT_EQ(refusal(check_spec(unusual)), "accepted");
+}
+
+TEST(CheckSpec, VethNeedsNamespacesAndIpv4) {
+  RunSpec spec;
+  spec.veth = true;
+  EXPECT_EQ(refusal(check_spec(spec)), "accepted");
+  spec.family = Family::inet6;
+  EXPECT_THAT(refusal(check_spec(spec)), HasSubstr("--family inet6"));
+  spec.host_network = true;
+  EXPECT_THAT(refusal(check_spec(spec)), HasSubstr("--host-network"));
 }
 
 TEST(CheckSpec, WantsAConnectionForEachRow) {
