@@ -42,6 +42,7 @@ struct Worker {
 struct Shard {
   ShardTable table;
   size_t group;                       // index into the plan's
+  size_t network;                     // index into Coordinator::networks_
   std::vector<Worker> workers;        // victim, survivor
   std::vector<uint32_t> acceptor_of;  // acceptor's slot by connector's slot; kNoPair if none
   std::vector<uint32_t> survivor_of;  // survivor's slot by victim's slot, where stamps need it
@@ -153,7 +154,7 @@ class Coordinator {
   Plan plan_;
   Channel& channel_;
   std::vector<Network> networks_;
-  std::vector<size_t> network_of_;  // by group, index into networks_
+  std::vector<size_t> network_of_;  // by shard, index into networks_
   std::vector<Shard> shards_;
   bool halted_ = false;
   int worker_errno_ = 0;  // why a worker gave up
@@ -278,15 +279,16 @@ Done Coordinator::ask_all(size_t role, Verb question, Verb answer, int64_t value
 
 Done Coordinator::open_networks() {
   std::optional<size_t> shared;
-  uint32_t number = 0;
-  for (const PlannedGroup& group : plan_.groups) {
+  for (const size_t group_index : plan_.shard_groups) {
+    const PlannedGroup& group = plan_.groups[group_index];
     if (!group.own_network && shared) {
       network_of_.push_back(*shared);
       continue;
     }
     Network network;
     if (group.veth) {
-      auto opened = open_veth_network(number++, group.own_network);
+      const auto number = static_cast<uint32_t>(networks_.size());
+      auto opened = open_veth_network(number, group.own_network);
       if (!opened) return opened.error();
       network = std::move(*opened);
     }
@@ -315,7 +317,7 @@ Done Coordinator::reboot(Shard& shard) {
   kill(victim.pid, SIGKILL);
   waitpid(victim.pid, nullptr, 0);
   victim.gone = true;
-  return reboot_victims(networks_[network_of_[shard.group]]);
+  return reboot_victims(networks_[shard.network]);
 }
 
 Done Coordinator::start_workers() {
@@ -333,7 +335,7 @@ Done Coordinator::start_workers() {
     settings.direct_descriptors = spec_.direct_descriptors;
     settings.requests_in_flight = spec_.requests_in_flight;
     const PlannedGroup& group = plan_.groups[plan_.shard_groups[i]];
-    const Network& network = networks_[network_of_[plan_.shard_groups[i]]];
+    const Network& network = networks_[network_of_[i]];
     settings.in_backlog = group.in_backlog;
     settings.veth = network.veth;
     settings.network = network.number;
@@ -358,7 +360,7 @@ Done Coordinator::start_workers() {
     for (size_t row = 0; row < plan_.rows.size(); ++row)
       table->view().header->rows[row] = plan_.rows[row].row;
 
-    shards_.push_back({std::move(*table), plan_.shard_groups[i], {}, {}, {}});
+    shards_.push_back({std::move(*table), plan_.shard_groups[i], network_of_[i], {}, {}, {}});
     Shard& shard = shards_.back();
     for (const char* role : {"victim", "survivor"}) {
       auto worker = start_worker(role, shard.table,

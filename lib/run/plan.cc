@@ -170,8 +170,8 @@ Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
     }
   }
   const auto shards = static_cast<int64_t>(plan.shard_connections.size());
-  const auto networks = std::count_if(plan.groups.begin(), plan.groups.end(),
-                                      [](const PlannedGroup& group) { return group.veth; });
+  const auto networks = std::count_if(plan.shard_groups.begin(), plan.shard_groups.end(),
+                                      [&](size_t group) { return plan.groups[group].own_network; });
   const int64_t most_shards = std::min(
       kMostShards, (host.descriptor_limit - kReservedDescriptors - networks * kNetworkDescriptors) /
                        kLauncherDescriptors);

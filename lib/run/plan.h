@@ -48,8 +48,8 @@ struct Plan {
   int64_t estimated_ns;
 };
 
-// Descriptors that the launcher holds: per shard the table and two channels, per group the two
-// namespaces of its veth pair.
+// Descriptors that the launcher holds: per shard the table and two channels, and the two
+// namespaces of a veth pair of its own.
 constexpr int64_t kLauncherDescriptors = 3, kNetworkDescriptors = 2;
 
 // What the plan depends on, so that it can be tested with other hosts' values.

@@ -358,7 +358,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadInput{"side", {"run", "--survivor", "servr"}, {"did you mean 'server'"}},
         BadInput{"idle", {"run", "--keepalive-idle", "1500ms"}, {"1500ms", "1s"}},
         BadInput{"format", {"run", "--format", "xml"}, {"xml", "json"}},
-        BadInput{"parent", {"run", "--connections", "20", "--out", "/proc/none/x"}, {"/proc/none"}},
+        BadInput{"parent", {"run", "--connections", "30", "--out", "/proc/none/x"}, {"/proc/none"}},
         BadInput{"none", {}, {"command is missing", "doctor"}},
         BadInput{"command", {"rn"}, {"did you mean 'run'"}}),
     [](const auto& test) { return test.param.name; });

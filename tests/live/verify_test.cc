@@ -166,5 +166,18 @@ TEST(Verify, SigintEndsItWithItsOwnCode) {
   expect_nothing_left(orphans);
 }
 
+TEST(Verify, TheMatrixHasACellForEveryStrategyAndWatch) {
+  const Outcome outcome =
+      run_program({"verify", "--matrix", "--path", "loopback", "--format", "json"});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  const auto cells = outcome.json();
+  // 24 strategies where the server survives, 25 where the client does; 10 watches.
+  ASSERT_EQ(cells.size(), (24u + 25u) * 10);
+  for (const auto& cell : cells) {
+    EXPECT_EQ(cell["requested"], 20);
+    EXPECT_EQ(cell["unexpected"], 0) << cell;
+  }
+}
+
 }  // namespace
 }  // namespace lastack::live
