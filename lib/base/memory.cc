@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
+#include <sstream>
 #include <string_view>
 
 #include "base/file.h"
@@ -20,6 +21,15 @@ Result<int64_t> read_process_memory(pid_t process) {
     sum_kib += std::atoll(text->c_str() + at + name.size());
   }
   return sum_kib * 1024;
+}
+
+std::vector<pid_t> children_of(pid_t process) {
+  std::vector<pid_t> children;
+  const auto text = read_file(fmt::format("/proc/{0}/task/{0}/children", process));
+  if (!text) return children;
+  std::istringstream words(*text);
+  for (pid_t child; words >> child;) children.push_back(child);
+  return children;
 }
 
 }  // namespace lastack

@@ -676,8 +676,13 @@ int64_t Coordinator::memory_bytes() {
   for (Shard& shard : shards_) {
     const ShardProgress& progress = shard.table.view().header->progress;
     sum += static_cast<int64_t>(progress.victim_ring_bytes + progress.survivor_ring_bytes);
-    for (Worker& worker : shard.workers)
-      if (!worker.gone) add(worker.pid);
+    for (Worker& worker : shard.workers) {
+      if (worker.gone) continue;
+      add(worker.pid);
+      // Victim processes; one that is dying just now has no memory any more.
+      for (const pid_t child : children_of(worker.pid))
+        if (const auto bytes = read_process_memory(child)) sum += *bytes;
+    }
   }
   return sum;
 }
