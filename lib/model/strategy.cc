@@ -413,11 +413,8 @@ std::pair<CounterValues, CounterValues> expected_changes(const Strategy& strateg
                                                          const Circumstances& when,
                                                          Finding finding) {
   CounterValues least = strategy.changes;
-  const auto add = [&](const CounterValues& more) {
-    for (size_t i = 0; i < kCounterCount; ++i) least.values[i] += more.values[i];
-  };
   const ProbeRow& probe = probe_row(when.probe);
-  if (finding == Finding::etimedout || finding == Finding::ehostunreach) add(probe.on_timeout);
+  if (finding == Finding::etimedout || finding == Finding::ehostunreach) least += probe.on_timeout;
   if (strategy.finding == Finding::nothing && finding == Finding::econnreset) {
     // The survivor's packet met no socket: tcp_v4_rcv() -> tcp_v4_send_reset().
     least[Counter::out_rsts] += 1;
@@ -425,12 +422,12 @@ std::pair<CounterValues, CounterValues> expected_changes(const Strategy& strateg
   }
   const bool drew_rst =
       is_late(when) && finding == Finding::epipe && fin_answers_data_by_rst(strategy);
-  if (drew_rst) add(counter_changes({{Counter::out_rsts, 1}, {Counter::estab_resets, 1}}));
+  if (drew_rst) least += counter_changes({{Counter::out_rsts, 1}, {Counter::estab_resets, 1}});
   // Data of a process that was killed while it sent is cut short by an RST as soon as the survivor
   // writes; and a late write that is faster than the end of the process lies unread there.
   const bool cut_short = (strategy.victim_sends || is_late(when)) &&
                          strategy.finding == Finding::eof && finding == Finding::econnreset;
-  if (cut_short) add(counter_changes({{Counter::out_rsts, 1}, {Counter::estab_resets, 1}}));
+  if (cut_short) least += counter_changes({{Counter::out_rsts, 1}, {Counter::estab_resets, 1}});
   CounterValues most = least;
   if (cut_short) {
     most[Counter::abort_on_data] += 1;
@@ -443,7 +440,7 @@ std::pair<CounterValues, CounterValues> expected_changes(const Strategy& strateg
     most[Counter::abort_on_data] += 1;
     most[Counter::out_rsts] += 1;
   }
-  for (size_t i = 0; i < kCounterCount; ++i) most.values[i] += strategy.may_add.values[i];
+  most += strategy.may_add;
 
   if (when.load != Load::idle && strategy.finding != Finding::nothing) {
     // Requests that arrive just before the act lie unread (__tcp_close counts TCPAbortOnClose and

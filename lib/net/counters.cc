@@ -47,6 +47,11 @@ Result<CounterValues> read_counters() {
   return counters;
 }
 
+CounterValues& operator+=(CounterValues& sum, const CounterValues& more) {
+  for (size_t i = 0; i < kCounterCount; ++i) sum.values[i] += more.values[i];
+  return sum;
+}
+
 CounterValues operator-(const CounterValues& later, const CounterValues& earlier) {
   CounterValues difference;
   for (size_t i = 0; i < kCounterCount; ++i)

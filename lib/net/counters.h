@@ -74,5 +74,6 @@ Result<CounterValues> read_counters();
 Result<std::map<std::string, int64_t>> read_named_tcp_counters();
 
 CounterValues operator-(const CounterValues& later, const CounterValues& earlier);
+CounterValues& operator+=(CounterValues& sum, const CounterValues& more);
 
 }  // namespace lastack

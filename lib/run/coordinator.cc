@@ -305,7 +305,7 @@ Result<CounterValues> Coordinator::read_all_counters() {
     if (!sum) return sum;
     const auto there = read_network_counters(network);
     if (!there) return there;
-    for (size_t i = 0; i < kCounterCount; ++i) sum->values[i] += there->values[i];
+    *sum += *there;
   }
   return sum;
 }

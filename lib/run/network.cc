@@ -102,7 +102,7 @@ Result<CounterValues> read_network_counters(const Network& network) {
   const auto add_counters = [&]() -> Status {
     const auto counters = read_counters();
     if (!counters) return counters.error();
-    for (size_t i = 0; i < kCounterCount; ++i) sum.values[i] += counters->values[i];
+    sum += *counters;
     return std::nullopt;
   };
   if (Status failed = inside(network.victims, add_counters)) return *failed;
@@ -117,7 +117,7 @@ Status reboot_victims(Network& network) {
   Status failed = inside(network.victims, [&]() -> Status {
     const auto counters = read_counters();
     if (!counters) return counters.error();
-    for (size_t i = 0; i < kCounterCount; ++i) network.ended.values[i] += counters->values[i];
+    network.ended += *counters;
     // The cable is plugged into the new host: destroying the old one would destroy it, too.
     return move_interface(kVictimInterface, fresh->get());
   });
