@@ -10,6 +10,7 @@
 #include "model/load.h"
 #include "model/probe.h"
 #include "model/watch.h"
+#include "model/write_path.h"
 #include "net/socket.h"
 #include "ring/ring.h"
 
@@ -60,11 +61,52 @@ struct SurvivorEnd {
   int64_t written_ns;      // before the first write of a survivor that is told of the act
 };
 
-// One cell of mix x watch x probe.
+// One cell of mix x watch x probe x write path.
 struct PlanRow {
   uint16_t strategy;  // index into strategies()
   Watch watch;
   Probe probe;
+  WritePath write_path = WritePath::none;
+};
+
+// What a writing survivor did and what its kernel says of it; only the survivor's process writes
+// it. Counts are of writes unless a name says otherwise.
+struct WriteRecord {
+  uint32_t victim;     // slot of the other end
+  bool finished;       // nothing more to learn: it writes no more
+  bool killed;         // a write of it killed the process that made it (SigpipeMode::kill)
+  bool fin_seen;       // when the write in flight began, the FIN or RST had arrived
+  bool has_tail;       // `acked_bytes` and `unacked_bytes` were read
+  uint8_t in_flight;   // requests
+  uint32_t attempted;  // = accepted + errors + would_block + cancelled
+  uint32_t accepted;   // whole or short
+  uint32_t short_writes;
+  uint32_t errors;  // EPIPE included
+  uint32_t epipes;
+  uint32_t would_block;  // EAGAIN: the send queue was full
+  uint32_t cancelled;    // linked to one that failed, or still in flight when the ledger was closed
+  uint32_t accepted_after_act, accepted_after_fin;
+  uint32_t sigpipes;
+  int16_t first_error, second_error;
+  int64_t first_error_ns, second_error_ns;
+  int64_t due_ns;    // the next write
+  int64_t begun_ns;  // the write in flight
+  uint64_t accepted_bytes, accepted_after_act_bytes;
+  // The kernel's own account, when the ledger is closed: TCP_INFO's tcpi_bytes_acked without the
+  // SYN, and SIOCOUTQ. It keeps both after an RST (tcp_reset purges the queue, not the numbers).
+  uint64_t acked_bytes;
+  uint32_t unacked_bytes;
+  uint8_t tail_state;  // TCP_INFO's tcpi_state with them
+};
+
+// What the victim of a writing survivor read; only its process writes it.
+struct ReadRecord {
+  uint64_t delivered_bytes;  // that its reads returned
+  // Its kernel's account just before the act, or at the end where the socket outlives that:
+  // TCP_INFO's tcpi_bytes_received, and SIOCINQ.
+  uint64_t received_bytes;
+  uint32_t unread_bytes;
+  bool told;  // the two above were read; a killed process, a backlog and a ring's table cannot
 };
 
 // What both workers of a shard must know. Plain data: it lies in shared memory.
@@ -91,6 +133,13 @@ struct ShardSettings {
   int64_t payload_bytes;
   double round_trips_per_second;  // of this shard
   ProbeSettings probe_settings;
+  bool writers;              // the survivors' engine is the writer: the table has their records
+  bool survivors_connect;    // a connecting end's bytes_acked counts the SYN
+  bool poisson_writes;       // else evenly spaced
+  double writes_per_second;  // of each connection; 0: as fast as it can
+  BeforeWrite before_write;
+  SigpipeMode sigpipe;
+  uint64_t write_seed;
 };
 
 // Counted by workers while they run, read by the coordinator at any time.
@@ -98,6 +147,12 @@ struct ShardProgress {
   std::atomic<uint64_t> accepted, connected, injected, failed_acts, found, round_trips,
       completion_overflows;
   std::atomic<uint64_t> victim_ring_bytes, survivor_ring_bytes;
+  // Writers: SIGPIPEs that the handler saw in another thread than the writer's, those that no write
+  // was blamed for, the slot whose write is being made, and how far the writes fell behind.
+  std::atomic<uint64_t> sigpipes_elsewhere, sigpipes_unblamed;
+  std::atomic<int64_t> between_errors;  // writers that go on after their first error
+  std::atomic<uint32_t> writing_slot;
+  std::atomic<int64_t> write_lag_ns;
 };
 
 struct ShardHeader {
@@ -106,11 +161,14 @@ struct ShardHeader {
   PlanRow rows[kMostRows];
 };
 
-// The shard's shared memory: the header, then the victims' ends, then the survivors'.
+// The shard's shared memory: the header, the victims' ends, the survivors' ends, and with writers
+// the records of their writes and of what victims read.
 struct ShardView {
   ShardHeader* header;
   std::span<VictimEnd> victims;
   std::span<SurvivorEnd> survivors;
+  std::span<WriteRecord> writes;  // by the survivor's slot; empty without writers
+  std::span<ReadRecord> reads;    // by the victim's slot; empty without writers
 
   const PlanRow& row_of(const VictimEnd& end) const { return header->rows[end.row]; }
   const PlanRow& row_of(const SurvivorEnd& end) const { return header->rows[end.row]; }

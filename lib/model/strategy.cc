@@ -274,6 +274,7 @@ std::vector<Expected> expect(std::initializer_list<Finding> findings) {
 }
 
 bool is_late(const Circumstances& when) { return watch_row(when.watch).engine == Engine::late; }
+bool is_writer(const Circumstances& when) { return watch_row(when.watch).engine == Engine::writer; }
 
 // Whether data that arrives after this act draws an RST out of a connection that sent a FIN: from
 // an orphan or time-wait socket after close() (tcp_rcv_state_process: TCPAbortOnData;
@@ -281,6 +282,26 @@ bool is_late(const Circumstances& when) { return watch_row(when.watch).engine ==
 // FIN_WAIT2 with RCV_SHUTDOWN: TCPAbortOnData). After SHUT_WR the victim still reads.
 bool fin_answers_data_by_rst(const Strategy& strategy) {
   return strategy.finding == Finding::eof && strategy.act != Step::shutdown_write;
+}
+
+// Data for a peer that answers nothing. The first write stays unacknowledged, which starts
+// TCP_USER_TIMEOUT and suspends keepalive (tcp_keepalive_timer: tp->packets_out).
+std::vector<Expected> expected_by_silence(const Strategy& strategy, const Circumstances& when) {
+  if (!probe_row(when.probe).needs_data_in_flight) {
+    if (when.deadline_ns >= kRetries_ns) return expect({Finding::nothing, Finding::etimedout});
+    return expect({Finding::nothing});
+  }
+  // It counts from the first retransmission (retransmits_timed_out: tp->retrans_stamp), which comes
+  // an RTO after the first write; and the write after the error notices it.
+  constexpr int64_t kFirstRetransmission_ns = 1'000'000'000;  // RFC 6298's RTO without a sample
+  const int64_t predicted = predicted_ns(when.probe, when.settings);
+  if (strategy.silence == Silence::unreachable)
+    return expect({Finding::ehostunreach, Finding::etimedout, Finding::nothing});
+  const bool may_return = strategy.silence == Silence::returns;
+  if (may_return || when.deadline_ns < predicted + timer_slack_ns(predicted) +
+                                           kFirstRetransmission_ns + kLateLeastDeadline_ns)
+    return expect({Finding::etimedout, Finding::nothing});
+  return expect({Finding::etimedout});
 }
 
 // A survivor that makes no call until it writes learns from its writes alone.
@@ -304,23 +325,67 @@ std::vector<Expected> expected_by_writing(const Strategy& strategy, const Circum
   const bool returns_in_time =
       strategy.silence == Silence::returns && when.cut_for_ns < when.settings.user_timeout_ns;
   if (returns_in_time) return expect({Finding::nothing});
-  // Silent death. The first write stays unacknowledged, which starts TCP_USER_TIMEOUT and suspends
-  // keepalive (tcp_keepalive_timer: tp->packets_out).
-  if (!probe_row(when.probe).needs_data_in_flight) {
-    if (when.deadline_ns >= kRetries_ns) return expect({Finding::nothing, Finding::etimedout});
-    return expect({Finding::nothing});
+  return expected_by_silence(strategy, when);
+}
+
+// A survivor that writes all the time, before the act and after it, to a victim that reads.
+std::vector<Expected> expected_by_streaming(const Strategy& strategy, const Circumstances& when) {
+  const bool looks = when.before_write != BeforeWrite::none;
+  std::vector<Expected> expected;
+  const auto add = [&](std::initializer_list<Finding> findings) {
+    for (const Expected& one : expect(findings)) expected.push_back(one);
+  };
+  if (strategy.finding == Finding::econnreset || strategy.victim_sends) {
+    add({Finding::econnreset});
+    // Who reads what the victim sends may reach its FIN.
+    if (strategy.victim_sends && when.before_write == BeforeWrite::recv)
+      add({Finding::eof, Finding::epipe});
+  } else if (strategy.act == Step::shutdown_write) {
+    add({looks ? Finding::eof : Finding::nothing});  // the victim reads on
+  } else if (strategy.finding != Finding::nothing) {
+    // The first write after the FIN succeeds and draws an RST, which the second one meets. A
+    // message that lies unread when the victim closes turns the FIN into an RST.
+    add({Finding::epipe});
+    if (strategy.act != Step::shutdown_both) add({Finding::econnreset});
+    if (looks) add({Finding::eof});
+  } else if (strategy.silence == Silence::forgets) {
+    add({Finding::econnreset});
+  } else if (strategy.silence == Silence::frozen) {
+    // Its kernel acknowledges until its receive queue is full; TCP_USER_TIMEOUT also ends a
+    // connection whose window stays shut (tcp_probe_timer).
+    add({Finding::nothing});
+    if (probe_row(when.probe).needs_data_in_flight) add({Finding::etimedout});
+  } else {
+    expected = expected_by_silence(strategy, when);
   }
-  // It counts from the first retransmission (retransmits_timed_out: tp->retrans_stamp), which comes
-  // an RTO after the first write; and the write after the error notices it.
-  constexpr int64_t kFirstRetransmission_ns = 1'000'000'000;  // RFC 6298's RTO without a sample
-  const int64_t predicted = predicted_ns(when.probe, when.settings);
-  if (strategy.silence == Silence::unreachable)
-    return expect({Finding::ehostunreach, Finding::etimedout, Finding::nothing});
-  const bool may_return = strategy.silence == Silence::returns;
-  if (may_return || when.deadline_ns < predicted + timer_slack_ns(predicted) +
-                                           kFirstRetransmission_ns + kLateLeastDeadline_ns)
-    return expect({Finding::etimedout, Finding::nothing});
-  return expect({Finding::etimedout});
+  // A deadline without room for the writes that it takes. 30 gaps of a Poisson process fail to
+  // hold two writes once in 10^11; a retransmission that must draw the RST waits for an RTO.
+  const double gaps = when.poisson_writes ? 30 : 4;
+  const double needed_ns =
+      (when.writes_per_second > 0 ? gaps * 1e9 / when.writes_per_second : 0) + 1e9;
+  const bool has_nothing = std::any_of(expected.begin(), expected.end(), [](const Expected& one) {
+    return one.finding == Finding::nothing;
+  });
+  if (static_cast<double>(when.deadline_ns) < needed_ns && !has_nothing) add({Finding::nothing});
+  return expected;
+}
+
+// What the writes of such a survivor add. One segment draws one RST, and a victim's socket that is
+// being closed may have some of them waiting.
+void add_streaming(const Strategy& strategy, const Circumstances& when, Finding finding,
+                   CounterValues& least, CounterValues& most) {
+  const bool fin_first = strategy.finding == Finding::eof || strategy.finding == Finding::epipe;
+  if (fin_first) {
+    most[Counter::estab_resets] = 2;
+    least = {};
+    const bool drew_rst = finding == Finding::epipe && when.before_write == BeforeWrite::none;
+    if (drew_rst) least = counter_changes({{Counter::out_rsts, 1}, {Counter::estab_resets, 1}});
+  }
+  const bool many = when.veth || when.writes_per_second == 0 || strategy.scope == Scope::process;
+  most[Counter::out_rsts] += many ? 64 : 4;
+  least[Counter::abort_on_data] = 0;
+  most[Counter::abort_on_data] += 1;
+  most[Counter::abort_on_close] += 1;
 }
 
 bool found_by_idle_probe(const Circumstances& when) {
@@ -332,7 +397,9 @@ bool found_by_idle_probe(const Circumstances& when) {
 std::span<const Strategy> strategies() { return kStrategies; }
 
 bool survivor_is_told(const Strategy& strategy, Watch watch) {
-  return strategy.when_told != WhenTold::goes_on || watch_row(watch).engine == Engine::late;
+  const Engine engine = watch_row(watch).engine;
+  if (engine == Engine::writer) return false;  // it writes anyway
+  return strategy.when_told != WhenTold::goes_on || engine == Engine::late;
 }
 
 std::string_view step_name(Step step) {
@@ -359,6 +426,7 @@ std::string_view need_name(Need need) {
 
 std::vector<Expected> expected_findings(const Strategy& strategy, const Circumstances& when) {
   if (is_late(when)) return expected_by_writing(strategy, when);
+  if (is_writer(when)) return expected_by_streaming(strategy, when);
   const bool traffic = when.load != Load::idle;
 
   if (strategy.finding == Finding::nothing) {
@@ -441,6 +509,7 @@ std::pair<CounterValues, CounterValues> expected_changes(const Strategy& strateg
     most[Counter::out_rsts] += 1;
   }
   most += strategy.may_add;
+  if (is_writer(when)) add_streaming(strategy, when, finding, least, most);
 
   if (when.load != Load::idle && strategy.finding != Finding::nothing) {
     // Requests that arrive just before the act lie unread (__tcp_close counts TCPAbortOnClose and
@@ -452,7 +521,7 @@ std::pair<CounterValues, CounterValues> expected_changes(const Strategy& strateg
     most[Counter::estab_resets] += strategy.finding == Finding::eof ? 2 : 0;
   }
   const bool unacknowledged =
-      when.load != Load::idle || (is_late(when) && strategy.family == "silent");
+      when.load != Load::idle || is_writer(when) || (is_late(when) && strategy.family == "silent");
   if (unacknowledged) {
     // Data that nobody acknowledges is sent again until the ledger closes: RTO >= 200 ms and
     // doubling (RFC 6298), so at most log2(deadline / RTO) + 1 times.

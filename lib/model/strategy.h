@@ -10,6 +10,7 @@
 #include "model/load.h"
 #include "model/probe.h"
 #include "model/watch.h"
+#include "model/write_path.h"
 #include "net/counters.h"
 
 namespace lastack {
@@ -108,6 +109,12 @@ struct Circumstances {
   Load load;
   int64_t deadline_ns;
   int64_t cut_for_ns = 0;  // Silence::returns
+  // Watch::writer
+  WritePath write_path = WritePath::none;
+  BeforeWrite before_write = BeforeWrite::none;
+  double writes_per_second = 0;  // 0: as fast as it can
+  bool poisson_writes = false;
+  bool veth = false;
 };
 std::vector<Expected> expected_findings(const Strategy& strategy, const Circumstances& when);
 

@@ -9,19 +9,22 @@ namespace {
 constexpr uint32_t kOwnDescriptors = 64;
 
 constexpr EngineRow kEngines[] = {
-    {Engine::io_uring, "io_uring", 0, true, true, "", "requests armed in a ring"},
-    {Engine::epoll, "epoll", 0, true, true, "", "epoll_pwait2(2), 256 events a call"},
+    {Engine::io_uring, "io_uring", 0, true, true, false, "", "requests armed in a ring"},
+    {Engine::epoll, "epoll", 0, true, true, false, "", "epoll_pwait2(2), 256 events a call"},
     // __FD_SET does not look at its argument: a larger descriptor writes outside of the set.
-    {Engine::select, "select", FD_SETSIZE - kOwnDescriptors, true, true,
+    {Engine::select, "select", FD_SETSIZE - kOwnDescriptors, true, true, false,
      "an fd_set holds descriptors below FD_SETSIZE (1,024), and the process needs some itself",
      "pselect(2) over the connections that still wait"},
-    {Engine::ppoll, "ppoll", 0, true, true, "", "ppoll(2) over the connections that still wait"},
+    {Engine::ppoll, "ppoll", 0, true, true, false, "",
+     "ppoll(2) over the connections that still wait"},
     // Each thread's stack is two mappings (the stack and its guard page): vm.max_map_count, 65,530
     // by default, is the first limit that many threads meet.
-    {Engine::blocking, "blocking", 30'000, false, true,
+    {Engine::blocking, "blocking", 30'000, false, true, false,
      "each thread takes two of the process's 65,530 mappings (vm.max_map_count)",
      "a thread per connection, in recv(2)"},
-    {Engine::late, "late", 0, true, false, "", "no call at all until the next write"},
+    {Engine::late, "late", 0, true, false, true, "", "no call at all until the next write"},
+    {Engine::writer, "writer", 0, true, false, true, "",
+     "writes by --write-path at --write-rate, from before the act until the second error"},
 };
 
 constexpr WatchRow kWatches[] = {
@@ -46,6 +49,8 @@ constexpr WatchRow kWatches[] = {
      "a thread per connection in a blocking recv(2)"},
     {Watch::late, "late", Engine::late, false, false,
      "no call until the next write, 50ms after the act; then one byte every 50ms until one fails"},
+    {Watch::writer, "writer", Engine::writer, false, false,
+     "no wait at all: writes --payload bytes by --write-path at --write-rate, and learns by that"},
 };
 
 }  // namespace

@@ -8,7 +8,7 @@
 namespace lastack {
 
 // What a survivors' process is built around: one worker runs exactly one engine.
-enum class Engine : uint8_t { io_uring, epoll, select, ppoll, blocking, late };
+enum class Engine : uint8_t { io_uring, epoll, select, ppoll, blocking, late, writer };
 
 struct EngineRow {
   Engine id;
@@ -17,6 +17,7 @@ struct EngineRow {
   uint32_t most_connections;
   bool may_spin;           // --wait spin has a meaning
   bool carries_load;       // the echo load can run over it
+  bool only_writes;        // it never waits for its peer, and learns by writing
   std::string_view limit;  // why most_connections; empty when it is 0
   std::string_view help;
 };
@@ -35,6 +36,7 @@ enum class Watch : uint8_t {
   ppoll,
   blocking,
   late,
+  writer,
 };
 
 struct WatchRow {

@@ -27,6 +27,11 @@ std::string figure(const Histogram& histogram, int64_t value) {
 
 std::string instant(int64_t value_ns) { return value_ns < 0 ? "" : fmt::format("{}", value_ns); }
 
+// A figure of the writes, empty for a row without.
+std::string written(const LedgerRow& row, int64_t value) {
+  return row.write_path.empty() ? "" : fmt::format("{}", value);
+}
+
 using Rows = Column<LedgerRow>;
 constexpr Rows kSummary[] = {
     {"strategy", "close strategy: how the victim went away",
@@ -88,6 +93,62 @@ constexpr Rows kSummary[] = {
      [](const LedgerRow& r) { return figure(r.scheduled, r.scheduled.max()); }},
     {"written_p50_ns", "median since the survivor's own write, where the strategy has one",
      [](const LedgerRow& r) { return figure(r.written, r.written.quantile(0.5)); }},
+    {"write_path", "how the survivor wrote; empty but for --watch writer",
+     [](const LedgerRow& r) { return r.write_path; }},
+    {"writes_attempted", "by --watch writer; empty for other watches, as the next ones",
+     [](const LedgerRow& r) { return written(r, r.writes.attempted); }},
+    {"writes_accepted", "of them: accepted by the kernel, whole or in part",
+     [](const LedgerRow& r) { return written(r, r.writes.accepted); }},
+    {"writes_short", "of the accepted: in part",
+     [](const LedgerRow& r) { return written(r, r.writes.short_writes); }},
+    {"writes_failed", "of the attempted: with an error",
+     [](const LedgerRow& r) { return written(r, r.writes.errors); }},
+    {"writes_would_block", "of the attempted: the send queue was full (EAGAIN)",
+     [](const LedgerRow& r) { return written(r, r.writes.would_block); }},
+    {"writes_cancelled", "of the attempted: linked to one that failed, or in flight at the end",
+     [](const LedgerRow& r) { return written(r, r.writes.cancelled); }},
+    {"writes_accepted_after_act", "accepted, and begun at t0 or later",
+     [](const LedgerRow& r) { return written(r, r.writes.accepted_after_act); }},
+    {"writes_accepted_after_fin",
+     "accepted, and begun when the FIN or RST had arrived at the survivor",
+     [](const LedgerRow& r) { return written(r, r.writes.accepted_after_fin); }},
+    {"bytes_accepted", "by the survivors' kernel; = delivered + lost + queued + untold",
+     [](const LedgerRow& r) { return written(r, r.writes.accepted_bytes); }},
+    {"bytes_delivered", "that the victims' reads returned",
+     [](const LedgerRow& r) { return written(r, r.writes.delivered_bytes); }},
+    {"bytes_lost",
+     "of connections that ended: nobody will read them, by the accounts of both kernels",
+     [](const LedgerRow& r) { return written(r, r.writes.lost_bytes); }},
+    {"bytes_lost_after_act", "of the lost: accepted at t0 or later",
+     [](const LedgerRow& r) { return written(r, r.writes.lost_after_act_bytes); }},
+    {"bytes_queued", "of connections that stand at the end: in the queues of either side",
+     [](const LedgerRow& r) { return written(r, r.writes.queued_bytes); }},
+    {"bytes_untold",
+     "acknowledged by the kernel of a victim that cannot say whether it read them: a process that "
+     "was killed or frozen, a host that rebooted",
+     [](const LedgerRow& r) { return written(r, r.writes.untold_bytes); }},
+    {"bytes_unexplained", "by which the sums do not add up",
+     [](const LedgerRow& r) { return written(r, r.writes.unexplained_bytes); }},
+    {"sigpipes", "SIGPIPEs that the survivors' writes raised",
+     [](const LedgerRow& r) { return written(r, r.writes.sigpipes); }},
+    {"sigpipes_predicted", "one for each EPIPE of a write path that raises it",
+     [](const LedgerRow& r) { return written(r, r.writes.sigpipes_predicted); }},
+    {"sigpipe_connections", "connections with at least one",
+     [](const LedgerRow& r) { return written(r, r.writes.sigpipe_connections); }},
+    {"killed", "writes that killed their process (--sigpipe default)",
+     [](const LedgerRow& r) { return written(r, r.writes.killed); }},
+    {"first_errors", "ERRNO=CONNECTIONS separated by ;: what the first failed write said",
+     [](const LedgerRow& r) { return errors_text(r.writes.first_errors); }},
+    {"second_errors", "the same of the write that failed next",
+     [](const LedgerRow& r) { return errors_text(r.writes.second_errors); }},
+    {"first_error_p50_ns", "median from t0 to the first failed write",
+     [](const LedgerRow& r) {
+       return figure(r.writes.first_error, r.writes.first_error.quantile(0.5));
+     }},
+    {"first_error_p99_ns", "99th percentile of it",
+     [](const LedgerRow& r) {
+       return figure(r.writes.first_error, r.writes.first_error.quantile(0.99));
+     }},
 };
 
 constexpr Column<CurvePoint> kLatency[] = {
@@ -103,6 +164,8 @@ constexpr Column<CurvePoint> kLatency[] = {
      [](const CurvePoint& p) { return fmt::format("{}", p.latency_ns); }},
     {"count", "findings within this latency",
      [](const CurvePoint& p) { return fmt::format("{}", p.count); }},
+    {"write_path", "how the survivor wrote; empty but for --watch writer",
+     [](const CurvePoint& p) { return p.row->write_path; }},
 };
 
 constexpr Column<TimelineBin> kTimeline[] = {
@@ -138,6 +201,22 @@ constexpr Column<EventRow> kEvents[] = {
      [](const EventRow& e) { return e.event->error; }},
     {"bytes_received", "by the survivor",
      [](const EventRow& e) { return fmt::format("{}", e.event->bytes_received); }},
+    {"write_path", "how the survivor wrote; empty but for --watch writer",
+     [](const EventRow& e) { return e.row->write_path; }},
+};
+
+constexpr Column<WriteCount> kWrites[] = {
+    {"strategy", "close strategy", [](const WriteCount& w) { return w.row->strategy; }},
+    {"watch", "watch", [](const WriteCount& w) { return w.row->watch; }},
+    {"probe", "probe", [](const WriteCount& w) { return w.row->probe; }},
+    {"write_path", "how the survivor wrote", [](const WriteCount& w) { return w.row->write_path; }},
+    {"since",
+     "act: writes begun at t0 or later; fin: begun when the FIN or RST had arrived at the survivor",
+     [](const WriteCount& w) { return std::string(w.since); }},
+    {"writes", "so many of them were accepted before the first error",
+     [](const WriteCount& w) { return fmt::format("{}", w.writes); }},
+    {"connections", "on so many connections",
+     [](const WriteCount& w) { return fmt::format("{}", w.connections); }},
 };
 
 // Builds a file row by row: the header first.
@@ -183,10 +262,28 @@ std::string timeline_csv(const RunResult& result) {
   return csv.take();
 }
 
+std::string writes_csv(const RunResult& result) {
+  Csv<WriteCount> csv(kWrites);
+  for (const LedgerRow& row : result.ledger) {
+    for (const auto& [writes, connections] : row.writes.by_accepted_after_act)
+      csv.add({&row, "act", writes, connections});
+    for (const auto& [writes, connections] : row.writes.by_accepted_after_fin)
+      csv.add({&row, "fin", writes, connections});
+  }
+  return csv.take();
+}
+
 std::string events_csv(const RunResult& result) {
   Csv<EventRow> csv(kEvents);
   for (const Event& event : result.events) csv.add({&event, &result.ledger[event.row]});
   return csv.take();
+}
+
+bool always(const RunResult&) { return true; }
+bool has_events(const RunResult& result) { return !result.events.empty(); }
+bool has_writers(const RunResult& result) {
+  return std::any_of(result.ledger.begin(), result.ledger.end(),
+                     [](const LedgerRow& row) { return !row.write_path.empty(); });
 }
 
 template <class Row>
@@ -204,6 +301,14 @@ std::span<const Column<LedgerRow>> summary_columns() { return kSummary; }
 std::span<const Column<CurvePoint>> latency_columns() { return kLatency; }
 std::span<const Column<TimelineBin>> timeline_columns() { return kTimeline; }
 std::span<const Column<EventRow>> event_columns() { return kEvents; }
+std::span<const Column<WriteCount>> write_columns() { return kWrites; }
+
+std::string errors_text(const std::map<std::string, int64_t>& errors) {
+  std::vector<std::string> parts;
+  for (const auto& [name, connections] : errors)
+    parts.push_back(fmt::format("{}={}", name, connections));
+  return fmt::format("{}", fmt::join(parts, ";"));
+}
 
 std::string findings_text(const LedgerRow& row) {
   std::vector<std::string> parts;
@@ -236,14 +341,16 @@ std::vector<CurvePoint> percentile_curve(const LedgerRow& row, std::string_view 
 
 const std::vector<CsvFile>& csv_files() {
   static const std::vector<CsvFile> kFiles = {
-      {"summary.csv", "one row per strategy x watch x probe", summary_csv,
-       names_and_help(summary_columns()), false},
+      {"summary.csv", "one row per strategy x watch x probe x write path", summary_csv,
+       names_and_help(summary_columns()), always},
       {"latency.csv", "the percentile curve of each row of summary.csv", latency_csv,
-       names_and_help(latency_columns()), false},
+       names_and_help(latency_columns()), always},
       {"timeline.csv", "what happened in each 100 ms", timeline_csv,
-       names_and_help(timeline_columns()), false},
+       names_and_help(timeline_columns()), always},
+      {"writes.csv", "how many writes were accepted before the first error, of --watch writer",
+       writes_csv, names_and_help(write_columns()), has_writers},
       {"events.csv", "one row per connection; with --events", events_csv,
-       names_and_help(event_columns()), true},
+       names_and_help(event_columns()), has_events},
   };
   return kFiles;
 }

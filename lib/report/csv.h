@@ -31,6 +31,14 @@ struct CurvePoint {
   uint64_t count;  // how many findings came within this latency
 };
 
+// One bar of a row's histogram of writes.
+struct WriteCount {
+  const LedgerRow* row;
+  std::string_view since;  // "act" or "fin"
+  int64_t writes;
+  int64_t connections;
+};
+
 struct EventRow {
   const Event* event;
   const LedgerRow* row;
@@ -40,6 +48,7 @@ std::span<const Column<LedgerRow>> summary_columns();
 std::span<const Column<CurvePoint>> latency_columns();
 std::span<const Column<TimelineBin>> timeline_columns();
 std::span<const Column<EventRow>> event_columns();
+std::span<const Column<WriteCount>> write_columns();
 
 // A row's curve by log steps: 0, 10 ... 90, 91 ... 99, 99.1 ... and 100; as far as the count of
 // findings can tell percentiles apart.
@@ -52,11 +61,13 @@ struct CsvFile {
   std::string (*content)(const RunResult& result);
   // (column, help) in order
   std::vector<std::pair<std::string_view, std::string_view>> columns;
-  bool on_request;  // written with --events only
+  bool (*wanted)(const RunResult& result);  // whether there is anything for it
 };
 const std::vector<CsvFile>& csv_files();
 
 // "econnreset=833;eof=2": findings other than `nothing`.
 std::string findings_text(const LedgerRow& row);
+// "EPIPE=833;ECONNRESET=2".
+std::string errors_text(const std::map<std::string, int64_t>& errors);
 
 }  // namespace lastack

@@ -50,6 +50,45 @@ Json spec_json(const RunResult& result) {
   return spec;
 }
 
+// The histogram of writes as [[writes, connections], ...].
+Json counts_json(const std::map<int64_t, int64_t>& counts) {
+  Json list = Json::array();
+  for (const auto& [writes, connections] : counts) list.push_back({writes, connections});
+  return list;
+}
+
+Json writes_json(const LedgerRow& row) {
+  if (row.write_path.empty()) return nullptr;
+  const WriteSums& sums = row.writes;
+  return {{"attempted", sums.attempted},
+          {"accepted", sums.accepted},
+          {"short", sums.short_writes},
+          {"failed", sums.errors},
+          {"would_block", sums.would_block},
+          {"cancelled", sums.cancelled},
+          {"accepted_after_act", sums.accepted_after_act},
+          {"accepted_after_fin", sums.accepted_after_fin},
+          {"bytes",
+           {{"accepted", sums.accepted_bytes},
+            {"delivered", sums.delivered_bytes},
+            {"lost", sums.lost_bytes},
+            {"lost_after_act", sums.lost_after_act_bytes},
+            {"queued", sums.queued_bytes},
+            {"untold", sums.untold_bytes},
+            {"unexplained", sums.unexplained_bytes}}},
+          {"unexplained_connections", sums.unexplained},
+          {"sigpipes", sums.sigpipes},
+          {"sigpipes_predicted", sums.sigpipes_predicted},
+          {"sigpipe_connections", sums.sigpipe_connections},
+          {"killed", sums.killed},
+          {"first_errors", sums.first_errors},
+          {"second_errors", sums.second_errors},
+          {"by_accepted_after_act", counts_json(sums.by_accepted_after_act)},
+          {"by_accepted_after_fin", counts_json(sums.by_accepted_after_fin)},
+          {"first_error_ns", latency_json(sums.first_error)},
+          {"second_error_ns", latency_json(sums.second_error)}};
+}
+
 Json ledger_json(const RunResult& result) {
   Json ledger = Json::array();
   for (const LedgerRow& row : result.ledger) {
@@ -77,7 +116,9 @@ Json ledger_json(const RunResult& result) {
                       {"alive", row.alive < 0 ? Json(nullptr) : Json(row.alive)},
                       {"latency_ns", latency_json(row.issued)},
                       {"scheduled_latency_ns", latency_json(row.scheduled)},
-                      {"written_latency_ns", latency_json(row.written)}});
+                      {"written_latency_ns", latency_json(row.written)},
+                      {"write_path", row.write_path.empty() ? Json(nullptr) : Json(row.write_path)},
+                      {"writes", writes_json(row)}});
   }
   return ledger;
 }
@@ -162,6 +203,10 @@ Json run_document(const RunResult& result, const Json& environment) {
         {"requested_round_trips_per_second", rate(result.requested_round_trips)},
         {"achieved_round_trips_per_second", rate(result.achieved_round_trips)},
         {"span_ns", result.span_ns}}},
+      {"writers",
+       {{"sigpipes_elsewhere", result.sigpipes_elsewhere},
+        {"sigpipes_unblamed", result.sigpipes_unblamed},
+        {"worst_lag_ns", result.write_lag_ns}}},
       {"phases", std::move(phases)},
   };
 }
@@ -181,7 +226,7 @@ Status prepare_output_folder(const std::string& folder) {
 
 Status write_results(const std::string& folder, const RunResult& result, const Json& document) {
   for (const CsvFile& file : csv_files()) {
-    if (file.on_request && result.events.empty()) continue;
+    if (!file.wanted(result)) continue;
     const std::string path = fmt::format("{}/{}", folder, file.name);
     if (Status failed = write_file_atomically(path, file.content(result))) return failed;
   }
@@ -207,11 +252,12 @@ All times are whole nanoseconds. Counts are connections unless a name says other
 | spec | every effective option, by its flag's name; giving them again repeats the run |
 | notes | what lastack changed in the plan, and why |
 | environment | the host: kernel, CPU, mitigations, sysctls, limits, build, threads |
-| ledger | one object per strategy x watch x probe: the columns of summary.csv up to `skipped`, `findings` as an object, and the latencies `latency_ns` (since t0), `scheduled_latency_ns` (since the scheduled instant), `written_latency_ns` (since the survivor's write), each with count, min, p50, p90, p99, p999, max, mean; null without a finding |
+| ledger | one object per strategy x watch x probe x write path: the columns of summary.csv up to `skipped`, `findings` as an object, and the latencies `latency_ns` (since t0), `scheduled_latency_ns` (since the scheduled instant), `written_latency_ns` (since the survivor's write), each with count, min, p50, p90, p99, p999, max, mean; null without a finding; `write_path` and `writes`, null but for `--watch writer`: the columns of summary.csv from writes_attempted on, and the histograms of writes.csv as [writes, connections] |
 | unexpected | the first 100 connections that ended otherwise than expected |
 | reconciliation | `balanced`, `exclusive`, `checks` (counter, phase, kind, expected: a number or min and max, observed, ok) and the kernel's counters before, armed, closed and cleaned |
 | cost | CPU of the workers between armed watch and closed ledger, memory of all processes (anonymous, shared and rings, as PSS), growth of the kernel's slab |
 | rates | requested and achieved injections and round trips a second, and span_ns from the first t0 to the last finding |
+| writers | SIGPIPEs that came to another thread than the writer's or that no write explains (both must be 0), and by how much the latest write missed its instant |
 | phases | name, start_ns, duration_ns |
 )",
                                  kSchemaVersion, kSchemaVersion, [] {

@@ -112,6 +112,14 @@ std::vector<Listing> listings() {
                                     : fmt::format("{}: {}", row.most_connections, row.limit),
                                 std::string(row.help)});
   lists.push_back(std::move(engine_list));
+  Listing path_list{"write paths", {"name", "by", "SIGPIPE on EPIPE", "needs", "help"}, {}};
+  for (const WritePathRow& row : write_paths())
+    path_list.rows.push_back({std::string(row.name), row.ring ? "io_uring" : "system call",
+                              row.raises_sigpipe ? "yes" : "no",
+                              std::string(write_need_name(row.need)), std::string(row.help)});
+  lists.push_back(std::move(path_list));
+  simple("before a write", before_writes());
+  simple("ways with SIGPIPE", sigpipe_modes());
   simple("probes", probes());
   simple("loads", loads());
   simple("findings", kFindings);
@@ -125,6 +133,34 @@ std::vector<Listing> listings() {
     lists.push_back(std::move(list));
   }
   return lists;
+}
+
+// What became of the writes, a line a row.
+void append_writes(const RunResult& result, std::string& text) {
+  TextTable table(
+      {"strategy", "probe", "write path", "writes", "failed", "accepted after t0", "bytes",
+       "delivered", "lost", "queued", "untold", "SIGPIPE", "predicted", "first error"},
+      3);
+  bool any = false;
+  for (const LedgerRow& row : result.ledger) {
+    if (row.write_path.empty() || !row.skipped.empty()) continue;
+    any = true;
+    const WriteSums& sums = row.writes;
+    std::string errors = errors_text(sums.first_errors);
+    std::replace(errors.begin(), errors.end(), ';', ' ');
+    if (sums.unexplained > 0) errors += fmt::format("  ({} UNEXPLAINED)", sums.unexplained);
+    table.add({row.strategy, row.probe, row.write_path, grouped(sums.attempted),
+               grouped(sums.errors), grouped(sums.accepted_after_act), grouped(sums.accepted_bytes),
+               grouped(sums.delivered_bytes), grouped(sums.lost_bytes), grouped(sums.queued_bytes),
+               grouped(sums.untold_bytes), grouped(sums.sigpipes), grouped(sums.sigpipes_predicted),
+               errors});
+  }
+  if (!any) return;
+  text += table.render();
+  text +=
+      "bytes: accepted by the survivors' kernel = delivered (read by the victims) + lost + queued "
+      "+ "
+      "untold\n\n";
 }
 
 void append_checks(const RunResult& result, std::string& text) {
@@ -163,8 +199,18 @@ void append_surprises(const RunResult& result, std::string& text) {
 
 }  // namespace
 
+// "recv", "writer:splice".
+static std::string planned_watch(const PlanRow& row) {
+  const std::string_view watch = watch_row(row.watch).name;
+  if (row.write_path == WritePath::none) return std::string(watch);
+  return fmt::format("{}:{}", watch, write_path_row(row.write_path).name);
+}
+
 std::string run_table(const RunResult& result) {
   if (result.ledger.empty()) return fmt::format("{}\n", result.error);
+  const auto watch_of = [](const LedgerRow& row) {
+    return row.write_path.empty() ? row.watch : fmt::format("{}:{}", row.watch, row.write_path);
+  };
   TextTable table({"strategy", "watch", "probe", "requested", "found", "nothing", "p50", "p90",
                    "p99", "p99.9", "max", "findings"},
                   3);
@@ -176,7 +222,7 @@ std::string run_table(const RunResult& result) {
     unexpected += row.unexpected;
     undecided += row.undecided;
     if (!row.skipped.empty()) {
-      table.add({row.strategy, row.watch, row.probe, "0", "-", "-", "-", "-", "-", "-", "-",
+      table.add({row.strategy, watch_of(row), row.probe, "0", "-", "-", "-", "-", "-", "-", "-",
                  "skipped: " + row.skipped});
       continue;
     }
@@ -186,7 +232,7 @@ std::string run_table(const RunResult& result) {
     std::replace(findings.begin(), findings.end(), ';', ' ');
     if (row.unexpected > 0) findings += fmt::format("  ({} UNEXPECTED)", row.unexpected);
     const Histogram& h = row.issued;
-    table.add({row.strategy, row.watch, row.probe, grouped(row.requested), grouped(row.found),
+    table.add({row.strategy, watch_of(row), row.probe, grouped(row.requested), grouped(row.found),
                grouped(row.nothing), duration(h, h.quantile(0.5)), duration(h, h.quantile(0.9)),
                duration(h, h.quantile(0.99)), duration(h, h.quantile(0.999)), duration(h, h.max()),
                findings});
@@ -195,6 +241,7 @@ std::string run_table(const RunResult& result) {
              "", ""});
   std::string text = table.render();
   text += "latency: from just before the victim's act (t0) to the survivor's thread knowing\n\n";
+  append_writes(result, text);
   text += fmt::format("ledger    {} requested, {} found, {} nothing, {} undecided, {} unexpected\n",
                       grouped(requested), grouped(found), grouped(nothing), grouped(undecided),
                       grouped(unexpected));
@@ -207,6 +254,13 @@ std::string run_table(const RunResult& result) {
     text += fmt::format(
         "load      {:.0f} round trips/s while armed, {:.0f} asked for; the dead carry none\n",
         result.achieved_round_trips, result.requested_round_trips);
+  if (result.write_lag_ns > 0)
+    text += fmt::format(
+        "writers   the latest write came {} after its instant; SIGPIPEs: {} in other threads, {} "
+        "that "
+        "no write explains\n",
+        milliseconds(result.write_lag_ns), grouped(result.sigpipes_elsewhere),
+        grouped(result.sigpipes_unblamed));
   const int64_t peak = result.cost.memory_peak_bytes;
   text += fmt::format(
       "cost      {} user + {} system CPU while armed, {:.1f} MiB in all processes, {} from first "
@@ -235,7 +289,7 @@ std::string plan_text(const RunSpec& spec, const Plan& plan) {
     std::vector<std::string> expected;
     for (const Expected& one : expected_findings(strategy, circumstances(spec, planned.row)))
       expected.emplace_back(finding_row(one.finding).name);
-    rows.add({"  " + std::string(strategy.name), std::string(watch_row(planned.row.watch).name),
+    rows.add({"  " + std::string(strategy.name), planned_watch(planned.row),
               std::string(probe_row(planned.row.probe).name), grouped(planned.requested),
               planned.skipped.empty() ? fmt::format("{}", fmt::join(expected, "|"))
                                       : "skipped: " + planned.skipped});

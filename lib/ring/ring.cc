@@ -56,7 +56,7 @@ Result<Ring> Ring::open(const RingSetup& setup) {
       break;
     case RingMode::sqpoll:
       parameters.flags |= IORING_SETUP_SQPOLL;
-      parameters.sq_thread_idle = 1000;  // milliseconds of spinning before the thread sleeps
+      parameters.sq_thread_idle = setup.submission_thread_idle_ms;
       if (setup.submission_thread_cpu >= 0) {
         // Otherwise the thread may share the victim's CPU and slow the deaths down.
         parameters.flags |= IORING_SETUP_SQ_AFF;

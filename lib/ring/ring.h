@@ -29,6 +29,7 @@ struct RingSetup {
   unsigned submission_entries = 256;
   unsigned completion_entries = 4096;  // the kernel rounds up to a power of two, at most 65,536
   int submission_thread_cpu = -1;      // sqpoll only: where its kernel thread runs
+  unsigned submission_thread_idle_ms = 1000;  // ... and how long it spins before it sleeps
 };
 
 class Ring {

@@ -323,13 +323,20 @@ Done Coordinator::reboot(Shard& shard) {
 Done Coordinator::start_workers() {
   const auto all_connections = static_cast<double>(spec_.connections);
   for (size_t i = 0; i < plan_.shard_connections.size(); ++i) {
-    auto table = ShardTable::create(plan_.shard_connections[i]);
+    const Engine engine = plan_.groups[plan_.shard_groups[i]].engine;
+    auto table = ShardTable::create(plan_.shard_connections[i], engine == Engine::writer);
     if (!table) return table.error();
     ShardSettings& settings = table->view().header->settings;
     const Placement& victim = plan_.placements[2 * i];
     const Placement& survivor = plan_.placements[2 * i + 1];
     settings.row_count = static_cast<uint32_t>(plan_.rows.size());
-    settings.engine = plan_.groups[plan_.shard_groups[i]].engine;
+    settings.engine = engine;
+    settings.survivors_connect = spec_.survivor == Side::client;
+    settings.poisson_writes = spec_.poisson_writes;
+    settings.writes_per_second = spec_.writes_per_second;
+    settings.before_write = spec_.before_write;
+    settings.sigpipe = spec_.sigpipe;
+    settings.write_seed = static_cast<uint64_t>(spec_.seed) + (i << 32);
     settings.family = spec_.family;
     settings.load = spec_.load;
     settings.direct_descriptors = spec_.direct_descriptors;
@@ -503,6 +510,7 @@ Done Coordinator::join() {
         if (!joined) end.flags &= ~kEstablished;
       }
       if (joined && relays) shard.survivor_of[victim_slot] = survivor_slot;
+      if (joined && !view.writes.empty()) view.writes[survivor_slot].victim = victim_slot;
     }
     // An accepted end that nobody here opened takes no part.
     for (SurvivorEnd& end : view.survivors)
@@ -577,7 +585,10 @@ void Coordinator::wait_for_findings() {
   }
   // A little longer than the deadline: who finds out in its last moment is still counted in time.
   const int64_t until_ns = last_issued_ns + spec_.deadline_ns + kTick_ns;
-  while (!halted_ && now_ns() < until_ns && found() < acts) {
+  const auto writers_go_on = [&] {
+    return sum([](ShardProgress & p) -> auto& { return p.between_errors; }) > 0;
+  };
+  while (!halted_ && now_ns() < until_ns && (found() < acts || writers_go_on())) {
     if (pump(std::min(until_ns, now_ns() + kTick_ns))) return;
     report("wait for findings", found(), acts);
   }
@@ -611,7 +622,7 @@ Done Coordinator::ask_alive() {
   std::vector<Asked> waiting;
   for (Shard& shard : shards_) {
     const ShardView& view = shard.table.view();
-    if (view.header->settings.engine == Engine::late) continue;  // it never reads
+    if (engine_row(view.header->settings.engine).only_writes) continue;
     for (const SurvivorEnd& end : view.survivors) {
       const bool comes_back = strategies()[view.row_of(end).strategy].silence == Silence::returns;
       if (comes_back && (end.flags & kEstablished) && !(end.flags & kConcluded))
@@ -715,6 +726,11 @@ void Coordinator::finish(RunResult& result) {
   if (spec_.load == Load::echo && cost_.wall_ns > 0)
     result.achieved_round_trips =
         static_cast<double>(round_trips) / static_cast<double>(cost_.wall_ns) * 1e9;
+  result.sigpipes_elsewhere = sum([](ShardProgress & p) -> auto& { return p.sigpipes_elsewhere; });
+  result.sigpipes_unblamed = sum([](ShardProgress & p) -> auto& { return p.sigpipes_unblamed; });
+  for (Shard& shard : shards_)
+    result.write_lag_ns =
+        std::max(result.write_lag_ns, shard.table.view().header->progress.write_lag_ns.load());
   result.completion_overflows =
       sum([](ShardProgress & p) -> auto& { return p.completion_overflows; });
 }

@@ -36,11 +36,12 @@ void GroupVictims::act(uint32_t group) {
   if (strategy.scope == Scope::process) return hosts_.act(group);
 
   const int64_t issued_ns = now_ns();  // t0: one for the whole group
+  for (const uint32_t slot : slots)
+    std::atomic_ref(shard_.victims[slot].issued_ns).store(issued_ns, std::memory_order_release);
   const Status failed =
       strategy.act == Step::close_listener ? close_listener_of(slots.front()) : cut_path(path_);
   for (const uint32_t slot : slots) {
     VictimEnd& end = shard_.victims[slot];
-    end.issued_ns = issued_ns;
     // What libnl says is no errno: EIO stands for it.
     if (failed) end.act_error = failed->error_number ? failed->error_number : EIO;
   }

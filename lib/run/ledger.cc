@@ -33,11 +33,19 @@ std::vector<LedgerRow> empty_rows(const RunSpec& spec, const Plan& plan) {
     row.family = strategy.family;
     row.skipped = planned.skipped;
     row.requested = planned.requested;
+    if (planned.row.write_path != WritePath::none)
+      row.write_path = write_path_row(planned.row.write_path).name;
     for (const Expected& expected : expectation(spec, planned.row))
       row.expected.emplace_back(finding_row(expected.finding).name);
     rows.push_back(std::move(row));
   }
   return rows;
+}
+
+bool raises_sigpipe(const RunSpec& spec, WritePath path) {
+  for (const SigpipeOverride& replaced : spec.expect_sigpipe)
+    if (replaced.path == path) return replaced.raises;
+  return write_path_row(path).raises_sigpipe;
 }
 
 // What became of one connection, seen from outside.
@@ -159,6 +167,19 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
 
       ++row.torn_down;
       ++injected;
+      if (!shard.view->writes.empty()) {
+        const auto survivor_slot = static_cast<size_t>(&survivor - shard.view->survivors.data());
+        const auto victim_slot = static_cast<size_t>(&victim - shard.view->victims.data());
+        const PlanRow& planned = plan.rows[victim.row].row;
+        const std::string wrong =
+            add_writes({&planned, &victim, &survivor, &shard.view->writes[survivor_slot],
+                        &shard.view->reads[victim_slot], raises_sigpipe(spec, planned.write_path)},
+                       spec.sigpipe, row.writes);
+        if (!wrong.empty() && result.surprises.size() < kMostSurprises)
+          result.surprises.push_back({victim.pair, row.strategy, row.watch, row.probe,
+                                      format_address(spec.family, survivor.tuple.local),
+                                      "sums that add up", wrong, "0", false});
+      }
       const bool found = fate.finding != Finding::nothing;
       row.found += found;
       row.undecided += fate.undecided;
@@ -225,7 +246,7 @@ void count_alive(const Plan& plan, const std::vector<SilentPair>& silent, RunRes
   for (size_t i = 0; i < result.ledger.size(); ++i) {
     const PlanRow& planned = plan.rows[i].row;
     const bool asked = strategies()[planned.strategy].silence == Silence::returns &&
-                       watch_row(planned.watch).engine != Engine::late;
+                       !engine_row(watch_row(planned.watch).engine).only_writes;
     if (asked) result.ledger[i].alive = result.ledger[i].nothing;
   }
   for (const SilentPair& one : silent) {
@@ -246,6 +267,9 @@ RunStatus judge(const RunSpec& spec, const RunResult& result, bool interrupted) 
   // On the host's network other programs move the counters, too: reported, not an error.
   if (!result.balanced && result.exclusive) return RunStatus::unbalanced;
   if (any([](const LedgerRow& row) { return !row.whole(false); })) return RunStatus::unbalanced;
+  const bool signals_explained = result.sigpipes_elsewhere == 0 && result.sigpipes_unblamed == 0;
+  if (!signals_explained || any([](const LedgerRow& row) { return row.writes.unexplained > 0; }))
+    return RunStatus::unbalanced;
   if (any([](const LedgerRow& row) { return row.unexpected > 0; }))
     return RunStatus::unmet_expectation;
   const bool slow_deaths = spec.arrival != Arrival::storm && result.achieved_rate > 0 &&

@@ -11,12 +11,21 @@
 #include "net/namespaces.h"
 #include "run/establish.h"
 #include "run/schedule.h"
+#include "survivor/writer_survivor.h"
 
 namespace lastack {
 namespace {
 
 // A survivor's worker holds so many descriptors per connection with this watch.
 constexpr int64_t kSurvivorDescriptors = 1;
+
+// Why the host cannot do this write path; empty when it can.
+std::string missing_for(WritePath path, const Host& host) {
+  const WriteNeed need = write_path_row(path).need;
+  const auto& missing = host.missing_write_needs;
+  const bool lacks = std::find(missing.begin(), missing.end(), need) != missing.end();
+  return lacks ? fmt::format("needs {}", write_need_name(need)) : "";
+}
 
 std::vector<PlannedRow> plan_rows(const RunSpec& spec, const Host& host,
                                   std::vector<std::string>& notes) {
@@ -38,9 +47,14 @@ std::vector<PlannedRow> plan_rows(const RunSpec& spec, const Host& host,
       notes.push_back(fmt::format("{} skipped: {}; its weight {} is spread over the other rows",
                                   strategy.name, skipped, weight.weight));
     for (const Watch watch : spec.watches) {
-      for (const Probe probe : spec.probes) {
-        rows.push_back({{static_cast<uint16_t>(weight.strategy), watch, probe}, 0, skipped});
-        weights.push_back(skipped.empty() ? weight.weight : 0);
+      const std::vector<WritePath> none = {WritePath::none};
+      for (const WritePath path : watch == Watch::writer ? spec.write_paths : none) {
+        const std::string lacking = skipped.empty() ? missing_for(path, host) : skipped;
+        for (const Probe probe : spec.probes) {
+          rows.push_back(
+              {{static_cast<uint16_t>(weight.strategy), watch, probe, path}, 0, lacking});
+          weights.push_back(lacking.empty() ? weight.weight : 0);
+        }
       }
     }
   }
@@ -120,6 +134,11 @@ Host this_host(const RunSpec& spec) {
   host.private_network = !spec.host_network;
   const auto [first, last] = spec.host_network ? read_port_range() : kPrivatePortRange;
   host.ports = last - first + 1;
+  if (has_writers(spec))
+    for (const WritePath path : spec.write_paths) {
+      const WriteNeed need = write_path_row(path).need;
+      if (!kernel_has(need)) host.missing_write_needs.push_back(need);
+    }
   return host;
 }
 
@@ -131,8 +150,9 @@ Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
   if (nothing_left)
     return plain_error("every row of the mix is skipped: " + plan.rows.front().skipped);
   if (plan.rows.size() > kMostRows)
-    return plain_error(fmt::format("--mix x --watch x --probe has {} rows; allowed: at most {}",
-                                   plan.rows.size(), kMostRows));
+    return plain_error(
+        fmt::format("--mix x --watch x --probe x --write-path has {} rows; allowed: at most {}",
+                    plan.rows.size(), kMostRows));
 
   int64_t per_connection = kSurvivorDescriptors;
   for (const PlannedRow& row : plan.rows)
@@ -223,7 +243,17 @@ Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
 }
 
 Circumstances circumstances(const RunSpec& spec, const PlanRow& row) {
-  return {row.watch, row.probe, spec.probe_settings, spec.load, spec.deadline_ns, spec.cut_for_ns};
+  return {row.watch,
+          row.probe,
+          spec.probe_settings,
+          spec.load,
+          spec.deadline_ns,
+          spec.cut_for_ns,
+          row.write_path,
+          spec.before_write,
+          spec.writes_per_second,
+          spec.poisson_writes,
+          spec.veth || strategies()[row.strategy].scope == Scope::path};
 }
 
 }  // namespace lastack

@@ -54,11 +54,12 @@ constexpr int64_t kLauncherDescriptors = 3, kNetworkDescriptors = 2;
 
 // What the plan depends on, so that it can be tested with other hosts' values.
 struct Host {
-  int64_t descriptor_limit;  // hard limit of RLIMIT_NOFILE
-  std::vector<int> cpus;     // that the process may use
-  bool net_admin;            // over the namespace the run will be in
-  bool private_network;      // the run makes its namespaces itself
-  int64_t ports;             // ephemeral ones, of that namespace
+  int64_t descriptor_limit;                         // hard limit of RLIMIT_NOFILE
+  std::vector<int> cpus;                            // that the process may use
+  bool net_admin;                                   // over the namespace the run will be in
+  bool private_network;                             // the run makes its namespaces itself
+  int64_t ports;                                    // ephemeral ones, of that namespace
+  std::vector<WriteNeed> missing_write_needs = {};  // that the kernel or its settings do not give
 };
 Host this_host(const RunSpec& spec);
 

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "model/strategy.h"
+#include "net/byte_account.h"
 #include "run/table.h"
 #include "run/worker.h"
 #include "victim/ring_victim.h"
@@ -27,6 +28,59 @@ constexpr int64_t kForEver_ns = int64_t{1} << 60;
 const Strategy& strategy_of(const ShardView& shard, uint32_t slot) {
   return strategies()[shard.row_of(shard.victims[slot]).strategy];
 }
+
+// t0 of all that die together, where writing survivors look for it before the act is done.
+void stamp(const ShardView& shard, std::span<const uint32_t> slots) {
+  const int64_t issued_ns = now_ns();
+  for (const uint32_t slot : slots)
+    std::atomic_ref(shard.victims[slot].issued_ns).store(issued_ns, std::memory_order_release);
+}
+
+// Reads what writing survivors send, and counts it. By poll(2): a ring would change how the process
+// dies.
+class Reader {
+ public:
+  // `reads`: else what comes stays unread.
+  Reader(const ShardView& shard, std::span<const uint32_t> slots, int control, bool reads)
+      : shard_(shard), slots_(slots.begin(), slots.end()), buffer_(64 << 10) {
+    waited_.push_back({control, POLLIN, 0});
+    for (const uint32_t slot : slots_)
+      waited_.push_back({reads ? shard_.victims[slot].descriptor : -1, POLLIN, 0});
+  }
+
+  void run_until_control() {
+    while (true) {
+      if (poll(waited_.data(), waited_.size(), -1) < 0 && errno != EINTR) return;
+      if (waited_[0].revents) return;
+      for (size_t i = 0; i < slots_.size(); ++i)
+        if (waited_[i + 1].revents) read_one(i);
+    }
+  }
+
+  // Just before the process leaves by itself.
+  void note_accounts() {
+    for (const uint32_t slot : slots_) {
+      const auto account = read_byte_account(shard_.victims[slot].descriptor);
+      if (!account) continue;
+      shard_.reads[slot].received_bytes = account->received;
+      shard_.reads[slot].unread_bytes = account->unread;
+      shard_.reads[slot].told = true;
+    }
+  }
+
+ private:
+  void read_one(size_t index) {
+    pollfd& waited = waited_[index + 1];
+    const ssize_t got = recv(waited.fd, buffer_.data(), buffer_.size(), MSG_DONTWAIT);
+    if (got > 0) shard_.reads[slots_[index]].delivered_bytes += static_cast<uint64_t>(got);
+    if (got == 0 || (got < 0 && errno != EAGAIN)) waited.fd = -1;
+  }
+
+  ShardView shard_;
+  std::vector<uint32_t> slots_;
+  std::vector<char> buffer_;
+  std::vector<pollfd> waited_;
+};
 
 // Sends on every connection as fast as its peer allows; the peers do not read.
 class Sender {
@@ -151,17 +205,18 @@ void ProcessHosts::act(uint32_t group) {
   Message leave;
   leave.verb = Verb::act;
   int failed = 0;
-  const int64_t issued_ns = now_ns();  // t0: one for all that die with this process
+  // t0: one for all that die with this process. Writing survivors look at it, so it stands there
+  // before the act. Who leaves by himself stamps by himself.
+  if (step != Step::exit_process) stamp(shard_, host.slots);
   if (step == Step::kill_process) failed = kill(host.pid, SIGKILL) == 0 ? 0 : errno;
   if (step == Step::freeze_process) failed = kill(host.pid, SIGSTOP) == 0 ? 0 : errno;
-  // Who leaves by himself stamps by himself: collect() reads it.
   if (step == Step::exit_process) failed = host.channel.send(leave) ? EPIPE : 0;
   for (const uint32_t slot : host.slots) {
     VictimEnd& end = shard_.victims[slot];
     end.flags |= kInjected;
     end.act_error = failed;
-    if (step != Step::exit_process || failed) end.issued_ns = issued_ns;
   }
+  if (failed && step == Step::exit_process) stamp(shard_, host.slots);
   ShardProgress& progress = shard_.header->progress;
   if (failed) progress.failed_acts += host.slots.size();
   progress.injected += host.slots.size();
@@ -188,12 +243,8 @@ void ProcessHosts::collect() {
     if (!host.acted || step == Step::freeze_process) continue;
     reap(host);
     if (step != Step::exit_process) continue;
-    const int64_t issued_ns = shard_.victims[host.slots.front()].issued_ns;
-    for (const uint32_t slot : host.slots) {
-      VictimEnd& end = shard_.victims[slot];
-      end.issued_ns = issued_ns;
-      if (issued_ns == 0) end.act_error = ETIME;
-    }
+    for (const uint32_t slot : host.slots)
+      if (shard_.victims[slot].issued_ns == 0) shard_.victims[slot].act_error = ETIME;
   }
 }
 
@@ -212,10 +263,12 @@ int process_host_main() {
   std::vector<uint32_t> slots;
   std::optional<RingVictim> ring;
   std::optional<Sender> sender;
+  std::optional<Reader> reader;
   bool armed = false;
   while (true) {
     if (armed && ring) ring->run_until_control();
     if (armed && sender) sender->run_until_control();
+    if (armed && reader) reader->run_until_control();
     std::vector<Fd> descriptors;
     const auto received = channel.receive(armed ? 0 : kForEver_ns, &descriptors);
     if (!received) return 1;
@@ -233,7 +286,7 @@ int process_host_main() {
       case Verb::prepare: {
         answer.verb = Verb::prepared;
         // Without work for it a ring would only change how the process dies.
-        if (strategy_of(shard, slots.front()).victim_sends ||
+        if (strategy_of(shard, slots.front()).victim_sends || settings.writers ||
             (settings.load == Load::idle && !settings.requests_in_flight &&
              !settings.direct_descriptors))
           break;
@@ -250,11 +303,15 @@ int process_host_main() {
         if (strategy_of(shard, slots.front()).victim_sends) {
           sender.emplace(shard, slots, channel.descriptor());
           sender->fill();
+        } else if (settings.writers) {
+          const bool reads = !strategy_of(shard, slots.front()).survivor_sends_unread;
+          reader.emplace(shard, slots, channel.descriptor(), reads);
         }
-        armed = ring || sender;
+        armed = ring || sender || reader;
         break;
       case Verb::act:
-        shard.victims[slots.front()].issued_ns = now_ns();
+        if (reader) reader->note_accounts();
+        stamp(shard, slots);
         _exit(0);
       default:
         return 1;

@@ -26,7 +26,7 @@ class ProcessHosts {
   Status arm();
   // Makes the group's process go away, with t0 immediately before that.
   void act(uint32_t group);
-  // After the last act: reaps, and copies the t0 of processes that left by themselves.
+  // After the last act: reaps, and notes whose process left without its stamp.
   void collect();
   // Ends those that still live.
   void clean_up();

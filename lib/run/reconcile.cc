@@ -29,7 +29,7 @@ void add_keepalive_probes(const RunSpec& spec, const Outcome& outcome, int64_t a
                          strategies()[outcome.row.strategy].finding == Finding::nothing;
   // Data in flight suspends keepalive, or draws the RST before any probe does.
   const bool may_be_silent = outcome.late || spec.load != Load::idle ||
-                             watch_row(outcome.row.watch).engine == Engine::late;
+                             engine_row(watch_row(outcome.row.watch).engine).only_writes;
   const int64_t least = may_be_silent ? 0 : by_count ? settings.keepalive_count : by_answer ? 1 : 0;
   range.least[Counter::keepalive] += least * outcome.connections;
   range.most[Counter::keepalive] += most * outcome.connections;
@@ -56,7 +56,7 @@ std::vector<Check> reconcile(const RunSpec& spec, const std::vector<Outcome>& ou
       }
     }
     ending.add(least, most, outcome.connections);
-    if (strategy.victim_sends) {
+    if (strategy.victim_sends || outcome.row.watch == Watch::writer) {
       // Sent into a window that shuts: what no longer fits is dropped and sent again
       // (tcp_prune_queue).
       constexpr int64_t kSegments = 256, kTimeouts = 8;  // of a full send and receive buffer

@@ -13,10 +13,18 @@ static void from_json(const nlohmann::json& json, Histogram& histogram) {
   histogram = Histogram::from_state(json.get<Histogram::State>());
 }
 
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WriteSums, attempted, accepted, short_writes, errors,
+                                   would_block, cancelled, accepted_after_act, accepted_after_fin,
+                                   accepted_bytes, delivered_bytes, lost_bytes,
+                                   lost_after_act_bytes, queued_bytes, untold_bytes,
+                                   unexplained_bytes, unexplained, sigpipes, sigpipes_predicted,
+                                   sigpipe_connections, killed, first_errors, second_errors,
+                                   by_accepted_after_act, by_accepted_after_fin, first_error,
+                                   second_error)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LedgerRow, strategy, watch, probe, family, skipped, expected,
                                    requested, established, torn_down, found, nothing, undecided,
                                    unexpected, late, findings, bytes_received, bytes_sent, alive,
-                                   issued, scheduled, written)
+                                   issued, scheduled, written, write_path, writes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Surprise, pair, strategy, watch, probe, survivor_address,
                                    expected, seen, error, before_act)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Event, pair, row, victim_address, survivor_address, scheduled_ns,
@@ -31,7 +39,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunResult, status, error, spec, notes, ledger
                                    timeline, checks, exclusive, balanced, counters, phases, cost,
                                    workers, sysctls, congestion_control, requested_rate,
                                    achieved_rate, requested_round_trips, achieved_round_trips,
-                                   span_ns, completion_overflows)
+                                   span_ns, completion_overflows, sigpipes_elsewhere,
+                                   sigpipes_unblamed, write_lag_ns)
 
 namespace {
 

@@ -14,6 +14,7 @@
 #include "net/namespaces.h"
 #include "run/plan.h"
 #include "run/spec.h"
+#include "run/write_ledger.h"
 
 namespace lastack {
 
@@ -38,7 +39,7 @@ struct RunStatusRow {
 std::span<const RunStatusRow> run_statuses();
 const RunStatusRow& status_row(RunStatus status);
 
-// One ledger row: a cell of mix x watch x probe.
+// One ledger row: a cell of mix x watch x probe x write path.
 struct LedgerRow {
   std::string strategy, watch, probe, family;
   std::string skipped;                // the reason; empty when the row ran
@@ -54,10 +55,12 @@ struct LedgerRow {
   std::array<int64_t, kFindingCount> findings{};  // by Finding, `nothing` included
   int64_t bytes_received = 0;                     // by the survivors
   int64_t bytes_sent = 0;                         // accepted from the victims by their kernel
-  int64_t alive = -1;   // answered after their path had come back; -1: nobody was asked
-  Histogram issued;     // latency since t0
-  Histogram scheduled;  // latency since the instant that the schedule asked for
-  Histogram written;    // since the survivor's first write, where it is told of the act
+  int64_t alive = -1;      // answered after their path had come back; -1: nobody was asked
+  Histogram issued;        // latency since t0
+  Histogram scheduled;     // latency since the instant that the schedule asked for
+  Histogram written;       // since the survivor's first write, where it is told of the act
+  std::string write_path;  // empty but for --watch writer
+  WriteSums writes;
 
   // requested = established = torn down = found + nothing; with `interrupted`, "=" is ">=" and
   // the undecided fill the gap.
@@ -142,6 +145,10 @@ struct RunResult {
   double requested_round_trips = 0, achieved_round_trips = 0;
   int64_t span_ns = 0;  // from the first t0 to the last finding
   int64_t completion_overflows = 0;
+  // Writers: SIGPIPEs that came to another thread than the writer's, or that no write explains,
+  // and how far the writes fell behind their instants.
+  int64_t sigpipes_elsewhere = 0, sigpipes_unblamed = 0;
+  int64_t write_lag_ns = 0;
 };
 
 // For the way from the launcher to the program.

@@ -12,6 +12,7 @@ namespace {
 
 constexpr int64_t kMostConnections = 4'000'000;
 constexpr int64_t kMostPayload = 1 << 20;
+constexpr int64_t kMostKilled = 2'000;  // a fork copies the table of as many descriptors
 constexpr int64_t kLongest_ns = 24ll * 3600 * 1'000'000'000;
 
 // The names of a table's rows, for messages and look-ups.
@@ -76,6 +77,12 @@ constexpr Named<Family> kFamilies[] = {{Family::inet, "inet"}, {Family::inet6, "
 constexpr Named<bool> kDescriptors[] = {{false, "plain"}, {true, "direct"}};
 constexpr Named<bool> kVictimRequests[] = {{false, "none"}, {true, "recv"}};
 constexpr Named<bool> kPaths[] = {{false, "loopback"}, {true, "veth"}};
+constexpr Named<BeforeWrite> kBeforeWrites[] = {
+    {BeforeWrite::none, "none"}, {BeforeWrite::poll, "poll"}, {BeforeWrite::recv, "recv"}};
+constexpr Named<SigpipeMode> kSigpipeModes[] = {{SigpipeMode::handler, "handler"},
+                                                {SigpipeMode::signalfd, "signalfd"},
+                                                {SigpipeMode::ignore, "ignore"},
+                                                {SigpipeMode::kill, "default"}};
 constexpr Named<bool> kFlags[] = {{false, "false"}, {true, "true"}};
 
 template <class Id, size_t N>
@@ -160,16 +167,72 @@ std::string print_load(const RunSpec& spec) {
   return "echo=" + format_rate(spec.round_trips_per_second);
 }
 
+Status read_write_rate(RunSpec& spec, std::string_view text) {
+  if (text == "max") {
+    spec.poisson_writes = false;
+    spec.writes_per_second = 0;
+    return std::nullopt;
+  }
+  const bool poisson = text.starts_with("poisson=");
+  if (!poisson && !text.starts_with("rate="))
+    return plain_error(fmt::format(
+        "'{}' is not a write rate; allowed: rate=RATE, poisson=RATE (rate=10/s), max", text));
+  const auto rate = parse_rate(text.substr(text.find('=') + 1));
+  if (!rate) return rate.error();
+  spec.poisson_writes = poisson;
+  spec.writes_per_second = *rate;
+  return std::nullopt;
+}
+
+std::string print_write_rate(const RunSpec& spec) {
+  if (spec.writes_per_second == 0) return "max";
+  return (spec.poisson_writes ? "poisson=" : "rate=") + format_rate(spec.writes_per_second);
+}
+
+Status read_write_paths(RunSpec& spec, std::string_view text) {
+  if (text != "all") return read_rows("write path", write_paths(), text, spec.write_paths);
+  spec.write_paths.clear();
+  for (const WritePathRow& row : write_paths()) spec.write_paths.push_back(row.id);
+  return std::nullopt;
+}
+
+std::string print_write_paths(const RunSpec& spec) {
+  std::vector<std::string_view> names;
+  for (const WritePath path : spec.write_paths) names.push_back(write_path_row(path).name);
+  return fmt::format("{}", fmt::join(names, ","));
+}
+
+constexpr std::string_view kSigpipe = "sigpipe", kNoSigpipe = "no-sigpipe";
+
+// WRITE-PATH=sigpipe or WRITE-PATH=no-sigpipe.
+Status read_expect_sigpipe(std::string_view part, std::vector<SigpipeOverride>& overrides) {
+  const size_t equals = part.find('=');
+  SigpipeOverride entry{WritePath::none, part.substr(equals + 1) == kSigpipe};
+  if (Status bad = read_row("write path", write_paths(), part.substr(0, equals), entry.path))
+    return bad;
+  for (const SigpipeOverride& earlier : overrides)
+    if (earlier.path == entry.path)
+      return plain_error(
+          fmt::format("write path '{}' is named twice", write_path_row(entry.path).name));
+  overrides.push_back(entry);
+  return std::nullopt;
+}
+
 Status read_expect(RunSpec& spec, std::string_view text) {
   std::vector<ExpectationOverride> overrides;
+  std::vector<SigpipeOverride> signals;
   for (const std::string_view part : split(text, ',')) {
     const size_t equals = part.find('=');
     if (equals == std::string_view::npos)
       return plain_error(fmt::format("'{}' is not STRATEGY=FINDING, such as fin=eof", part));
+    const std::string_view wanted = part.substr(equals + 1);
+    if (wanted == kSigpipe || wanted == kNoSigpipe) {
+      if (Status bad = read_expect_sigpipe(part, signals)) return bad;
+      continue;
+    }
     const auto strategy = find_row("strategy", strategies(), part.substr(0, equals));
     if (!strategy) return strategy.error();
-    const auto finding =
-        find_row("finding", std::span<const FindingRow>(kFindings), part.substr(equals + 1));
+    const auto finding = find_row("finding", std::span<const FindingRow>(kFindings), wanted);
     if (!finding) return finding.error();
     for (const ExpectationOverride& earlier : overrides)
       if (earlier.strategy == *strategy)
@@ -178,6 +241,7 @@ Status read_expect(RunSpec& spec, std::string_view text) {
     overrides.push_back({*strategy, static_cast<Finding>(*finding)});
   }
   spec.expect = std::move(overrides);
+  spec.expect_sigpipe = std::move(signals);
   return std::nullopt;
 }
 
@@ -186,6 +250,9 @@ std::string print_expect(const RunSpec& spec) {
   for (const ExpectationOverride& entry : spec.expect)
     parts.push_back(
         fmt::format("{}={}", strategies()[entry.strategy].name, finding_row(entry.finding).name));
+  for (const SigpipeOverride& entry : spec.expect_sigpipe)
+    parts.push_back(fmt::format("{}={}", write_path_row(entry.path).name,
+                                entry.raises ? kSigpipe : kNoSigpipe));
   return fmt::format("{}", fmt::join(parts, ","));
 }
 
@@ -232,6 +299,26 @@ constexpr Parameter kParameters[] = {
        return read_number(t, parse_size, format_size, 1, kMostPayload, s.payload_bytes);
      },
      [](const RunSpec& s) { return format_size(s.payload_bytes); }},
+    {"--write-path", "NAME,...", ParameterKind::text,
+     "how survivors of --watch writer write (see `lastack list`); several are crossed; 'all'",
+     read_write_paths, print_write_paths},
+    {"--write-rate", "RATE", ParameterKind::text,
+     "writes of each connection of --watch writer: rate=10/s, poisson=10/s, or max",
+     read_write_rate, print_write_rate},
+    {"--before-write", "WHAT", ParameterKind::text,
+     "what --watch writer does before each write: none, poll (and no write to an ended one) or "
+     "recv",
+     [](RunSpec& s, std::string_view t) {
+       return read_row("step before a write", rows_of(kBeforeWrites), t, s.before_write);
+     },
+     [](const RunSpec& s) { return std::string(before_write_row(s.before_write).name); }},
+    {"--sigpipe", "HOW", ParameterKind::text,
+     "what becomes of the writers' SIGPIPE: handler or signalfd (counted), ignore, or default (a "
+     "child dies of each)",
+     [](RunSpec& s, std::string_view t) {
+       return read_row("way with SIGPIPE", rows_of(kSigpipeModes), t, s.sigpipe);
+     },
+     [](const RunSpec& s) { return std::string(sigpipe_mode_row(s.sigpipe).name); }},
     {"--warm-up", "TIME", ParameterKind::text, "time between the armed watch and the first death",
      [](RunSpec& s, std::string_view t) { return read_duration(t, 0, s.warm_up_ns); },
      [](const RunSpec& s) { return format_duration(s.warm_up_ns); }},
@@ -382,17 +469,69 @@ std::vector<Weight> effective_mix(const RunSpec& spec) {
   return *parse_mix("all");
 }
 
+namespace {
+
+// The writers' options without a writer, and what a writer cannot do.
+Status check_writers(const RunSpec& spec) {
+  if (!has_writers(spec)) {
+    const RunSpec none;
+    const bool given = spec.write_paths != none.write_paths ||
+                       print_write_rate(spec) != print_write_rate(none) ||
+                       spec.before_write != none.before_write || spec.sigpipe != none.sigpipe;
+    if (given)
+      return plain_error(
+          "--write-path, --write-rate, --before-write and --sigpipe are for --watch writer, which "
+          "is "
+          "not given");
+    return std::nullopt;
+  }
+  if (spec.ring == RingMode::sqpoll)
+    return plain_error(
+        "--ring sqpoll changes which thread the writers' SIGPIPE goes to; allowed: --write-path "
+        "write-sqpoll");
+  if (spec.direct_descriptors)
+    return plain_error(
+        "--descriptors direct hides from the victims of --watch writer what their kernel received; "
+        "allowed: plain");
+  if (spec.sigpipe == SigpipeMode::kill && spec.connections > kMostKilled)
+    return plain_error(fmt::format(
+        "--sigpipe default makes a process for each of up to {} signals, about a millisecond each; "
+        "allowed: at most {} connections",
+        format_count(spec.connections), format_count(kMostKilled)));
+  const bool linked = std::find(spec.write_paths.begin(), spec.write_paths.end(),
+                                WritePath::write_linked) != spec.write_paths.end();
+  if (linked && spec.sigpipe == SigpipeMode::kill)
+    return plain_error(
+        "--sigpipe default cannot tell which of two linked writes killed the process; allowed: "
+        "handler, signalfd or ignore with --write-path write-linked");
+  return std::nullopt;
+}
+
+}  // namespace
+
+bool has_writers(const RunSpec& spec) {
+  return std::find(spec.watches.begin(), spec.watches.end(), Watch::writer) != spec.watches.end();
+}
+
+size_t rows_per_strategy(const RunSpec& spec) {
+  const size_t extra = has_writers(spec) ? spec.write_paths.size() - 1 : 0;
+  return (spec.watches.size() + extra) * spec.probes.size();
+}
+
 Status check_spec(const RunSpec& spec) {
-  const size_t rows = effective_mix(spec).size() * spec.watches.size() * spec.probes.size();
+  const size_t rows = effective_mix(spec).size() * rows_per_strategy(spec);
   if (static_cast<size_t>(spec.connections) < rows)
     return plain_error(fmt::format(
-        "--connections {} is fewer than the {} rows of --mix x --watch x --probe; allowed: at "
-        "least {}",
+        "--connections {} is fewer than the {} rows of --mix x --watch x --probe x --write-path; "
+        "allowed: at least {}",
         spec.connections, rows, rows));
   if (spec.shards > spec.connections)
     return plain_error(
         fmt::format("--shards {} is more than --connections {}", spec.shards, spec.connections));
-  bool rings = false;
+  if (Status bad = check_writers(spec)) return bad;
+  bool rings =
+      has_writers(spec) && std::any_of(spec.write_paths.begin(), spec.write_paths.end(),
+                                       [](WritePath path) { return write_path_row(path).ring; });
   for (const Watch watch : spec.watches) {
     const EngineRow& engine = engine_row(watch_row(watch).engine);
     rings = rings || engine.id == Engine::io_uring;

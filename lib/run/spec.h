@@ -12,6 +12,7 @@
 #include "model/probe.h"
 #include "model/strategy.h"
 #include "model/watch.h"
+#include "model/write_path.h"
 #include "net/socket.h"
 #include "ring/ring.h"
 
@@ -31,6 +32,12 @@ struct Weight {
 struct ExpectationOverride {
   size_t strategy;
   Finding finding;
+};
+
+// The same for SIGPIPE: whether writes by `path` raise it.
+struct SigpipeOverride {
+  WritePath path;
+  bool raises;
 };
 
 struct RunSpec {
@@ -55,11 +62,18 @@ struct RunSpec {
   Load load = Load::idle;
   double round_trips_per_second = 0;  // echo, over all connections
   int64_t payload_bytes = 512;
+  // Watch::writer
+  std::vector<WritePath> write_paths = {WritePath::send};
+  bool poisson_writes = false;
+  double writes_per_second = 10;  // of each connection; 0: as fast as it can
+  BeforeWrite before_write = BeforeWrite::none;
+  SigpipeMode sigpipe = SigpipeMode::handler;
   int64_t shards = 0;  // 0: as many as descriptors demand
   int64_t seed = 1;
   bool host_network = false;
   bool keep_events = false;
   std::vector<ExpectationOverride> expect;
+  std::vector<SigpipeOverride> expect_sigpipe;
 };
 
 enum class ParameterKind : uint8_t { text, count, flag };
@@ -91,5 +105,9 @@ Result<std::vector<Weight>> parse_mix(std::string_view text);
 Status parse_arrival(RunSpec& spec, std::string_view text);
 
 std::string_view wait_name(Wait wait);
+
+bool has_writers(const RunSpec& spec);
+// Rows of watch x write path x probe, of each strategy.
+size_t rows_per_strategy(const RunSpec& spec);
 
 }  // namespace lastack

@@ -10,34 +10,50 @@
 namespace lastack {
 namespace {
 
-size_t table_bytes(size_t connections) {
-  return sizeof(ShardHeader) + connections * (sizeof(VictimEnd) + sizeof(SurvivorEnd));
+size_t table_bytes(size_t connections, bool writers) {
+  size_t per_connection = sizeof(VictimEnd) + sizeof(SurvivorEnd);
+  if (writers) per_connection += sizeof(WriteRecord) + sizeof(ReadRecord);
+  return sizeof(ShardHeader) + connections * per_connection;
 }
 
 }  // namespace
 
-Result<ShardTable> ShardTable::map(Fd memory, size_t bytes, uint32_t connections) {
+Result<ShardTable> ShardTable::map(Fd memory, size_t bytes) {
   void* start = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory.get(), 0);
   if (start == MAP_FAILED) return errno_error("mmap", "shard table");
   ShardTable table;
   table.memory_ = std::move(memory);
   table.bytes_ = bytes;
-  auto* header = static_cast<ShardHeader*>(start);
-  auto* victims = reinterpret_cast<VictimEnd*>(header + 1);
-  auto* survivors = reinterpret_cast<SurvivorEnd*>(victims + connections);
-  table.view_ = {header, {victims, connections}, {survivors, connections}};
+  table.view_.header = static_cast<ShardHeader*>(start);
   return table;
 }
 
-Result<ShardTable> ShardTable::create(uint32_t connections) {
+// Where the arrays are follows from the header's settings.
+void ShardTable::lay_out() {
+  const ShardSettings& settings = view_.header->settings;
+  const size_t connections = settings.connections;
+  auto* victims = reinterpret_cast<VictimEnd*>(view_.header + 1);
+  auto* survivors = reinterpret_cast<SurvivorEnd*>(victims + connections);
+  auto* writes = reinterpret_cast<WriteRecord*>(survivors + connections);
+  auto* reads = reinterpret_cast<ReadRecord*>(writes + connections);
+  view_.victims = {victims, connections};
+  view_.survivors = {survivors, connections};
+  if (!settings.writers) return;
+  view_.writes = {writes, connections};
+  view_.reads = {reads, connections};
+}
+
+Result<ShardTable> ShardTable::create(uint32_t connections, bool writers) {
   Fd memory(memfd_create("lastack-shard", MFD_CLOEXEC));
-  const size_t bytes = table_bytes(connections);
+  const size_t bytes = table_bytes(connections, writers);
   if (!memory.valid() || ftruncate(memory.get(), static_cast<off_t>(bytes)) != 0)
     return errno_error("memfd_create", "shard table");
-  auto table = map(std::move(memory), bytes, connections);
+  auto table = map(std::move(memory), bytes);
   if (!table) return table;
   // A memfd starts as zeros, which is right for every field but these.
   table->view_.header->settings.connections = connections;
+  table->view_.header->settings.writers = writers;
+  table->lay_out();
   for (VictimEnd& end : table->view_.victims) {
     end.pair = kNoPair;
     end.group = kNoGroup;
@@ -47,6 +63,7 @@ Result<ShardTable> ShardTable::create(uint32_t connections) {
     end.pair = kNoPair;
     end.descriptor = -1;
   }
+  for (WriteRecord& record : table->view_.writes) record.victim = kNoPair;
   return table;
 }
 
@@ -55,9 +72,13 @@ Result<ShardTable> ShardTable::attach(int descriptor) {
   if (fstat(descriptor, &status) != 0) return errno_error("fstat", "shard table");
   const auto bytes = static_cast<size_t>(status.st_size);
   if (bytes < sizeof(ShardHeader)) return make_error("attach", EINVAL, "shard table");
-  const size_t per_connection = sizeof(VictimEnd) + sizeof(SurvivorEnd);
-  const auto connections = static_cast<uint32_t>((bytes - sizeof(ShardHeader)) / per_connection);
-  return map(Fd(descriptor), bytes, connections);
+  auto table = map(Fd(descriptor), bytes);
+  if (!table) return table;
+  const ShardSettings& settings = table->view_.header->settings;
+  if (bytes < table_bytes(settings.connections, settings.writers))
+    return make_error("attach", EINVAL, "shard table");
+  table->lay_out();
+  return table;
 }
 
 ShardTable::ShardTable(ShardTable&& other) noexcept

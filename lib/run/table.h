@@ -11,7 +11,7 @@ namespace lastack {
 class ShardTable {
  public:
   // Makes the memory; its descriptor is handed to the workers.
-  static Result<ShardTable> create(uint32_t connections);
+  static Result<ShardTable> create(uint32_t connections, bool writers = false);
   // Maps what another process made.
   static Result<ShardTable> attach(int descriptor);
   ShardTable(ShardTable&& other) noexcept;
@@ -23,7 +23,8 @@ class ShardTable {
 
  private:
   ShardTable() = default;
-  static Result<ShardTable> map(Fd memory, size_t bytes, uint32_t connections);
+  static Result<ShardTable> map(Fd memory, size_t bytes);
+  void lay_out();
   Fd memory_;
   size_t bytes_ = 0;
   ShardView view_{};

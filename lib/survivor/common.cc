@@ -117,9 +117,9 @@ Verdict conclude(const ShardView& shard, SurvivorEnd& end, int64_t stamp_ns) {
     set_flag(end, kHeld);
     return Verdict::held;
   }
-  if (classified.finding == Finding::eof &&
-      strategy_of(shard, end).when_told == WhenTold::writes_after_fin)
-    return Verdict::hang_up;
+  const bool answer_to_come = strategy_of(shard, end).when_told == WhenTold::writes_after_fin &&
+                              shard.row_of(end).watch != Watch::writer;
+  if (classified.finding == Finding::eof && answer_to_come) return Verdict::hang_up;
   if (!(end.flags & kHeld)) end.found_ns = stamp_ns;
   end.finding = classified.finding;
   end.error_number = static_cast<int16_t>(classified.error_number);

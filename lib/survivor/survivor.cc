@@ -7,6 +7,7 @@
 #include "survivor/late_survivor.h"
 #include "survivor/select_survivor.h"
 #include "survivor/uring_survivor.h"
+#include "survivor/writer_survivor.h"
 
 namespace lastack {
 namespace {
@@ -33,6 +34,8 @@ Result<std::unique_ptr<Survivor>> open_survivor(const ShardView& shard, int cont
       return open_as<BlockingSurvivor>(shard, control);
     case Engine::late:
       return open_as<LateSurvivor>(shard, control);
+    case Engine::writer:
+      return open_as<WriterSurvivor>(shard, control);
   }
   return plain_error("no engine has this number");
 }

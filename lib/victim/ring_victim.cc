@@ -11,6 +11,7 @@
 #include <unordered_set>
 
 #include "base/clock.h"
+#include "net/byte_account.h"
 
 namespace lastack {
 namespace {
@@ -21,6 +22,7 @@ uint64_t tag(Kind kind, uint32_t slot) {
 }
 
 constexpr size_t kBatch = 64;
+constexpr size_t kDrainBytes = 64 << 10;
 // Waking a sleeping thread takes tens of microseconds: sleep until so long before the instant,
 // and spin for the rest. Where survivors spin, the hot path is what is measured: a victim that
 // slept between two acts would add its own cold caches to the latency.
@@ -34,6 +36,11 @@ bool may_be_direct(const Strategy& strategy) {
                        strategy.act == Step::shutdown_write || strategy.act == Step::shutdown_both;
   const bool by_process = strategy.scope == Scope::process;
   return by_process || (by_ring && strategy.ready != Step::set_repair);
+}
+
+// Whose survivor writes, and who reads and counts that. Where a byte is to stay unread it does not.
+bool drains(const PlanRow& row) {
+  return row.watch == Watch::writer && !strategies()[row.strategy].survivor_sends_unread;
 }
 
 // Who acts when: connections that die alone, and the first end of each group.
@@ -59,7 +66,9 @@ Result<RingVictim> RingVictim::open(const ShardView& shard, int control,
   const ShardSettings& settings = shard.header->settings;
   RingSetup setup;
   setup.mode = RingMode::defer;  // the victim's thread asks for completions when it has time
-  const unsigned requests = settings.load != Load::idle ? 2 : settings.requests_in_flight ? 1 : 0;
+  const unsigned requests = settings.load != Load::idle                       ? 2
+                            : settings.requests_in_flight || settings.writers ? 1
+                                                                              : 0;
   setup.completion_entries = std::max(static_cast<unsigned>(slots.size()) * requests + 64, 512u);
   auto ring = Ring::open(setup);
   if (!ring) return ring.error();
@@ -67,6 +76,7 @@ Result<RingVictim> RingVictim::open(const ShardView& shard, int control,
   RingVictim victim(shard, std::move(*ring), std::move(slots));
   victim.control_ = control;
   victim.scratch_.resize(static_cast<size_t>(settings.payload_bytes), 'd');
+  if (settings.writers) victim.drain_.resize(kDrainBytes);
   const auto rows = std::span(shard.header->rows, settings.row_count);
   for (const PlanRow& row : rows) {
     if (strategies()[row.strategy].act != Step::destroy || victim.diag_) continue;
@@ -127,11 +137,12 @@ Status RingVictim::arm() {
       end.flags |= kDirect;
     }
     // Who comes back is asked whether he is alive.
+    const bool reads = drains(shard_.row_of(end));
     const bool receives = settings.load == Load::echo || settings.requests_in_flight ||
-                          strategy.silence == Silence::returns;
+                          strategy.silence == Silence::returns || reads;
     // A receive would eat the byte that must stay unread, and turn the RST into a FIN.
     if (receives && !strategy.survivor_sends_unread &&
-        strategy.when_told != WhenTold::writes_after_fin && !arm_receive(slot))
+        (reads || strategy.when_told != WhenTold::writes_after_fin) && !arm_receive(slot))
       return plain_error("io_uring takes no entries");
   }
   if (const int failed = ring_->submit()) return make_error("io_uring_enter", failed, "arm");
@@ -142,7 +153,8 @@ bool RingVictim::arm_receive(uint32_t slot) {
   VictimEnd& end = shard_.victims[slot];
   io_uring_sqe* sqe = ring_->entry();
   if (!sqe) return false;
-  io_uring_prep_recv(sqe, end.descriptor, scratch_.data(), scratch_.size(), 0);
+  std::vector<char>& into = drains(shard_.row_of(end)) ? drain_ : scratch_;
+  io_uring_prep_recv(sqe, end.descriptor, into.data(), into.size(), 0);
   if (end.flags & kDirect) sqe->flags |= IOSQE_FIXED_FILE;
   io_uring_sqe_set_data64(sqe, tag(Kind::receive, slot));
   end.flags |= kReceiveArmed;
@@ -155,6 +167,7 @@ void RingVictim::handle(const io_uring_cqe& completion) {
     case Kind::receive: {
       VictimEnd& end = shard_.victims[slot];
       end.flags &= ~kReceiveArmed;
+      if (drains(shard_.row_of(end))) return count_drained(slot, completion.res);
       if (completion.res <= 0 || (end.flags & kInjected)) return;
       io_uring_sqe* sqe = ring_->entry();
       if (!sqe) return;
@@ -182,6 +195,31 @@ void RingVictim::handle(const io_uring_cqe& completion) {
       control_ready_ = true;
       return;
   }
+}
+
+void RingVictim::count_drained(uint32_t slot, int result) {
+  if (result <= 0) return;
+  const VictimEnd& end = shard_.victims[slot];
+  shard_.reads[slot].delivered_bytes += static_cast<uint64_t>(result);
+  if (!(end.flags & kInjected) || reads_on(end)) arm_receive(slot);
+}
+
+// After SHUT_WR the victim goes on reading.
+bool RingVictim::reads_on(const VictimEnd& end) const {
+  const PlanRow& row = shard_.row_of(end);
+  return drains(row) && strategies()[row.strategy].act == Step::shutdown_write;
+}
+
+// What the kernel says that was received, against which the count of what was read is held.
+void RingVictim::note_account(uint32_t slot) {
+  const VictimEnd& end = shard_.victims[slot];
+  if (shard_.reads.empty() || end.descriptor < 0 || (end.flags & kDirect)) return;
+  const auto account = read_byte_account(end.descriptor);
+  if (!account) return;
+  ReadRecord& record = shard_.reads[slot];
+  record.received_bytes = account->received;
+  record.unread_bytes = account->unread;
+  record.told = true;
 }
 
 void RingVictim::reap(bool sleep, int64_t until_ns) {
@@ -232,13 +270,15 @@ void RingVictim::run_schedule(int64_t start_ns, const ScheduleHooks& hooks) {
 void RingVictim::inject(uint32_t slot) {
   VictimEnd& end = shard_.victims[slot];
   const Strategy& strategy = strategies()[shard_.row_of(end).strategy];
-  if (end.flags & (kReceiveArmed | kSendInFlight)) cancel_receive(slot);
+  const bool in_flight = end.flags & (kReceiveArmed | kSendInFlight);
+  if (in_flight && !reads_on(end)) cancel_receive(slot);
   end.flags |= kInjected;
   int failed = perform(strategy.ready, end);
-  const int64_t issued_ns = now_ns();  // t0: never after the act, which may deliver its RST inline
+  note_account(slot);
+  // t0: never after the act, which may deliver its RST inline. A writing survivor looks at it.
+  std::atomic_ref(end.issued_ns).store(now_ns(), std::memory_order_release);
   if (failed == 0) failed = perform(strategy.act, end);
   end.act_error = failed;
-  end.issued_ns = issued_ns;
   ShardProgress& progress = shard_.header->progress;
   if (failed) progress.failed_acts.fetch_add(1, std::memory_order_relaxed);
   progress.injected.fetch_add(1, std::memory_order_release);
@@ -346,6 +386,15 @@ void RingVictim::run_until_control() {
 }
 
 void RingVictim::clean_up() {
+  if (ring_ && !shard_.reads.empty()) {
+    // Reads in flight must be counted before the kernel is asked.
+    for (const uint32_t slot : slots_) {
+      VictimEnd& end = shard_.victims[slot];
+      const bool read_on = reads_on(end);
+      if (end.flags & kReceiveArmed) cancel_receive(slot);
+      if (!shard_.reads[slot].told || read_on) note_account(slot);
+    }
+  }
   if (ring_) ring_->cancel_all();
   ring_.reset();
   for (const uint32_t slot : slots_) {

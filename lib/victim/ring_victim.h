@@ -52,6 +52,9 @@ class RingVictim {
       : shard_(shard), ring_(std::move(ring)), slots_(std::move(slots)) {}
   bool arm_control();
   bool arm_receive(uint32_t slot);
+  void count_drained(uint32_t slot, int result);
+  bool reads_on(const VictimEnd& end) const;
+  void note_account(uint32_t slot);
   void reap(bool sleep, int64_t until_ns);
   void handle(const io_uring_cqe& completion);
   void wait_for_instant(int64_t instant_ns, const std::function<bool()>& interrupted);
@@ -63,6 +66,7 @@ class RingVictim {
   std::optional<Ring> ring_;
   std::optional<SockDiag> diag_;
   std::vector<char> scratch_;
+  std::vector<char> drain_;  // for what a writing survivor sent; counted, not looked at
   std::vector<uint32_t> slots_;
   int control_ = -1;
   bool control_ready_ = false;

@@ -282,6 +282,7 @@ TEST(Trap, WhoAsksFirstGetsTheErrno) {
 
 TEST(Trap, AFinThenAnRstIsNotAFin) {
   for (const WatchRow& watch : watches()) {
+    if (watch.engine == Engine::writer) continue;  // it writes before the FIN, too
     SCOPED_TRACE(watch.name);
     OneConnection one("fin-then-rst", watch.id);
     ControlPipe control, victim_control;

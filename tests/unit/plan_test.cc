@@ -380,5 +380,30 @@ TEST(PlanCircumstances, AreTheRowsAndTheSpecs) {
   EXPECT_EQ(when.settings.keepalive_count, 9);
 }
 
+TEST(PlanRows, OfAWriterAreCrossedWithItsPaths) {
+  RunSpec spec = spec_of("fin,rst-linger", 600);
+  spec.watches = {Watch::recv, Watch::writer};
+  spec.write_paths = {WritePath::send, WritePath::sendfile};
+  const auto plan = make_plan(spec, host_with({0, 1}));
+  ASSERT_TRUE(plan);
+  EXPECT_THAT(requested_of(*plan), ElementsAre(100, 100, 100, 100, 100, 100));
+  EXPECT_EQ(plan->rows[0].row.write_path, WritePath::none);
+  EXPECT_EQ(plan->rows[1].row.write_path, WritePath::send);
+  EXPECT_EQ(plan->rows[2].row.write_path, WritePath::sendfile);
+  EXPECT_EQ(plan->groups.size(), 2u) << "an engine has processes of its own";
+}
+
+TEST(PlanRows, AWritePathThatTheKernelLacksIsSkipped) {
+  RunSpec spec = spec_of("fin", 100);
+  spec.watches = {Watch::writer};
+  spec.write_paths = {WritePath::write_nosignal, WritePath::write};
+  Host host = host_with({0, 1});
+  host.missing_write_needs = {WriteNeed::nosignal_flag};
+  const auto plan = make_plan(spec, host);
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->rows[0].skipped, "needs RWF_NOSIGNAL (Linux 6.18)");
+  EXPECT_THAT(requested_of(*plan), ElementsAre(0, 100));
+}
+
 }  // namespace
 }  // namespace lastack

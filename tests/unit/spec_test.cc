@@ -80,12 +80,18 @@ RunSpec unusual_spec() {
   spec.load = Load::echo;
   spec.round_trips_per_second = 0.1;
   spec.payload_bytes = 3000;
+  spec.write_paths = {WritePath::splice, WritePath::write_call};
+  spec.poisson_writes = true;
+  spec.writes_per_second = 2.5;
+  spec.before_write = BeforeWrite::recv;
+  spec.sigpipe = SigpipeMode::signalfd;
   spec.shards = 3;
   spec.seed = 999'999'999'999;
   spec.host_network = true;
   spec.keep_events = true;
   spec.expect = {{strategy_index("silent"), Finding::etimedout},
                  {strategy_index("fin"), Finding::eof}};
+  spec.expect_sigpipe = {{WritePath::send, true}};
   return spec;
 }
 
@@ -335,6 +341,12 @@ TEST(CheckSpec, TakesTheDefaultAndTheUnusual) {
   EXPECT_EQ(refusal(check_spec(RunSpec())), "accepted");
   RunSpec unusual = unusual_spec();
   unusual.veth = false;  // contradicts its IPv6
+  // A writer cannot stand beside its load.
+  unusual.write_paths = RunSpec().write_paths;
+  unusual.poisson_writes = false;
+  unusual.writes_per_second = RunSpec().writes_per_second;
+  unusual.before_write = BeforeWrite::none;
+  unusual.sigpipe = SigpipeMode::handler;
   EXPECT_EQ(refusal(check_spec(unusual)), "accepted");
 }
 
@@ -423,6 +435,62 @@ TEST(CheckSpec, WantsAScheduleOfAtMostADay) {
 TEST(WaitName, IsTheOneOfItsValue) {
   EXPECT_EQ(wait_name(Wait::block), "block");
   EXPECT_EQ(wait_name(Wait::spin), "spin");
+}
+
+std::string refusal_of(std::initializer_list<std::pair<std::string_view, std::string_view>> given) {
+  RunSpec spec;
+  for (const auto& [flag, text] : given)
+    if (const Status bad = parameter(flag).read(spec, text)) return bad->message();
+  const Status bad = check_spec(spec);
+  return bad ? bad->message() : "accepted";
+}
+
+TEST(Writers, TheirOptionsAreReadAndPrinted) {
+  const std::pair<std::string_view, std::string_view> kValues[] = {
+      {"--write-path", "send,write-linked,sendfile"},
+      {"--write-rate", "rate=2.5/s"},
+      {"--write-rate", "poisson=10/s"},
+      {"--write-rate", "max"},
+      {"--before-write", "poll"},
+      {"--sigpipe", "default"},
+      {"--expect", "fin=eof,write=no-sigpipe,send=sigpipe"}};
+  for (const auto& [flag, text] : kValues) {
+    RunSpec spec;
+    EXPECT_EQ(refusal(parameter(flag).read(spec, text)), "accepted") << flag;
+    EXPECT_EQ(parameter(flag).print(spec), text);
+  }
+  RunSpec spec;
+  EXPECT_EQ(refusal(parameter("--write-path").read(spec, "all")), "accepted");
+  EXPECT_EQ(spec.write_paths.size(), write_paths().size());
+}
+
+TEST(Writers, RefuseWhatIsNoValue) {
+  EXPECT_THAT(refusal_of({{"--write-path", "sendfle"}}), HasSubstr("did you mean 'sendfile'"));
+  EXPECT_THAT(refusal_of({{"--write-rate", "10/s"}}),
+              HasSubstr("allowed: rate=RATE, poisson=RATE (rate=10/s), max"));
+  EXPECT_THAT(refusal_of({{"--sigpipe", "kill"}}), HasSubstr("default"));
+  EXPECT_THAT(refusal_of({{"--expect", "fin=sigpipe"}}), HasSubstr("unknown write path 'fin'"));
+  EXPECT_THAT(refusal_of({{"--expect", "write=sigpipe,write=no-sigpipe"}}),
+              HasSubstr("write path 'write' is named twice"));
+}
+
+TEST(Writers, RefuseWhatContradictsItself) {
+  EXPECT_THAT(refusal_of({{"--write-path", "write"}}), HasSubstr("are for --watch writer"));
+  EXPECT_THAT(refusal_of({{"--sigpipe", "ignore"}}), HasSubstr("are for --watch writer"));
+  EXPECT_THAT(refusal_of({{"--watch", "writer"}, {"--ring", "sqpoll"}}),
+              HasSubstr("allowed: --write-path write-sqpoll"));
+  EXPECT_THAT(refusal_of({{"--watch", "writer"}, {"--descriptors", "direct"}}),
+              HasSubstr("allowed: plain"));
+  EXPECT_THAT(refusal_of({{"--watch", "writer"}, {"--sigpipe", "default"}}),
+              HasSubstr("allowed: at most 2k connections"));
+  EXPECT_THAT(refusal_of({{"--watch", "writer"},
+                          {"--connections", "1k"},
+                          {"--write-path", "write-linked"},
+                          {"--sigpipe", "default"}}),
+              HasSubstr("cannot tell which of two linked writes"));
+  EXPECT_THAT(refusal_of({{"--watch", "writer"}, {"--load", "echo=1/s"}}),
+              HasSubstr("cannot run over --watch writer"));
+  EXPECT_EQ(refusal_of({{"--watch", "recv,writer"}, {"--write-path", "all"}}), "accepted");
 }
 
 }  // namespace

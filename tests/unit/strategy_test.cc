@@ -158,7 +158,7 @@ TEST(ExpectedFindings, OfTheFinFamilyDoNotDependOnTheProbe) {
 TEST(ExpectedFindings, DoNotDependOnAWatchThatWaits) {
   for (const Strategy& strategy : strategies())
     for (const WatchRow& watch : watches()) {
-      if (watch.engine == Engine::late) continue;
+      if (engine_row(watch.engine).only_writes) continue;
       Circumstances when = circumstances_of(Probe::keepalive, Load::idle);
       const Findings wanted = findings(strategy, when);
       when.watch = watch.id;
@@ -511,6 +511,60 @@ TEST(Names, AreTheOnesOfTheirValues) {
   EXPECT_EQ(side_name(Side::client), "client");
   EXPECT_EQ(need_name(Need::none), "none");
   EXPECT_THAT(std::string(need_name(Need::net_admin)), testing::HasSubstr("CAP_NET_ADMIN"));
+}
+
+Circumstances writer_with(Probe probe, BeforeWrite before = BeforeWrite::none,
+                          int64_t deadline_ns = 5 * kSecond_ns) {
+  Circumstances when{Watch::writer, probe, ProbeSettings(), Load::idle, deadline_ns};
+  when.write_path = WritePath::write;
+  when.before_write = before;
+  when.writes_per_second = 10;
+  return when;
+}
+
+TEST(ExpectedFindings, OfAStreamAreWhatItsWritesTell) {
+  const auto found = [](std::string_view name, const Circumstances& when) {
+    std::set<Finding> set;
+    for (const Expected& one : expected_findings(strategy_named(name), when))
+      set.insert(one.finding);
+    return set;
+  };
+  using Set = std::set<Finding>;
+  const Circumstances plain = writer_with(Probe::none);
+  EXPECT_EQ(found("fin", plain), (Set{Finding::epipe, Finding::econnreset}));
+  EXPECT_EQ(found("fin-then-rst", plain), (Set{Finding::epipe, Finding::econnreset}));
+  EXPECT_EQ(found("shutdown-both", plain), (Set{Finding::epipe}));
+  EXPECT_EQ(found("half-close", plain), (Set{Finding::nothing}));
+  EXPECT_EQ(found("rst-linger", plain), (Set{Finding::econnreset}));
+  EXPECT_EQ(found("vanish", plain), (Set{Finding::econnreset}));
+  EXPECT_EQ(found("silent", plain), (Set{Finding::nothing}));
+  EXPECT_EQ(found("freeze", plain), (Set{Finding::nothing}));
+  const Circumstances asking = writer_with(Probe::none, BeforeWrite::poll);
+  EXPECT_EQ(found("fin", asking), (Set{Finding::epipe, Finding::econnreset, Finding::eof}));
+  EXPECT_EQ(found("half-close", asking), (Set{Finding::eof}));
+  EXPECT_EQ(found("rst-linger", asking), (Set{Finding::econnreset}));
+  const Circumstances timed = writer_with(Probe::user_timeout, BeforeWrite::none, 30 * kSecond_ns);
+  EXPECT_EQ(found("silent", timed), (Set{Finding::etimedout}));
+  EXPECT_EQ(found("freeze", timed), (Set{Finding::nothing, Finding::etimedout}));
+  // Too slow for the deadline.
+  Circumstances slow = plain;
+  slow.writes_per_second = 1;
+  EXPECT_EQ(found("rst-linger", slow).count(Finding::nothing), 0u);
+  slow.poisson_writes = true;
+  EXPECT_EQ(found("rst-linger", slow), (Set{Finding::econnreset, Finding::nothing}));
+}
+
+TEST(ExpectedChanges, OfAStreamHaveRoomForItsSegments) {
+  const Circumstances when = writer_with(Probe::none);
+  const auto [least, most] = expected_changes(strategy_named("fin"), when, Finding::epipe);
+  EXPECT_EQ(least[Counter::out_rsts], 1);
+  EXPECT_EQ(least[Counter::estab_resets], 1);
+  EXPECT_EQ(most[Counter::estab_resets], 2);
+  EXPECT_GE(most[Counter::out_rsts], 2);
+  const auto reset = expected_changes(strategy_named("rst-linger"), when, Finding::econnreset);
+  EXPECT_EQ(reset.first[Counter::estab_resets], 2);
+  EXPECT_EQ(reset.second[Counter::estab_resets], 2);
+  EXPECT_EQ(reset.first[Counter::out_rsts], 1);
 }
 
 }  // namespace

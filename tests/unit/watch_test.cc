@@ -44,6 +44,7 @@ TEST(Watches, NameTheirEngine) {
   EXPECT_EQ(watch_row(Watch::ppoll).engine, Engine::ppoll);
   EXPECT_EQ(watch_row(Watch::blocking).engine, Engine::blocking);
   EXPECT_EQ(watch_row(Watch::late).engine, Engine::late);
+  EXPECT_EQ(watch_row(Watch::writer).engine, Engine::writer);
 }
 
 }  // namespace

@@ -1,0 +1,533 @@
+#include "survivor/writer_survivor.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/sendfile.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+#include "net/byte_account.h"
+
+namespace lastack {
+namespace {
+
+constexpr int64_t kTryAgain_ns = kMillisecond_ns;    // after a full send queue
+constexpr int64_t kLookAround_ns = kMillisecond_ns;  // how often a busy writer sees its control
+constexpr int64_t kSettle_ns = kSecond_ns;           // for requests in flight at the end
+constexpr unsigned kEndEvents = POLLRDHUP | POLLHUP | POLLERR;
+
+// Newer than liburing 2.3 and glibc 2.36; numbers from include/uapi/linux/io_uring.h and fs.h.
+constexpr uint8_t kOpSendZc = 47;
+constexpr unsigned kNotification = 1u << 3;  // IORING_CQE_F_NOTIF
+constexpr uint32_t kNoWait = 0x8;            // RWF_NOWAIT
+constexpr uint32_t kNoSignal = 0x100;        // RWF_NOSIGNAL
+
+// Written by the handler, which runs in the thread that the signal is for.
+volatile sig_atomic_t g_writer_thread = 0;
+std::atomic<uint64_t> g_sigpipes{0}, g_sigpipes_elsewhere{0};
+static_assert(std::atomic<uint64_t>::is_always_lock_free, "the signal handler counts with it");
+
+void count_sigpipe(int) {
+  if (gettid() == g_writer_thread)
+    g_sigpipes.fetch_add(1, std::memory_order_relaxed);
+  else
+    g_sigpipes_elsewhere.fetch_add(1, std::memory_order_relaxed);
+}
+
+void set_sigpipe_action(SigpipeMode mode) {
+  struct sigaction action {};
+  action.sa_handler = mode == SigpipeMode::handler  ? count_sigpipe
+                      : mode == SigpipeMode::ignore ? SIG_IGN
+                                                    : SIG_DFL;
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGPIPE, &action, nullptr);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGPIPE);
+  sigprocmask(mode == SigpipeMode::signalfd ? SIG_BLOCK : SIG_UNBLOCK, &set, nullptr);
+}
+
+}  // namespace
+
+bool kernel_has(WriteNeed need) {
+  switch (need) {
+    case WriteNeed::none:
+      return true;
+    case WriteNeed::send_zc: {
+      io_uring_probe* probe = io_uring_get_probe();
+      const bool has = probe && io_uring_opcode_supported(probe, kOpSendZc);
+      if (probe) io_uring_free_probe(probe);
+      return has;
+    }
+    case WriteNeed::nosignal_flag: {
+      int ends[2];
+      if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return false;
+      const Fd one(ends[0]), other(ends[1]);
+      char byte = 'w';
+      const iovec vector{&byte, 1};
+      return pwritev2(one.get(), &vector, 1, -1, static_cast<int>(kNoSignal)) == 1;
+    }
+    case WriteNeed::submission_thread:
+      return static_cast<bool>(
+          Ring::open({.mode = RingMode::sqpoll, .submission_entries = 8, .completion_entries = 8}));
+  }
+  return false;
+}
+
+Result<WriterSurvivor> WriterSurvivor::open(const ShardView& shard, int control) {
+  WriterSurvivor survivor(shard, control);
+  const auto payload = static_cast<size_t>(shard.header->settings.payload_bytes);
+  survivor.message_.resize(payload, 'w');
+  survivor.scratch_.resize(std::max<size_t>(payload, 4096));
+  return survivor;
+}
+
+// In the process that writes: requests of a ring belong to the process that opened it.
+Status WriterSurvivor::open_paths() {
+  const ShardSettings& settings = shard_.header->settings;
+  g_writer_thread = gettid();
+  set_sigpipe_action(settings.sigpipe);
+  if (settings.sigpipe == SigpipeMode::signalfd) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    signals_ = Fd(signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
+    if (!signals_.valid()) return errno_error("signalfd", "SIGPIPE");
+  }
+  size_t ring_bytes = 0;
+  message_vector_ = {message_.data(), message_.size()};
+  message_header_.msg_iov = &message_vector_;
+  message_header_.msg_iovlen = 1;
+  for (const PlanRow& row : std::span(shard_.header->rows, settings.row_count)) {
+    const WritePathRow& path = write_path_row(row.write_path);
+    const bool polled = path.need == WriteNeed::submission_thread;
+    std::optional<Ring>& ring = polled ? polled_ring_ : ring_;
+    if (path.ring && !ring) {
+      RingSetup setup;
+      setup.mode = polled ? RingMode::sqpoll : settings.ring;
+      // Who may die of a write waits for each; its rings are made anew after each death.
+      const bool one_by_one = settings.sigpipe == SigpipeMode::kill;
+      setup.submission_entries = one_by_one ? 8 : 256;
+      setup.completion_entries = one_by_one ? 16 : std::max(2 * settings.connections + 64, 512u);
+      setup.submission_thread_cpu = settings.survivor_cpu;
+      setup.submission_thread_idle_ms = 1;  // it shares its CPU with the thread that feeds it
+      auto opened = Ring::open(setup);
+      if (!opened) return opened.error();
+      ring_bytes += opened->shared_bytes();
+      ring.emplace(std::move(*opened));
+    }
+    if (path.id == WritePath::sendfile && !file_.valid()) {
+      file_ = Fd(memfd_create("lastack-message", MFD_CLOEXEC));
+      const auto size = static_cast<ssize_t>(message_.size());
+      if (!file_.valid() || ::write(file_.get(), message_.data(), message_.size()) != size)
+        return errno_error("memfd_create", "the message for sendfile");
+    }
+    if (path.id == WritePath::splice && !pipe_in_.valid()) {
+      int ends[2];
+      if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return errno_error("pipe2", "splice");
+      pipe_out_ = Fd(ends[0]);
+      pipe_in_ = Fd(ends[1]);
+      // Twice, because a pipe counts pages and the message need not start on one.
+      const int bytes = std::max(65536, 2 * static_cast<int>(message_.size()));
+      if (fcntl(pipe_in_.get(), F_SETPIPE_SZ, bytes) < bytes)
+        return errno_error("F_SETPIPE_SZ", "splice (fs.pipe-max-size limits --payload)");
+    }
+  }
+  shard_.header->progress.survivor_ring_bytes = ring_bytes;
+  return std::nullopt;
+}
+
+Status WriterSurvivor::arm() {
+  const ShardSettings& settings = shard_.header->settings;
+  const int64_t now = now_ns();
+  const auto count = static_cast<int64_t>(shard_.survivors.size());
+  for (uint32_t slot = 0; slot < shard_.survivors.size(); ++slot) {
+    const SurvivorEnd& end = shard_.survivors[slot];
+    WriteRecord& record = shard_.writes[slot];
+    record.finished = !(end.flags & kEstablished);
+    if (record.finished) continue;
+    if (Status failed = set_probe(shard_, end)) return failed;
+    // For sendfile, which has no flag for it.
+    const int flags = fcntl(end.descriptor, F_GETFL);
+    if (fcntl(end.descriptor, F_SETFL, flags | O_NONBLOCK) != 0)
+      return errno_error("fcntl", "O_NONBLOCK");
+    // Evenly spread over the first gap, so that they do not all write at once.
+    record.due_ns = now + (settings.poisson_writes ? gap_ns() : gap_ns() * slot / count);
+  }
+  if (settings.sigpipe == SigpipeMode::kill) return std::nullopt;
+  if (Status failed = open_paths()) return failed;
+  queue_writes();
+  return std::nullopt;
+}
+
+int64_t WriterSurvivor::gap_ns() {
+  const ShardSettings& settings = shard_.header->settings;
+  if (settings.writes_per_second == 0) return 0;
+  const double gap = 1e9 / settings.writes_per_second;
+  return static_cast<int64_t>(settings.poisson_writes ? gap * random_.exponential() : gap);
+}
+
+void WriterSurvivor::queue_writes() {
+  due_ = {};
+  for (uint32_t slot = 0; slot < shard_.writes.size(); ++slot)
+    if (!shard_.writes[slot].finished) due_.push({shard_.writes[slot].due_ns, slot});
+}
+
+Ring* WriterSurvivor::ring_of(WritePath path) {
+  const WritePathRow& row = write_path_row(path);
+  if (!row.ring) return nullptr;
+  return row.need == WriteNeed::submission_thread ? &*polled_ring_ : &*ring_;
+}
+
+void WriterSurvivor::run_until_control() {
+  if (stopped_) {
+    pollfd control{control_, POLLIN, 0};
+    poll(&control, 1, -1);
+  } else if (shard_.header->settings.sigpipe == SigpipeMode::kill) {
+    write_in_children();
+  } else {
+    write_until_control();
+  }
+}
+
+void WriterSurvivor::write_in_children() {
+  const pid_t parent = getpid();
+  while (true) {
+    const pid_t child = fork();
+    if (child == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (getppid() != parent || open_paths()) _exit(1);
+      queue_writes();
+      write_until_control();
+      _exit(0);
+    }
+    int status = 0;
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    const bool by_sigpipe = child > 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE;
+    if (!by_sigpipe) return;
+    settle_kill(shard_.header->progress.writing_slot);
+  }
+}
+
+void WriterSurvivor::settle_kill(uint32_t slot) {
+  const int64_t stamp_ns = now_ns();
+  SurvivorEnd& end = shard_.survivors[slot];
+  WriteRecord& record = shard_.writes[slot];
+  // Of linked writes the first one was accepted or not, and nobody reaped that: they are not made
+  // in this mode (check_spec).
+  end.flags &= static_cast<uint8_t>(~kSendInFlight);
+  record.in_flight = 0;
+  record.killed = true;
+  ++record.sigpipes;
+  note_error(slot, EPIPE, stamp_ns);
+  finish(slot);
+}
+
+void WriterSurvivor::note_error(uint32_t slot, int error, int64_t stamp_ns) {
+  SurvivorEnd& end = shard_.survivors[slot];
+  WriteRecord& record = shard_.writes[slot];
+  ++record.errors;
+  if (error == EPIPE) ++record.epipes;
+  if (record.errors == 1) {
+    record.first_error = static_cast<int16_t>(error);
+    record.first_error_ns = stamp_ns;
+    ++shard_.header->progress.between_errors;
+  } else if (record.errors == 2) {
+    record.second_error = static_cast<int16_t>(error);
+    record.second_error_ns = stamp_ns;
+    finish(slot);
+  }
+  if (end.evidence.write_error == 0) end.evidence.write_error = static_cast<int16_t>(error);
+  conclude(shard_, end, stamp_ns);
+}
+
+// It has nothing more to learn.
+void WriterSurvivor::finish(uint32_t slot) {
+  WriteRecord& record = shard_.writes[slot];
+  if (record.errors > 0 && !record.finished) --shard_.header->progress.between_errors;
+  record.finished = true;
+}
+
+void WriterSurvivor::write_until_control() {
+  const bool spin = shard_.header->settings.spin;
+  while (true) {
+    write_due();
+    std::array<pollfd, 3> waited = {{{control_, POLLIN, 0}, {-1, POLLIN, 0}, {-1, POLLIN, 0}}};
+    if (ring_) waited[1].fd = ring_->raw()->ring_fd;
+    if (polled_ring_) waited[2].fd = polled_ring_->raw()->ring_fd;
+    const int64_t left_ns = due_.empty() ? kSecond_ns : due_.top().at_ns - now_ns();
+    const timespec room = to_timespec(spin ? 0 : std::max<int64_t>(0, left_ns));
+    if (ppoll(waited.data(), waited.size(), &room, nullptr) < 0) continue;  // a signal
+    if (ring_) reap(*ring_);
+    if (polled_ring_) reap(*polled_ring_);
+    if (waited[0].revents) return;
+  }
+}
+
+void WriterSurvivor::write_due() {
+  const int64_t look_around_ns = now_ns() + kLookAround_ns;
+  std::atomic<int64_t>& worst_lag_ns = shard_.header->progress.write_lag_ns;
+  while (!due_.empty()) {
+    const Due due = due_.top();
+    const int64_t now = now_ns();
+    if (due.at_ns > now || now > look_around_ns) return;
+    due_.pop();
+    WriteRecord& record = shard_.writes[due.slot];
+    if (record.finished) continue;
+    if (record.in_flight > 0) {
+      due_.push({now + kTryAgain_ns, due.slot});
+      continue;
+    }
+    if (now - due.at_ns > worst_lag_ns.load(std::memory_order_relaxed))
+      worst_lag_ns.store(now - due.at_ns, std::memory_order_relaxed);
+    const uint32_t full_before = record.would_block;
+    // Open loop: the next instant follows from this one, however late the write is made.
+    record.due_ns = std::max(due.at_ns + gap_ns(),
+                             shard_.header->settings.writes_per_second == 0 ? now : int64_t{0});
+    write_one(due.slot);
+    if (record.finished) continue;
+    if (record.would_block > full_before)
+      record.due_ns = std::max(record.due_ns, now + kTryAgain_ns);
+    due_.push({record.due_ns, due.slot});
+  }
+}
+
+bool WriterSurvivor::look_before(uint32_t slot) {
+  SurvivorEnd& end = shard_.survivors[slot];
+  switch (shard_.header->settings.before_write) {
+    case BeforeWrite::none:
+      return true;
+    case BeforeWrite::poll: {
+      pollfd asked{end.descriptor, POLLRDHUP, 0};
+      ::poll(&asked, 1, 0);
+      const auto events = static_cast<unsigned>(static_cast<uint16_t>(asked.revents));
+      if (!(events & kEndEvents)) return true;
+      const int64_t stamp_ns = now_ns();
+      end.evidence.poll_events |= static_cast<uint16_t>(events);
+      conclude(shard_, end, stamp_ns);
+      finish(slot);
+      return false;
+    }
+    case BeforeWrite::recv:
+      if (end.evidence.read_eof || end.evidence.read_error) return true;
+      read_until_empty(shard_, end, scratch_);
+      if (end.evidence.read_eof || end.evidence.read_error) conclude(shard_, end, now_ns());
+      return true;
+  }
+  return true;
+}
+
+void WriterSurvivor::write_one(uint32_t slot) {
+  SurvivorEnd& end = shard_.survivors[slot];
+  WriteRecord& record = shard_.writes[slot];
+  if (!look_before(slot)) return;
+  const PlanRow& row = shard_.row_of(end);
+  const VictimEnd& victim = shard_.victims[record.victim];
+  // After the act only: before it nothing can have arrived, and asking costs a call.
+  const bool may_have_ended =
+      std::atomic_ref(const_cast<int64_t&>(victim.issued_ns)).load(std::memory_order_acquire) &&
+      strategy_of(shard_, end).family != "silent";
+  record.fin_seen = may_have_ended && read_tcp_state(end.descriptor) != kTcpEstablished;
+  record.attempted += static_cast<uint32_t>(write_path_row(row.write_path).writes_at_once);
+  shard_.header->progress.writing_slot.store(slot, std::memory_order_relaxed);
+  record.begun_ns = now_ns();
+  Ring* ring = ring_of(row.write_path);
+  if (!ring) {
+    const ssize_t result = call(row.write_path, end.descriptor);
+    settle(slot, result < 0 ? -errno : static_cast<int>(result));
+    blame_sigpipes(slot);
+    return;
+  }
+  if (!prepare_entries(row.write_path, slot, *ring)) return settle(slot, -EBUSY);
+  ring->submit();
+  reap(*ring);
+  // All splices share one pipe; a linked write runs when the first one is done, and its signal is
+  // its own; and who may die of this write must not die with another's.
+  const bool alone = row.write_path == WritePath::splice ||
+                     row.write_path == WritePath::write_linked ||
+                     shard_.header->settings.sigpipe == SigpipeMode::kill;
+  const int64_t give_up_ns = now_ns() + kSettle_ns;
+  while (alone && record.in_flight > 0 && now_ns() < give_up_ns) {
+    ring->wait_until(give_up_ns);
+    reap(*ring);
+  }
+  // One write per submission: two signals of one call would be delivered as one.
+  blame_sigpipes(slot);
+  if (row.write_path != WritePath::splice) return;
+  // What a short splice left in the pipe.
+  while (::read(pipe_out_.get(), scratch_.data(), scratch_.size()) > 0) {
+  }
+}
+
+ssize_t WriterSurvivor::call(WritePath path, int descriptor) {
+  switch (path) {
+    case WritePath::send_call:
+      return ::send(descriptor, message_.data(), message_.size(), MSG_DONTWAIT);
+    case WritePath::send_nosignal:
+      return ::send(descriptor, message_.data(), message_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    case WritePath::write_call:
+      return ::write(descriptor, message_.data(), message_.size());
+    case WritePath::sendfile: {
+      off_t offset = 0;
+      return ::sendfile(descriptor, file_.get(), &offset, message_.size());
+    }
+    default:
+      errno = ENOSYS;
+      return -1;
+  }
+}
+
+// Nothing here may sleep in the kernel: a full send queue is EAGAIN, as for the calls. O_NONBLOCK
+// does not do that for io_uring, which would wait for room by itself (io_rw_init_file).
+bool WriterSurvivor::prepare_entries(WritePath path, uint32_t slot, Ring& ring) {
+  const int descriptor = shard_.survivors[slot].descriptor;
+  const auto bytes = static_cast<unsigned>(message_.size());
+  const int count = write_path_row(path).writes_at_once;
+  WriteRecord& record = shard_.writes[slot];
+  if (path == WritePath::splice &&
+      ::write(pipe_in_.get(), message_.data(), bytes) != static_cast<ssize_t>(bytes))
+    return false;
+  for (int i = 0; i < count; ++i) {
+    io_uring_sqe* sqe = ring.entry();
+    if (!sqe) return false;
+    switch (path) {
+      case WritePath::send:
+      case WritePath::send_zc:
+        io_uring_prep_send(sqe, descriptor, message_.data(), bytes, MSG_DONTWAIT);
+        if (path == WritePath::send_zc) sqe->opcode = kOpSendZc;
+        break;
+      case WritePath::sendmsg:
+        io_uring_prep_sendmsg(sqe, descriptor, &message_header_, MSG_DONTWAIT);
+        break;
+      case WritePath::writev:
+        io_uring_prep_writev(sqe, descriptor, &message_vector_, 1, 0);
+        sqe->rw_flags = kNoWait;
+        break;
+      case WritePath::splice:
+        io_uring_prep_splice(sqe, pipe_out_.get(), -1, descriptor, -1, bytes, SPLICE_F_NONBLOCK);
+        break;
+      default:  // kinds of IORING_OP_WRITE
+        io_uring_prep_write(sqe, descriptor, message_.data(), bytes, 0);
+        sqe->rw_flags = kNoWait;
+        if (path == WritePath::write_nosignal) sqe->rw_flags |= kNoSignal;
+        if (path == WritePath::write_async) sqe->flags |= IOSQE_ASYNC;
+        break;
+    }
+    if (i + 1 < count) sqe->flags |= IOSQE_IO_LINK;
+    io_uring_sqe_set_data64(sqe, slot);
+    ++record.in_flight;
+  }
+  shard_.survivors[slot].flags |= kSendInFlight;
+  return true;
+}
+
+void WriterSurvivor::reap(Ring& ring) {
+  ring.poll();
+  std::array<io_uring_cqe*, kEventsPerWait> batch;
+  while (true) {
+    const auto completions = ring.completions(batch);
+    if (completions.empty()) return;
+    for (const io_uring_cqe* completion : completions) {
+      // SEND_ZC says a second time that the kernel needs the memory no more.
+      if (completion->flags & kNotification) continue;
+      const auto slot = static_cast<uint32_t>(completion->user_data);
+      WriteRecord& record = shard_.writes[slot];
+      if (record.in_flight > 0 && --record.in_flight == 0)
+        shard_.survivors[slot].flags &= static_cast<uint8_t>(~kSendInFlight);
+      settle(slot, completion->res);
+    }
+    ring.seen(static_cast<unsigned>(completions.size()));
+  }
+}
+
+void WriterSurvivor::settle(uint32_t slot, int result) {
+  WriteRecord& record = shard_.writes[slot];
+  if (result >= 0) {
+    const auto bytes = static_cast<uint64_t>(result);
+    const int64_t issued_ns =
+        std::atomic_ref(shard_.victims[record.victim].issued_ns).load(std::memory_order_acquire);
+    ++record.accepted;
+    record.accepted_bytes += bytes;
+    if (bytes < message_.size()) ++record.short_writes;
+    if (issued_ns != 0 && record.begun_ns >= issued_ns) {
+      ++record.accepted_after_act;
+      record.accepted_after_act_bytes += bytes;
+    }
+    if (record.fin_seen) ++record.accepted_after_fin;
+    return;
+  }
+  if (result == -EAGAIN) {
+    ++record.would_block;
+    return;
+  }
+  if (result == -ECANCELED) {
+    ++record.cancelled;
+    return;
+  }
+  note_error(slot, -result, now_ns());
+}
+
+uint64_t WriterSurvivor::take_sigpipes() {
+  if (signals_.valid()) {
+    signalfd_siginfo signal;
+    uint64_t taken = 0;
+    while (::read(signals_.get(), &signal, sizeof(signal)) == sizeof(signal)) ++taken;
+    return taken;
+  }
+  const uint64_t seen = g_sigpipes.load(std::memory_order_relaxed);
+  return seen - std::exchange(sigpipes_seen_, seen);
+}
+
+void WriterSurvivor::blame_sigpipes(uint32_t slot) {
+  shard_.writes[slot].sigpipes += static_cast<uint32_t>(take_sigpipes());
+}
+
+void WriterSurvivor::stop_load() {
+  if (std::exchange(stopped_, true)) return;
+  const int64_t give_up_ns = now_ns() + kSettle_ns;
+  const auto in_flight = [&] {
+    return std::any_of(shard_.writes.begin(), shard_.writes.end(),
+                       [](const WriteRecord& record) { return record.in_flight > 0; });
+  };
+  while (in_flight() && now_ns() < give_up_ns) {
+    if (ring_) reap(*ring_);
+    if (polled_ring_) reap(*polled_ring_);
+  }
+  ShardProgress& progress = shard_.header->progress;
+  progress.sigpipes_elsewhere = g_sigpipes_elsewhere.load();
+  progress.sigpipes_unblamed = take_sigpipes();
+  const bool counts_syn = shard_.header->settings.survivors_connect;
+  for (uint32_t slot = 0; slot < shard_.writes.size(); ++slot) {
+    WriteRecord& record = shard_.writes[slot];
+    const SurvivorEnd& end = shard_.survivors[slot];
+    if (!(end.flags & kEstablished)) continue;
+    record.cancelled += std::exchange(record.in_flight, uint8_t{0});
+    record.finished = true;
+    const auto account = read_byte_account(end.descriptor);
+    if (!account) continue;
+    record.has_tail = true;
+    record.acked_bytes = account->acked - (counts_syn ? 1 : 0);
+    record.unacked_bytes = account->unacked;
+    record.tail_state = read_tcp_state(end.descriptor);
+  }
+}
+
+void WriterSurvivor::clean_up() {
+  stop_load();
+  if (ring_) ring_->cancel_all();
+  ring_.reset();
+  polled_ring_.reset();
+  close_abortively(shard_);
+}
+
+}  // namespace lastack
