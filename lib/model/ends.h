@@ -9,6 +9,7 @@
 #include "model/finding.h"
 #include "model/load.h"
 #include "model/probe.h"
+#include "model/strategy.h"
 #include "model/watch.h"
 #include "model/write_path.h"
 #include "net/socket.h"
@@ -173,6 +174,17 @@ struct ShardView {
   const PlanRow& row_of(const VictimEnd& end) const { return header->rows[end.row]; }
   const PlanRow& row_of(const SurvivorEnd& end) const { return header->rows[end.row]; }
 };
+
+inline const Strategy& strategy_of(const PlanRow& row) { return strategies()[row.strategy]; }
+inline const Strategy& strategy_of(const ShardView& shard, const VictimEnd& end) {
+  return strategy_of(shard.row_of(end));
+}
+inline const Strategy& strategy_of(const ShardView& shard, const SurvivorEnd& end) {
+  return strategy_of(shard.row_of(end));
+}
+inline bool survivor_is_told(const PlanRow& row) {
+  return survivor_is_told(strategy_of(row), row.watch);
+}
 
 static_assert(sizeof(VictimEnd) + sizeof(SurvivorEnd) <= 144,
               "256 bytes a connection must also pay for rings and processes");

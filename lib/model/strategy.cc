@@ -396,6 +396,10 @@ bool found_by_idle_probe(const Circumstances& when) {
 
 std::span<const Strategy> strategies() { return kStrategies; }
 
+bool may_survive(const Strategy& strategy, Side side) {
+  return side == Side::server ? strategy.server_may_survive : strategy.client_may_survive;
+}
+
 bool survivor_is_told(const Strategy& strategy, Watch watch) {
   const Engine engine = watch_row(watch).engine;
   if (engine == Engine::writer) return false;  // it writes anyway

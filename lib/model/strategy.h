@@ -93,6 +93,7 @@ struct Strategy {
 };
 
 std::span<const Strategy> strategies();
+bool may_survive(const Strategy& strategy, Side side);
 
 // Whether the survivor hears of the act, because what it does next is a write.
 bool survivor_is_told(const Strategy& strategy, Watch watch);

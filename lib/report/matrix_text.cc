@@ -13,10 +13,6 @@ namespace {
 
 using Grid = std::vector<std::vector<std::string>>;
 
-bool may_survive(const Strategy& strategy, Side side) {
-  return side == Side::server ? strategy.server_may_survive : strategy.client_may_survive;
-}
-
 std::string cell_text(const LedgerRow& row) {
   if (!row.skipped.empty()) return "skipped";
   std::vector<std::string> parts;

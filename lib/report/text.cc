@@ -285,7 +285,7 @@ std::string plan_text(const RunSpec& spec, const Plan& plan) {
   text += "rows\n";
   TextTable rows({"  strategy", "watch", "probe", "connections", "expected"}, 3);
   for (const PlannedRow& planned : plan.rows) {
-    const Strategy& strategy = strategies()[planned.row.strategy];
+    const Strategy& strategy = strategy_of(planned.row);
     std::vector<std::string> expected;
     for (const Expected& one : expected_findings(strategy, circumstances(spec, planned.row)))
       expected.emplace_back(finding_row(one.finding).name);

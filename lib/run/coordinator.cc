@@ -74,7 +74,7 @@ void form_groups(const ShardView& shard, int64_t per_process) {
   std::map<std::pair<uint16_t, uint16_t>, std::vector<uint32_t>> together;
   for (uint32_t slot = 0; slot < shard.victims.size(); ++slot) {
     const VictimEnd& end = shard.victims[slot];
-    const Scope scope = strategies()[shard.row_of(end).strategy].scope;
+    const Scope scope = strategy_of(shard, end).scope;
     if (!(end.flags & kEstablished) || scope == Scope::connection) continue;
     const bool by_listener = scope == Scope::listener;
     const uint16_t port = by_listener ? end.tuple.local.port : 0;
@@ -85,7 +85,7 @@ void form_groups(const ShardView& shard, int64_t per_process) {
     std::stable_sort(slots.begin(), slots.end(), [&](uint32_t a, uint32_t b) {
       return shard.victims[a].scheduled_ns < shard.victims[b].scheduled_ns;
     });
-    const Scope scope = strategies()[shard.row_of(shard.victims[slots.front()]).strategy].scope;
+    const Scope scope = strategy_of(shard, shard.victims[slots.front()]).scope;
     const size_t most = scope == Scope::process ? static_cast<size_t>(per_process) : slots.size();
     for (size_t first = 0; first < slots.size(); first += most) {
       const size_t last = std::min(first + most, slots.size());
@@ -479,9 +479,8 @@ Done Coordinator::join() {
       return key(accepted_tuple(a)) < key(accepted_tuple(b));
     });
     shard.acceptor_of.assign(slots, kNoPair);
-    const bool relays = std::any_of(plan_.rows.begin(), plan_.rows.end(), [](const auto& row) {
-      return survivor_is_told(strategies()[row.row.strategy], row.row.watch);
-    });
+    const bool relays = std::any_of(plan_.rows.begin(), plan_.rows.end(),
+                                    [](const auto& row) { return survivor_is_told(row.row); });
     if (relays) shard.survivor_of.assign(slots, kNoPair);
     for (uint32_t slot = 0; slot < slots; ++slot) {
       const size_t pair = pairs_of[shard.group][slot * shards_of_group + place];
@@ -556,7 +555,7 @@ Done Coordinator::inject() {
       const PlannedRow& row = plan_.rows[plan_.groups[shard.group].rows.front()];
       const Worker& victim = shard.victim();
       const bool acted = victim.answer && victim.answer->verb == Verb::done;
-      if (strategies()[row.row.strategy].victim_reboots && acted && !victim.gone)
+      if (strategy_of(row.row).victim_reboots && acted && !victim.gone)
         if (Done failed = reboot(shard)) return failed;
     }
     const bool all_done = std::all_of(victims.begin(), victims.end(), [](const Worker* victim) {
@@ -624,7 +623,7 @@ Done Coordinator::ask_alive() {
     const ShardView& view = shard.table.view();
     if (engine_row(view.header->settings.engine).only_writes) continue;
     for (const SurvivorEnd& end : view.survivors) {
-      const bool comes_back = strategies()[view.row_of(end).strategy].silence == Silence::returns;
+      const bool comes_back = strategy_of(view, end).silence == Silence::returns;
       if (comes_back && (end.flags & kEstablished) && !(end.flags & kConcluded))
         waiting.push_back({&end, end.bytes_received});
     }

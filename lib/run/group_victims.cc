@@ -23,7 +23,7 @@ Status GroupVictims::prepare() {
     if ((end.flags & kEstablished) && end.group != kNoGroup) groups_[end.group].push_back(slot);
   }
   for (const auto& [group, slots] : groups_) {
-    const Strategy& strategy = strategies()[shard_.row_of(shard_.victims[slots.front()]).strategy];
+    const Strategy& strategy = strategy_of(shard_, shard_.victims[slots.front()]);
     if (strategy.prepare != Step::answer_unreachable) continue;
     if (Status failed = prepare_unreachable(path_)) return failed;
   }
@@ -32,7 +32,7 @@ Status GroupVictims::prepare() {
 
 void GroupVictims::act(uint32_t group) {
   const std::vector<uint32_t>& slots = groups_.at(group);
-  const Strategy& strategy = strategies()[shard_.row_of(shard_.victims[slots.front()]).strategy];
+  const Strategy& strategy = strategy_of(shard_, shard_.victims[slots.front()]);
   if (strategy.scope == Scope::process) return hosts_.act(group);
 
   const int64_t issued_ns = now_ns();  // t0: one for the whole group

@@ -18,14 +18,14 @@ std::vector<Expected> expectation(const RunSpec& spec, const PlanRow& row) {
   for (const ExpectationOverride& replaced : spec.expect)
     if (replaced.strategy == row.strategy)
       return {{replaced.finding, finding_row(replaced.finding).error_number}};
-  return expected_findings(strategies()[row.strategy], circumstances(spec, row));
+  return expected_findings(strategy_of(row), circumstances(spec, row));
 }
 
 // The ledger's rows before anything is counted.
 std::vector<LedgerRow> empty_rows(const RunSpec& spec, const Plan& plan) {
   std::vector<LedgerRow> rows;
   for (const PlannedRow& planned : plan.rows) {
-    const Strategy& strategy = strategies()[planned.row.strategy];
+    const Strategy& strategy = strategy_of(planned.row);
     LedgerRow row;
     row.strategy = strategy.name;
     row.watch = watch_row(planned.row.watch).name;
@@ -245,7 +245,7 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
 void count_alive(const Plan& plan, const std::vector<SilentPair>& silent, RunResult& result) {
   for (size_t i = 0; i < result.ledger.size(); ++i) {
     const PlanRow& planned = plan.rows[i].row;
-    const bool asked = strategies()[planned.strategy].silence == Silence::returns &&
+    const bool asked = strategy_of(planned).silence == Silence::returns &&
                        !engine_row(watch_row(planned.watch).engine).only_writes;
     if (asked) result.ledger[i].alive = result.ledger[i].nothing;
   }

@@ -34,9 +34,7 @@ std::vector<PlannedRow> plan_rows(const RunSpec& spec, const Host& host,
   for (const Weight& weight : effective_mix(spec)) {
     const Strategy& strategy = strategies()[weight.strategy];
     std::string skipped;
-    const bool side_allowed =
-        spec.survivor == Side::server ? strategy.server_may_survive : strategy.client_may_survive;
-    if (!side_allowed)
+    if (!may_survive(strategy, spec.survivor))
       skipped = fmt::format("the {} cannot be the survivor of '{}'", side_name(spec.survivor),
                             strategy.name);
     const bool denied = (strategy.need == Need::net_admin && !host.net_admin) ||
@@ -68,7 +66,7 @@ std::vector<PlannedGroup> group_rows(const RunSpec& spec, const std::vector<Plan
   std::vector<PlannedGroup> groups;
   for (size_t i = 0; i < rows.size(); ++i) {
     if (rows[i].requested == 0) continue;
-    const Scope scope = strategies()[rows[i].row.strategy].scope;
+    const Scope scope = strategy_of(rows[i].row).scope;
     PlannedGroup group;
     group.engine = watch_row(rows[i].row.watch).engine;
     group.own_network = scope == Scope::path;
@@ -156,8 +154,7 @@ Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
 
   int64_t per_connection = kSurvivorDescriptors;
   for (const PlannedRow& row : plan.rows)
-    per_connection =
-        std::max<int64_t>(per_connection, strategies()[row.row.strategy].victim_descriptors);
+    per_connection = std::max<int64_t>(per_connection, strategy_of(row.row).victim_descriptors);
   const int64_t room = (host.descriptor_limit - kReservedDescriptors) / per_connection;
   if (room < 1)
     return plain_error(
@@ -233,8 +230,7 @@ Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
                                   : static_cast<int64_t>(static_cast<double>(spec.connections) /
                                                          spec.arrivals_per_second * 1e9);
   const bool silence = std::any_of(plan.rows.begin(), plan.rows.end(), [&](const auto& row) {
-    const auto expected =
-        expected_findings(strategies()[row.row.strategy], circumstances(spec, row.row));
+    const auto expected = expected_findings(strategy_of(row.row), circumstances(spec, row.row));
     return row.requested > 0 && expected.back().finding == Finding::nothing;
   });
   plan.estimated_ns = kSecond_ns / 2 + spec.connections * 60 * kMicrosecond_ns + spec.warm_up_ns +
@@ -253,7 +249,7 @@ Circumstances circumstances(const RunSpec& spec, const PlanRow& row) {
           spec.before_write,
           spec.writes_per_second,
           spec.poisson_writes,
-          spec.veth || strategies()[row.strategy].scope == Scope::path};
+          spec.veth || strategy_of(row).scope == Scope::path};
 }
 
 }  // namespace lastack

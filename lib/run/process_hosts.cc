@@ -25,10 +25,6 @@ constexpr int64_t kAnswerTimeout_ns = 60 * kSecond_ns;
 constexpr int64_t kExitTimeout_ns = 10 * kSecond_ns;
 constexpr int64_t kForEver_ns = int64_t{1} << 60;
 
-const Strategy& strategy_of(const ShardView& shard, uint32_t slot) {
-  return strategies()[shard.row_of(shard.victims[slot]).strategy];
-}
-
 // t0 of all that die together, where writing survivors look for it before the act is done.
 void stamp(const ShardView& shard, std::span<const uint32_t> slots) {
   const int64_t issued_ns = now_ns();
@@ -142,7 +138,8 @@ Status ProcessHosts::start() {
   std::map<uint32_t, std::vector<uint32_t>> groups;
   for (uint32_t slot = 0; slot < shard_.victims.size(); ++slot) {
     const VictimEnd& end = shard_.victims[slot];
-    if ((end.flags & kEstablished) && strategy_of(shard_, slot).scope == Scope::process)
+    if ((end.flags & kEstablished) &&
+        strategy_of(shard_, shard_.victims[slot]).scope == Scope::process)
       groups[end.group].push_back(slot);
   }
   for (auto& [group, slots] : groups)
@@ -154,7 +151,7 @@ Status ProcessHosts::start() {
 
 Status ProcessHosts::start_host(uint32_t group, std::vector<uint32_t> slots) {
   for (const uint32_t slot : slots) {
-    if (strategy_of(shard_, slot).prepare != Step::verify_unread) continue;
+    if (strategy_of(shard_, shard_.victims[slot]).prepare != Step::verify_unread) continue;
     if (const int failed = wait_until_unread(shard_.victims[slot].descriptor))
       return make_error("prepare", failed, "the byte that stays unread");
   }
@@ -200,7 +197,7 @@ Status ProcessHosts::arm() {
 
 void ProcessHosts::act(uint32_t group) {
   Host& host = hosts_.at(group);
-  const Step step = strategy_of(shard_, host.slots.front()).act;
+  const Step step = strategy_of(shard_, shard_.victims[host.slots.front()]).act;
   host.acted = true;
   Message leave;
   leave.verb = Verb::act;
@@ -222,8 +219,7 @@ void ProcessHosts::act(uint32_t group) {
   progress.injected += host.slots.size();
   // Survivors that are told do something next, and what that meets must be decided: kill() returns
   // before the process has closed anything.
-  const PlanRow& row = shard_.row_of(shard_.victims[host.slots.front()]);
-  const bool told = survivor_is_told(strategies()[row.strategy], row.watch);
+  const bool told = survivor_is_told(shard_.row_of(shard_.victims[host.slots.front()]));
   if (told && step != Step::freeze_process && !failed) reap(host);
 }
 
@@ -239,7 +235,7 @@ void ProcessHosts::reap(Host& host) {
 
 void ProcessHosts::collect() {
   for (auto& [group, host] : hosts_) {
-    const Step step = strategy_of(shard_, host.slots.front()).act;
+    const Step step = strategy_of(shard_, shard_.victims[host.slots.front()]).act;
     if (!host.acted || step == Step::freeze_process) continue;
     reap(host);
     if (step != Step::exit_process) continue;
@@ -286,7 +282,7 @@ int process_host_main() {
       case Verb::prepare: {
         answer.verb = Verb::prepared;
         // Without work for it a ring would only change how the process dies.
-        if (strategy_of(shard, slots.front()).victim_sends || settings.writers ||
+        if (strategy_of(shard, shard.victims[slots.front()]).victim_sends || settings.writers ||
             (settings.load == Load::idle && !settings.requests_in_flight &&
              !settings.direct_descriptors))
           break;
@@ -300,11 +296,12 @@ int process_host_main() {
       case Verb::arm:
         answer.verb = Verb::armed;
         if (ring) failed = ring->arm();
-        if (strategy_of(shard, slots.front()).victim_sends) {
+        if (strategy_of(shard, shard.victims[slots.front()]).victim_sends) {
           sender.emplace(shard, slots, channel.descriptor());
           sender->fill();
         } else if (settings.writers) {
-          const bool reads = !strategy_of(shard, slots.front()).survivor_sends_unread;
+          const bool reads =
+              !strategy_of(shard, shard.victims[slots.front()]).survivor_sends_unread;
           reader.emplace(shard, slots, channel.descriptor(), reads);
         }
         armed = ring || sender || reader;

@@ -26,7 +26,7 @@ void add_keepalive_probes(const RunSpec& spec, const Outcome& outcome, int64_t a
   const int64_t most = armed_ns / period_ns + settings.keepalive_count + 1;
   const bool by_count = outcome.finding == Finding::etimedout;
   const bool by_answer = outcome.finding == Finding::econnreset &&
-                         strategies()[outcome.row.strategy].finding == Finding::nothing;
+                         strategy_of(outcome.row).finding == Finding::nothing;
   // Data in flight suspends keepalive, or draws the RST before any probe does.
   const bool may_be_silent = outcome.late || spec.load != Load::idle ||
                              engine_row(watch_row(outcome.row.watch).engine).only_writes;
@@ -44,7 +44,7 @@ std::vector<Check> reconcile(const RunSpec& spec, const std::vector<Outcome>& ou
               counter_changes({{Counter::active_opens, 1}, {Counter::passive_opens, 1}}),
               established);
   for (const Outcome& outcome : outcomes) {
-    const Strategy& strategy = strategies()[outcome.row.strategy];
+    const Strategy& strategy = strategy_of(outcome.row);
     const Circumstances when = circumstances(spec, outcome.row);
     auto [least, most] = expected_changes(strategy, when, outcome.finding);
     if (outcome.late) {

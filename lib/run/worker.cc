@@ -166,7 +166,7 @@ std::vector<uint32_t> own_slots(const ShardView& shard) {
   for (uint32_t slot = 0; slot < shard.victims.size(); ++slot) {
     const VictimEnd& end = shard.victims[slot];
     if (!(end.flags & kEstablished)) continue;
-    const Scope scope = strategies()[shard.row_of(end).strategy].scope;
+    const Scope scope = strategy_of(shard, end).scope;
     if (scope != Scope::process && scope != Scope::listener) slots.push_back(slot);
   }
   return slots;
@@ -228,7 +228,7 @@ int survivor_worker_main() {
         auto opened = open_survivor(shard, channel.descriptor());
         if (!opened) return opened.error();
         survivor = std::move(*opened);
-        if (Status failed = survivor->prepare()) return *failed;
+        if (Status failed = send_unread_bytes(shard)) return *failed;
         return message_of(Verb::prepared);
       }
       case Verb::arm:
@@ -291,7 +291,7 @@ int victim_worker_main() {
     groups.act(group);
     for (const uint32_t slot : groups.slots_of(group)) {
       const PlanRow& row = shard.row_of(shard.victims[slot]);
-      if (survivor_is_told(strategies()[row.strategy], row.watch)) hooks.acted(slot);
+      if (survivor_is_told(row)) hooks.acted(slot);
     }
   };
   const Handler handle = [&](const Message& message) -> Result<Message> {

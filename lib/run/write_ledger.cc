@@ -27,7 +27,7 @@ Bytes place_bytes(const WrittenPair& pair) {
     bytes.unexplained = accepted;
     return bytes;
   }
-  const Strategy& strategy = strategies()[pair.row->strategy];
+  const Strategy& strategy = strategy_of(*pair.row);
   // The byte that stays unread was sent before the writes were counted.
   const int64_t before = strategy.survivor_sends_unread ? 1 : 0;
   bytes.unexplained = std::abs(accepted + before - handed_over);

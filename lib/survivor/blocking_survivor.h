@@ -20,7 +20,6 @@ class BlockingSurvivor final : public Survivor {
   BlockingSurvivor(BlockingSurvivor&&) = default;  // before arm() only: threads know its address
   ~BlockingSurvivor() override { end_threads(); }
 
-  Status prepare() override { return send_unread_bytes(shard_); }
   // Starts the threads, and returns when each is about to block.
   Status arm() override;
   void hear_of_acts(std::span<const uint32_t> slots) override;

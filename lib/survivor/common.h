@@ -20,10 +20,6 @@ namespace lastack {
 constexpr unsigned kWatchedEvents = POLLIN | POLLRDHUP;  // EPOLLIN, EPOLLRDHUP are the same bits
 constexpr size_t kEventsPerWait = 256;                   // that one wait hands over at most
 
-inline const Strategy& strategy_of(const ShardView& shard, const SurvivorEnd& end) {
-  return strategies()[shard.row_of(end).strategy];
-}
-
 // The flags and the open request are read by the thread that sends requests while, with a thread
 // per connection, another one concludes. Relaxed: each field has one writer at a time.
 inline uint8_t flags_of(SurvivorEnd& end) {

@@ -17,7 +17,6 @@ class SelectSurvivor final : public Survivor {
  public:
   static Result<SelectSurvivor> open(const ShardView& shard, int control);
 
-  Status prepare() override { return send_unread_bytes(shard_); }
   Status arm() override;
   void hear_of_acts(std::span<const uint32_t> slots) override;
   void run_until_control() override;

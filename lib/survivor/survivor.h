@@ -16,8 +16,6 @@ class Survivor {
   Survivor(Survivor&&) = default;
   virtual ~Survivor() = default;
 
-  // Sends the byte that stays unread where the strategy wants one.
-  virtual Status prepare() = 0;
   // Sets the probes' options, and arms the watch of every connection but those whose survivor is
   // told of the act.
   virtual Status arm() = 0;

@@ -73,7 +73,7 @@ bool UringSurvivor::arm_poll(uint32_t slot, unsigned events, Kind kind) {
   return true;
 }
 
-Status UringSurvivor::prepare() { return send_unread_bytes(shard_); }
+
 
 Status UringSurvivor::arm() {
   for (uint32_t slot = 0; slot < shard_.survivors.size(); ++slot) {

@@ -18,7 +18,6 @@ class UringSurvivor final : public Survivor {
  public:
   static Result<UringSurvivor> open(const ShardView& shard, int control);
 
-  Status prepare() override;
   Status arm() override;
   void hear_of_acts(std::span<const uint32_t> slots) override;
   void run_until_control() override;

@@ -117,7 +117,8 @@ Status WriterSurvivor::open_paths() {
       // Who may die of a write waits for each; its rings are made anew after each death.
       const bool one_by_one = settings.sigpipe == SigpipeMode::kill;
       setup.submission_entries = one_by_one ? 8 : 256;
-      setup.completion_entries = one_by_one ? 16 : std::max(2 * settings.connections + 64, 512u);
+      // Few are in flight: only kernel workers take their time. What overflows is kept.
+      setup.completion_entries = one_by_one ? 16 : 4096;
       setup.submission_thread_cpu = settings.survivor_cpu;
       setup.submission_thread_idle_ms = 1;  // it shares its CPU with the thread that feeds it
       auto opened = Ring::open(setup);

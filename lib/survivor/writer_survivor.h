@@ -23,7 +23,6 @@ class WriterSurvivor final : public Survivor {
  public:
   static Result<WriterSurvivor> open(const ShardView& shard, int control);
 
-  Status prepare() override { return send_unread_bytes(shard_); }
   Status arm() override;
   void hear_of_acts(std::span<const uint32_t>) override {}  // it writes anyway
   void run_until_control() override;

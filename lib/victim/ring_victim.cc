@@ -40,7 +40,7 @@ bool may_be_direct(const Strategy& strategy) {
 
 // Whose survivor writes, and who reads and counts that. Where a byte is to stay unread it does not.
 bool drains(const PlanRow& row) {
-  return row.watch == Watch::writer && !strategies()[row.strategy].survivor_sends_unread;
+  return row.watch == Watch::writer && !strategy_of(row).survivor_sends_unread;
 }
 
 // Who acts when: connections that die alone, and the first end of each group.
@@ -79,7 +79,7 @@ Result<RingVictim> RingVictim::open(const ShardView& shard, int control,
   if (settings.writers) victim.drain_.resize(kDrainBytes);
   const auto rows = std::span(shard.header->rows, settings.row_count);
   for (const PlanRow& row : rows) {
-    if (strategies()[row.strategy].act != Step::destroy || victim.diag_) continue;
+    if (strategy_of(row).act != Step::destroy || victim.diag_) continue;
     auto diag = SockDiag::open();
     if (!diag) return diag.error();
     victim.diag_.emplace(std::move(*diag));
@@ -114,7 +114,7 @@ bool RingVictim::arm_control() {
 Status RingVictim::prepare() {
   for (const uint32_t slot : slots_) {
     VictimEnd& end = shard_.victims[slot];
-    const Strategy& strategy = strategies()[shard_.row_of(end).strategy];
+    const Strategy& strategy = strategy_of(shard_, end);
     if (const int failed = perform(strategy.prepare, end))
       return make_error("prepare", failed,
                         fmt::format("{} ({})", strategy.name, step_name(strategy.prepare)));
@@ -127,7 +127,7 @@ Status RingVictim::arm() {
   for (size_t i = 0; i < slots_.size(); ++i) {
     const uint32_t slot = slots_[i];
     VictimEnd& end = shard_.victims[slot];
-    const Strategy& strategy = strategies()[shard_.row_of(end).strategy];
+    const Strategy& strategy = strategy_of(shard_, end);
     if (settings.direct_descriptors && may_be_direct(strategy)) {
       const auto index = static_cast<unsigned>(i);
       const int updated = io_uring_register_files_update(ring_->raw(), index, &end.descriptor, 1);
@@ -207,7 +207,7 @@ void RingVictim::count_drained(uint32_t slot, int result) {
 // After SHUT_WR the victim goes on reading.
 bool RingVictim::reads_on(const VictimEnd& end) const {
   const PlanRow& row = shard_.row_of(end);
-  return drains(row) && strategies()[row.strategy].act == Step::shutdown_write;
+  return drains(row) && strategy_of(row).act == Step::shutdown_write;
 }
 
 // What the kernel says that was received, against which the count of what was read is held.
@@ -263,13 +263,13 @@ void RingVictim::run_schedule(int64_t start_ns, const ScheduleHooks& hooks) {
     }
     inject(slot);
     const PlanRow& row = shard_.row_of(end);
-    if (survivor_is_told(strategies()[row.strategy], row.watch)) hooks.acted(slot);
+    if (survivor_is_told(row)) hooks.acted(slot);
   }
 }
 
 void RingVictim::inject(uint32_t slot) {
   VictimEnd& end = shard_.victims[slot];
-  const Strategy& strategy = strategies()[shard_.row_of(end).strategy];
+  const Strategy& strategy = strategy_of(shard_, end);
   const bool in_flight = end.flags & (kReceiveArmed | kSendInFlight);
   if (in_flight && !reads_on(end)) cancel_receive(slot);
   end.flags |= kInjected;
