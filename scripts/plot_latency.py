@@ -100,6 +100,9 @@ def read_table(path, unique):
             fail(f"{path} line {line} has {len(fields)} fields; expected {len(header)}")
     table = pd.DataFrame([fields for _, fields in records[1:]], columns=header, dtype=str)
     table["line"] = [line for line, _ in records[1:]]
+    if "watch" in texts and "write_path" in header:  # newer than the first files
+        table["watch"] = [f"{watch}:{path}" if path else watch
+                          for watch, path in zip(table["watch"], table["write_path"])]
     wrong = table[table["schema_version"] != str(SCHEMA)]
     for line, version in zip(wrong["line"], wrong["schema_version"]):
         fail(f"{path} line {line} has schema_version '{version}'; expected {SCHEMA}")

@@ -77,6 +77,7 @@ struct WriteRecord {
   bool finished;       // nothing more to learn: it writes no more
   bool killed;         // a write of it killed the process that made it (SigpipeMode::kill)
   bool fin_seen;       // when the write in flight began, the FIN or RST had arrived
+  bool overdue;        // its instant passed while the write before it was in flight
   bool has_tail;       // `acked_bytes` and `unacked_bytes` were read
   uint8_t in_flight;   // requests
   uint32_t attempted;  // = accepted + errors + would_block + cancelled
@@ -88,6 +89,7 @@ struct WriteRecord {
   uint32_t cancelled;    // linked to one that failed, or still in flight when the ledger was closed
   uint32_t accepted_after_act, accepted_after_fin;
   uint32_t sigpipes;
+  uint32_t sigpipes_of_short;  // of them: by calls that returned a short count (in_pieces)
   int16_t first_error, second_error;
   int64_t first_error_ns, second_error_ns;
   int64_t due_ns;    // the next write
@@ -148,10 +150,10 @@ struct ShardProgress {
   std::atomic<uint64_t> accepted, connected, injected, failed_acts, found, round_trips,
       completion_overflows;
   std::atomic<uint64_t> victim_ring_bytes, survivor_ring_bytes;
-  // Writers: SIGPIPEs that the handler saw in another thread than the writer's, those that no write
-  // was blamed for, the slot whose write is being made, and how far the writes fell behind.
-  std::atomic<uint64_t> sigpipes_elsewhere, sigpipes_unblamed;
-  std::atomic<int64_t> between_errors;  // writers that go on after their first error
+  // Writers: SIGPIPEs that their thread got, those of them that no write was blamed for, who may
+  // still learn something, the slot whose write is being made, and how far the writes fell behind.
+  std::atomic<uint64_t> sigpipes, sigpipes_unblamed;
+  std::atomic<int64_t> unfinished;
   std::atomic<uint32_t> writing_slot;
   std::atomic<int64_t> write_lag_ns;
 };

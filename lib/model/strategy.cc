@@ -358,15 +358,23 @@ std::vector<Expected> expected_by_streaming(const Strategy& strategy, const Circ
   } else {
     expected = expected_by_silence(strategy, when);
   }
+  // A first piece may draw the RST, and a second one get its errno, which nobody sees.
+  const bool swallows = write_path_row(when.write_path).in_pieces;
+  const auto has = [&](Finding finding) {
+    return std::any_of(expected.begin(), expected.end(),
+                       [&](const Expected& one) { return one.finding == finding; });
+  };
+  if (swallows && has(Finding::econnreset) && !has(Finding::epipe)) add({Finding::epipe});
+  // Pages of unacknowledged messages count against RLIMIT_MEMLOCK, over all processes of the user.
+  // When it is used up, a write fails before the socket is looked at (msg_zerocopy_realloc).
+  if (when.write_path == WritePath::send_zc && !has(Finding::nothing)) add({Finding::nothing});
   // A deadline without room for the writes that it takes. 30 gaps of a Poisson process fail to
   // hold two writes once in 10^11; a retransmission that must draw the RST waits for an RTO.
   const double gaps = when.poisson_writes ? 30 : 4;
   const double needed_ns =
       (when.writes_per_second > 0 ? gaps * 1e9 / when.writes_per_second : 0) + 1e9;
-  const bool has_nothing = std::any_of(expected.begin(), expected.end(), [](const Expected& one) {
-    return one.finding == Finding::nothing;
-  });
-  if (static_cast<double>(when.deadline_ns) < needed_ns && !has_nothing) add({Finding::nothing});
+  if (static_cast<double>(when.deadline_ns) < needed_ns && !has(Finding::nothing))
+    add({Finding::nothing});
   return expected;
 }
 
@@ -487,7 +495,9 @@ std::pair<CounterValues, CounterValues> expected_changes(const Strategy& strateg
   CounterValues least = strategy.changes;
   const ProbeRow& probe = probe_row(when.probe);
   if (finding == Finding::etimedout || finding == Finding::ehostunreach) least += probe.on_timeout;
-  if (strategy.finding == Finding::nothing && finding == Finding::econnreset) {
+  const bool drew_reset =
+      finding == Finding::econnreset || (finding == Finding::epipe && is_writer(when));
+  if (strategy.finding == Finding::nothing && drew_reset) {
     // The survivor's packet met no socket: tcp_v4_rcv() -> tcp_v4_send_reset().
     least[Counter::out_rsts] += 1;
     least[Counter::estab_resets] += 1;

@@ -7,46 +7,49 @@ namespace {
 // carries MSG_NOSIGNAL, send_sig() to `current`, the thread in which the write runs. A kernel
 // worker thread of io_uring has every signal blocked, so that nobody gets it.
 constexpr WritePathRow kRows[] = {
-    {WritePath::none, "none", false, false, 0, WriteNeed::none, "no writer"},
-    {WritePath::send, "send", true, false, 1, WriteNeed::none,
+    {WritePath::none, "none", false, false, 0, false, WriteNeed::none, "no writer"},
+    {WritePath::send, "send", true, false, 1, false, WriteNeed::none,
      "IORING_OP_SEND: forces MSG_NOSIGNAL (io_sendmsg_prep)"},
-    {WritePath::sendmsg, "sendmsg", true, false, 1, WriteNeed::none,
+    {WritePath::sendmsg, "sendmsg", true, false, 1, false, WriteNeed::none,
      "IORING_OP_SENDMSG: forces MSG_NOSIGNAL (io_sendmsg_prep)"},
-    {WritePath::send_zc, "send-zc", true, false, 1, WriteNeed::send_zc,
+    {WritePath::send_zc, "send-zc", true, false, 1, false, WriteNeed::send_zc,
      "IORING_OP_SEND_ZC (Linux 6.0): forces MSG_NOSIGNAL (io_send_zc_prep)"},
-    {WritePath::write, "write", true, true, 1, WriteNeed::none,
+    {WritePath::write, "write", true, true, 1, false, WriteNeed::none,
      "IORING_OP_WRITE, done within io_uring_enter(): the signal goes to the ring's thread"},
-    {WritePath::writev, "writev", true, true, 1, WriteNeed::none,
+    {WritePath::writev, "writev", true, true, 1, false, WriteNeed::none,
      "IORING_OP_WRITEV, done within io_uring_enter(): the signal goes to the ring's thread"},
-    {WritePath::write_async, "write-async", true, false, 1, WriteNeed::none,
+    {WritePath::write_async, "write-async", true, false, 1, false, WriteNeed::none,
      "IORING_OP_WRITE with IOSQE_ASYNC: runs in a kernel worker thread (io-wq), no signal"},
-    {WritePath::write_sqpoll, "write-sqpoll", true, false, 1, WriteNeed::submission_thread,
+    {WritePath::write_sqpoll, "write-sqpoll", true, false, 1, false, WriteNeed::submission_thread,
      "IORING_OP_WRITE on a ring with SQPOLL: runs in its kernel thread, no signal"},
-    {WritePath::splice, "splice", true, false, 1, WriteNeed::none,
+    {WritePath::splice, "splice", true, false, 1, true, WriteNeed::none,
      "IORING_OP_SPLICE from a pipe: always runs in a kernel worker thread (io_splice), no signal"},
-    {WritePath::write_nosignal, "write-nosignal", true, false, 1, WriteNeed::nosignal_flag,
+    {WritePath::write_nosignal, "write-nosignal", true, false, 1, false, WriteNeed::nosignal_flag,
      "IORING_OP_WRITE with RWF_NOSIGNAL (Linux 6.18), which becomes MSG_NOSIGNAL"},
-    {WritePath::write_linked, "write-linked", true, true, 2, WriteNeed::none,
+    {WritePath::write_linked, "write-linked", true, true, 2, false, WriteNeed::none,
      "two IORING_OP_WRITE linked: where the first one fails, the second one is cancelled"},
-    {WritePath::send_call, "send-call", false, true, 1, WriteNeed::none, "send(2), no flag"},
-    {WritePath::send_nosignal, "send-nosignal", false, false, 1, WriteNeed::none,
+    {WritePath::send_call, "send-call", false, true, 1, false, WriteNeed::none, "send(2), no flag"},
+    {WritePath::send_nosignal, "send-nosignal", false, false, 1, false, WriteNeed::none,
      "send(2) with MSG_NOSIGNAL"},
-    {WritePath::write_call, "write-call", false, true, 1, WriteNeed::none, "write(2)"},
-    {WritePath::sendfile, "sendfile", false, true, 1, WriteNeed::none,
-     "sendfile(2) from a file in memory: takes no flag, so the signal comes"},
+    {WritePath::write_call, "write-call", false, true, 1, false, WriteNeed::none, "write(2)"},
+    {WritePath::sendfile, "sendfile", false, true, 1, true, WriteNeed::none,
+     "sendfile(2) from a file in memory: takes no flag, so the signal comes, even with a short "
+     "count"},
 };
 
-constexpr NamedHelp kBeforeWrite[] = {
-    {"none", "nothing: the survivor never reads"},
-    {"poll", "poll(2), and no write to a connection that it calls ended"},
-    {"recv", "non-blocking reads, which may take the errno; then it writes whatever they said"},
+constexpr BeforeWriteRow kBeforeWrite[] = {
+    {BeforeWrite::none, "none", "nothing: the survivor never reads"},
+    {BeforeWrite::poll, "poll", "poll(2), and no write to a connection that it calls ended"},
+    {BeforeWrite::recv, "recv",
+     "non-blocking reads, which may take the errno; then it writes whatever they said"},
 };
 
-constexpr NamedHelp kSigpipeModes[] = {
-    {"handler", "counted by a handler, by thread"},
-    {"signalfd", "blocked, and collected by signalfd(2) after each write"},
-    {"ignore", "SIG_IGN: nothing to count"},
-    {"default", "kills a child process that does the writing, which is then made anew"},
+constexpr SigpipeModeRow kSigpipeModes[] = {
+    {SigpipeMode::handler, "handler", "counted by a handler, in the thread that writes"},
+    {SigpipeMode::signalfd, "signalfd", "blocked, and collected by signalfd(2) after each write"},
+    {SigpipeMode::ignore, "ignore", "SIG_IGN: nothing to count"},
+    {SigpipeMode::kill, "default",
+     "kills a child process that does the writing, which is then made anew"},
 };
 
 }  // namespace
@@ -61,14 +64,7 @@ std::string_view write_need_name(WriteNeed need) {
   return kNames[static_cast<size_t>(need)];
 }
 
-std::span<const NamedHelp> before_writes() { return kBeforeWrite; }
-std::span<const NamedHelp> sigpipe_modes() { return kSigpipeModes; }
-
-const NamedHelp& before_write_row(BeforeWrite before) {
-  return kBeforeWrite[static_cast<size_t>(before)];
-}
-const NamedHelp& sigpipe_mode_row(SigpipeMode mode) {
-  return kSigpipeModes[static_cast<size_t>(mode)];
-}
+std::span<const BeforeWriteRow> before_writes() { return kBeforeWrite; }
+std::span<const SigpipeModeRow> sigpipe_modes() { return kSigpipeModes; }
 
 }  // namespace lastack

@@ -33,6 +33,9 @@ struct WritePathRow {
   bool ring;            // an io_uring request; else a system call
   bool raises_sigpipe;  // an EPIPE comes with the signal, to the thread that writes
   int writes_at_once;   // one instant makes so many writes
+  // The kernel hands a message over in pieces: one may be accepted and the next one fail within the
+  // same call, which then returns a short count and no errno (splice_direct_to_actor).
+  bool in_pieces;
   WriteNeed need;
   std::string_view help;
 };
@@ -47,13 +50,18 @@ enum class BeforeWrite : uint8_t { none, poll, recv };
 // What becomes of the SIGPIPE of a writing survivor.
 enum class SigpipeMode : uint8_t { handler, signalfd, ignore, kill };
 
-struct NamedHelp {
+struct BeforeWriteRow {
+  BeforeWrite id;
   std::string_view name;
   std::string_view help;
 };
-std::span<const NamedHelp> before_writes();
-std::span<const NamedHelp> sigpipe_modes();
-const NamedHelp& before_write_row(BeforeWrite before);
-const NamedHelp& sigpipe_mode_row(SigpipeMode mode);
+std::span<const BeforeWriteRow> before_writes();
+
+struct SigpipeModeRow {
+  SigpipeMode id;
+  std::string_view name;
+  std::string_view help;
+};
+std::span<const SigpipeModeRow> sigpipe_modes();
 
 }  // namespace lastack

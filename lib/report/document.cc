@@ -79,6 +79,7 @@ Json writes_json(const LedgerRow& row) {
           {"unexplained_connections", sums.unexplained},
           {"sigpipes", sums.sigpipes},
           {"sigpipes_predicted", sums.sigpipes_predicted},
+          {"sigpipes_of_short", sums.sigpipes_of_short},
           {"sigpipe_connections", sums.sigpipe_connections},
           {"killed", sums.killed},
           {"first_errors", sums.first_errors},
@@ -175,6 +176,10 @@ Json run_document(const RunResult& result, const Json& environment) {
   for (const Phase& phase : result.phases)
     phases.push_back(
         {{"name", phase.name}, {"start_ns", phase.start_ns}, {"duration_ns", phase.duration_ns}});
+  Json threads = Json::array();
+  for (const WriterThread& thread : result.writer_threads)
+    threads.push_back(
+        {{"shard", thread.shard}, {"process", thread.process}, {"sigpipes", thread.sigpipes}});
   const auto rate = [](double value) { return value > 0 ? Json(value) : Json(nullptr); };
   return {
       {"schema_version", kSchemaVersion},
@@ -204,7 +209,7 @@ Json run_document(const RunResult& result, const Json& environment) {
         {"achieved_round_trips_per_second", rate(result.achieved_round_trips)},
         {"span_ns", result.span_ns}}},
       {"writers",
-       {{"sigpipes_elsewhere", result.sigpipes_elsewhere},
+       {{"threads", std::move(threads)},
         {"sigpipes_unblamed", result.sigpipes_unblamed},
         {"worst_lag_ns", result.write_lag_ns}}},
       {"phases", std::move(phases)},
@@ -257,7 +262,7 @@ All times are whole nanoseconds. Counts are connections unless a name says other
 | reconciliation | `balanced`, `exclusive`, `checks` (counter, phase, kind, expected: a number or min and max, observed, ok) and the kernel's counters before, armed, closed and cleaned |
 | cost | CPU of the workers between armed watch and closed ledger, memory of all processes (anonymous, shared and rings, as PSS), growth of the kernel's slab |
 | rates | requested and achieved injections and round trips a second, and span_ns from the first t0 to the last finding |
-| writers | SIGPIPEs that came to another thread than the writer's or that no write explains (both must be 0), and by how much the latest write missed its instant |
+| writers | SIGPIPEs by the thread that got them (one makes all writes of a shard), SIGPIPEs that no write explains (must be 0), and by how much the most delayed write missed its instant |
 | phases | name, start_ns, duration_ns |
 )",
                                  kSchemaVersion, kSchemaVersion, [] {

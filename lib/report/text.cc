@@ -138,8 +138,8 @@ std::vector<Listing> listings() {
 // What became of the writes, a line a row.
 void append_writes(const RunResult& result, std::string& text) {
   TextTable table(
-      {"strategy", "probe", "write path", "writes", "failed", "accepted after t0", "bytes",
-       "delivered", "lost", "queued", "untold", "SIGPIPE", "predicted", "first error"},
+      {"strategy", "probe", "write path", "attempted", "accepted", "failed", "neither", "after t0",
+       "bytes", "delivered", "lost", "queued", "untold", "SIGPIPE", "predicted", "first error"},
       3);
   bool any = false;
   for (const LedgerRow& row : result.ledger) {
@@ -150,17 +150,18 @@ void append_writes(const RunResult& result, std::string& text) {
     std::replace(errors.begin(), errors.end(), ';', ' ');
     if (sums.unexplained > 0) errors += fmt::format("  ({} UNEXPLAINED)", sums.unexplained);
     table.add({row.strategy, row.probe, row.write_path, grouped(sums.attempted),
-               grouped(sums.errors), grouped(sums.accepted_after_act), grouped(sums.accepted_bytes),
-               grouped(sums.delivered_bytes), grouped(sums.lost_bytes), grouped(sums.queued_bytes),
-               grouped(sums.untold_bytes), grouped(sums.sigpipes), grouped(sums.sigpipes_predicted),
-               errors});
+               grouped(sums.accepted), grouped(sums.errors),
+               grouped(sums.would_block + sums.cancelled), grouped(sums.accepted_after_act),
+               grouped(sums.accepted_bytes), grouped(sums.delivered_bytes),
+               grouped(sums.lost_bytes), grouped(sums.queued_bytes), grouped(sums.untold_bytes),
+               grouped(sums.sigpipes), grouped(sums.sigpipes_predicted), errors});
   }
   if (!any) return;
   text += table.render();
   text +=
-      "bytes: accepted by the survivors' kernel = delivered (read by the victims) + lost + queued "
-      "+ "
-      "untold\n\n";
+      "attempted = accepted + failed + neither (no room, or cancelled); after t0: of the accepted\n"
+      "bytes (accepted) = delivered (read by the victims) + lost + queued + untold (of a process\n"
+      "that was killed or frozen, which cannot say whether it read them)\n\n";
 }
 
 void append_checks(const RunResult& result, std::string& text) {
@@ -189,40 +190,31 @@ void append_surprises(const RunResult& result, std::string& text) {
   for (size_t i = 0; i < std::min(result.surprises.size(), kShown); ++i) {
     const Surprise& one = result.surprises[i];
     text += fmt::format(
-        "          connection {} ({}, {}, {}, survivor {}): expected {}, saw {} "
-        "(errno {}){}\n",
-        one.pair, one.strategy, one.watch, one.probe, one.survivor_address, one.expected, one.seen,
-        one.error, one.before_act ? " before the act" : "");
+        "          connection {} ({}, {}, {}, survivor {}): expected {}, saw {}{}{}\n", one.pair,
+        one.strategy, one.watch, one.probe, one.survivor_address, one.expected, one.seen,
+        one.error == "0" ? "" : fmt::format(" (errno {})", one.error),
+        one.before_act ? " before the act" : "");
   }
   if (result.surprises.size() > kShown) text += "          ... more in run.json\n";
 }
 
 }  // namespace
 
-// "recv", "writer:splice".
-static std::string planned_watch(const PlanRow& row) {
-  const std::string_view watch = watch_row(row.watch).name;
-  if (row.write_path == WritePath::none) return std::string(watch);
-  return fmt::format("{}:{}", watch, write_path_row(row.write_path).name);
-}
-
 std::string run_table(const RunResult& result) {
   if (result.ledger.empty()) return fmt::format("{}\n", result.error);
-  const auto watch_of = [](const LedgerRow& row) {
-    return row.write_path.empty() ? row.watch : fmt::format("{}:{}", row.watch, row.write_path);
-  };
   TextTable table({"strategy", "watch", "probe", "requested", "found", "nothing", "p50", "p90",
                    "p99", "p99.9", "max", "findings"},
                   3);
-  int64_t requested = 0, found = 0, nothing = 0, unexpected = 0, undecided = 0;
+  int64_t requested = 0, found = 0, nothing = 0, unexpected = 0, undecided = 0, unexplained = 0;
   for (const LedgerRow& row : result.ledger) {
     requested += row.requested;
     found += row.found;
     nothing += row.nothing;
     unexpected += row.unexpected;
+    unexplained += row.writes.unexplained;
     undecided += row.undecided;
     if (!row.skipped.empty()) {
-      table.add({row.strategy, watch_of(row), row.probe, "0", "-", "-", "-", "-", "-", "-", "-",
+      table.add({row.strategy, watch_text(row), row.probe, "0", "-", "-", "-", "-", "-", "-", "-",
                  "skipped: " + row.skipped});
       continue;
     }
@@ -232,7 +224,7 @@ std::string run_table(const RunResult& result) {
     std::replace(findings.begin(), findings.end(), ';', ' ');
     if (row.unexpected > 0) findings += fmt::format("  ({} UNEXPECTED)", row.unexpected);
     const Histogram& h = row.issued;
-    table.add({row.strategy, watch_of(row), row.probe, grouped(row.requested), grouped(row.found),
+    table.add({row.strategy, watch_text(row), row.probe, grouped(row.requested), grouped(row.found),
                grouped(row.nothing), duration(h, h.quantile(0.5)), duration(h, h.quantile(0.9)),
                duration(h, h.quantile(0.99)), duration(h, h.quantile(0.999)), duration(h, h.max()),
                findings});
@@ -245,6 +237,9 @@ std::string run_table(const RunResult& result) {
   text += fmt::format("ledger    {} requested, {} found, {} nothing, {} undecided, {} unexpected\n",
                       grouped(requested), grouped(found), grouped(nothing), grouped(undecided),
                       grouped(unexpected));
+  if (unexplained > 0)
+    text += fmt::format("          {} connections whose bytes or signals do not add up\n",
+                        grouped(unexplained));
   append_surprises(result, text);
   append_checks(result, text);
   if (result.requested_rate > 0)
@@ -254,13 +249,9 @@ std::string run_table(const RunResult& result) {
     text += fmt::format(
         "load      {:.0f} round trips/s while armed, {:.0f} asked for; the dead carry none\n",
         result.achieved_round_trips, result.requested_round_trips);
-  if (result.write_lag_ns > 0)
-    text += fmt::format(
-        "writers   the latest write came {} after its instant; SIGPIPEs: {} in other threads, {} "
-        "that "
-        "no write explains\n",
-        milliseconds(result.write_lag_ns), grouped(result.sigpipes_elsewhere),
-        grouped(result.sigpipes_unblamed));
+  if (!result.writer_threads.empty() && result.write_lag_ns > 0)
+    text += fmt::format("writers   the most delayed write missed its instant by {}\n",
+                        milliseconds(result.write_lag_ns));
   const int64_t peak = result.cost.memory_peak_bytes;
   text += fmt::format(
       "cost      {} user + {} system CPU while armed, {:.1f} MiB in all processes, {} from first "
@@ -289,7 +280,7 @@ std::string plan_text(const RunSpec& spec, const Plan& plan) {
     std::vector<std::string> expected;
     for (const Expected& one : expected_findings(strategy, circumstances(spec, planned.row)))
       expected.emplace_back(finding_row(one.finding).name);
-    rows.add({"  " + std::string(strategy.name), planned_watch(planned.row),
+    rows.add({"  " + std::string(strategy.name), watch_text(planned.row),
               std::string(probe_row(planned.row.probe).name), grouped(planned.requested),
               planned.skipped.empty() ? fmt::format("{}", fmt::join(expected, "|"))
                                       : "skipped: " + planned.skipped});

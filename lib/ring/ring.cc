@@ -19,9 +19,6 @@ constexpr RingModeRow kRingModes[] = {
     {RingMode::sqpoll, "sqpoll", "SQPOLL: a kernel thread submits and completes"},
 };
 
-// Newer than liburing 2.3; numbers from include/uapi/linux/io_uring.h.
-constexpr int kOpSendZc = 47, kOpFixedFdInstall = 54;
-
 }  // namespace
 
 std::span<const RingModeRow> ring_modes() { return kRingModes; }

@@ -14,6 +14,10 @@
 
 namespace lastack {
 
+// Newer than liburing 2.3; numbers from include/uapi/linux/io_uring.h.
+constexpr uint8_t kOpSendZc = 47, kOpFixedFdInstall = 54;
+constexpr uint32_t kCompletionIsNotification = 1u << 3;  // IORING_CQE_F_NOTIF
+
 // How completions reach the thread; --ring.
 enum class RingMode : uint8_t { plain, coop, defer, sqpoll };
 

@@ -584,8 +584,9 @@ void Coordinator::wait_for_findings() {
   }
   // A little longer than the deadline: who finds out in its last moment is still counted in time.
   const int64_t until_ns = last_issued_ns + spec_.deadline_ns + kTick_ns;
+  // A writer has learned all after its second error, which may come after the finding.
   const auto writers_go_on = [&] {
-    return sum([](ShardProgress & p) -> auto& { return p.between_errors; }) > 0;
+    return sum([](ShardProgress & p) -> auto& { return p.unfinished; }) > 0;
   };
   while (!halted_ && now_ns() < until_ns && (found() < acts || writers_go_on())) {
     if (pump(std::min(until_ns, now_ns() + kTick_ns))) return;
@@ -725,7 +726,12 @@ void Coordinator::finish(RunResult& result) {
   if (spec_.load == Load::echo && cost_.wall_ns > 0)
     result.achieved_round_trips =
         static_cast<double>(round_trips) / static_cast<double>(cost_.wall_ns) * 1e9;
-  result.sigpipes_elsewhere = sum([](ShardProgress & p) -> auto& { return p.sigpipes_elsewhere; });
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    const ShardView& view = shards_[i].table.view();
+    if (view.writes.empty()) continue;
+    result.writer_threads.push_back({static_cast<int64_t>(i), shards_[i].survivor().pid,
+                                     static_cast<int64_t>(view.header->progress.sigpipes)});
+  }
   result.sigpipes_unblamed = sum([](ShardProgress & p) -> auto& { return p.sigpipes_unblamed; });
   for (Shard& shard : shards_)
     result.write_lag_ns =

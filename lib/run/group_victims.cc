@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "model/strategy.h"
 #include "run/network.h"
+#include "victim/ring_victim.h"
 
 namespace lastack {
 
@@ -35,9 +36,7 @@ void GroupVictims::act(uint32_t group) {
   const Strategy& strategy = strategy_of(shard_, shard_.victims[slots.front()]);
   if (strategy.scope == Scope::process) return hosts_.act(group);
 
-  const int64_t issued_ns = now_ns();  // t0: one for the whole group
-  for (const uint32_t slot : slots)
-    std::atomic_ref(shard_.victims[slot].issued_ns).store(issued_ns, std::memory_order_release);
+  stamp_acts(shard_, slots);  // one for the whole group
   const Status failed =
       strategy.act == Step::close_listener ? close_listener_of(slots.front()) : cut_path(path_);
   for (const uint32_t slot : slots) {
@@ -49,7 +48,7 @@ void GroupVictims::act(uint32_t group) {
   if (failed) progress.failed_acts += slots.size();
   progress.injected += slots.size();
   if (failed || strategy.silence != Silence::returns) return;
-  sleep_unless_halted(issued_ns + shard_.header->settings.cut_for_ns);
+  sleep_unless_halted(shard_.victims[slots.front()].issued_ns + shard_.header->settings.cut_for_ns);
   restore_path(path_);
 }
 

@@ -13,7 +13,6 @@
 
 #include "base/clock.h"
 #include "model/strategy.h"
-#include "net/byte_account.h"
 #include "run/table.h"
 #include "run/worker.h"
 #include "victim/ring_victim.h"
@@ -21,16 +20,10 @@
 namespace lastack {
 namespace {
 
-constexpr int64_t kAnswerTimeout_ns = 60 * kSecond_ns;
+constexpr int64_t kAnswerTimeout_ns = 120 * kSecond_ns;
+constexpr int64_t kFillTimeout_ns = 60 * kSecond_ns;
 constexpr int64_t kExitTimeout_ns = 10 * kSecond_ns;
 constexpr int64_t kForEver_ns = int64_t{1} << 60;
-
-// t0 of all that die together, where writing survivors look for it before the act is done.
-void stamp(const ShardView& shard, std::span<const uint32_t> slots) {
-  const int64_t issued_ns = now_ns();
-  for (const uint32_t slot : slots)
-    std::atomic_ref(shard.victims[slot].issued_ns).store(issued_ns, std::memory_order_release);
-}
 
 // Reads what writing survivors send, and counts it. By poll(2): a ring would change how the process
 // dies.
@@ -55,13 +48,7 @@ class Reader {
 
   // Just before the process leaves by itself.
   void note_accounts() {
-    for (const uint32_t slot : slots_) {
-      const auto account = read_byte_account(shard_.victims[slot].descriptor);
-      if (!account) continue;
-      shard_.reads[slot].received_bytes = account->received;
-      shard_.reads[slot].unread_bytes = account->unread;
-      shard_.reads[slot].told = true;
-    }
+    for (const uint32_t slot : slots_) note_account(shard_, slot);
   }
 
  private:
@@ -95,7 +82,7 @@ class Sender {
 
   // Until every peer's window is shut: who dies now leaves data behind that was never sent.
   void fill() {
-    const int64_t give_up_ns = now_ns() + kAnswerTimeout_ns / 2;
+    const int64_t give_up_ns = now_ns() + kFillTimeout_ns;
     bool full = false;
     while (!full && now_ns() < give_up_ns) {
       full = true;
@@ -144,9 +131,7 @@ Status ProcessHosts::start() {
   }
   for (auto& [group, slots] : groups)
     if (Status failed = start_host(group, std::move(slots))) return failed;
-  for (auto& [group, host] : hosts_)
-    if (Status failed = ask(host, Verb::prepare, Verb::prepared)) return failed;
-  return std::nullopt;
+  return ask_all(Verb::prepare, Verb::prepared);
 }
 
 Status ProcessHosts::start_host(uint32_t group, std::vector<uint32_t> slots) {
@@ -178,22 +163,24 @@ Status ProcessHosts::start_host(uint32_t group, std::vector<uint32_t> slots) {
   return std::nullopt;
 }
 
-Status ProcessHosts::ask(Host& host, Verb question, Verb answer) {
+// All of them are asked before the first answer is waited for: they work at the same time.
+Status ProcessHosts::ask_all(Verb question, Verb answer) {
   Message message;
   message.verb = question;
-  if (Status failed = host.channel.send(message)) return failed;
-  const auto received = host.channel.receive(now_ns() + kAnswerTimeout_ns);
-  if (!received) return make_error("victim process", received.error().error_number, "it is gone");
-  if (!*received) return make_error("victim process", ETIME, "it does not answer");
-  if ((*received)->verb == answer) return std::nullopt;
-  return make_error("victim process", static_cast<int>((*received)->value), (*received)->text);
-}
-
-Status ProcessHosts::arm() {
   for (auto& [group, host] : hosts_)
-    if (Status failed = ask(host, Verb::arm, Verb::armed)) return failed;
+    if (Status failed = host.channel.send(message)) return failed;
+  const int64_t until_ns = now_ns() + kAnswerTimeout_ns;
+  for (auto& [group, host] : hosts_) {
+    const auto received = host.channel.receive(until_ns);
+    if (!received) return make_error("victim process", received.error().error_number, "it is gone");
+    if (!*received) return make_error("victim process", ETIME, "it does not answer");
+    if ((*received)->verb != answer)
+      return make_error("victim process", static_cast<int>((*received)->value), (*received)->text);
+  }
   return std::nullopt;
 }
+
+Status ProcessHosts::arm() { return ask_all(Verb::arm, Verb::armed); }
 
 void ProcessHosts::act(uint32_t group) {
   Host& host = hosts_.at(group);
@@ -204,7 +191,7 @@ void ProcessHosts::act(uint32_t group) {
   int failed = 0;
   // t0: one for all that die with this process. Writing survivors look at it, so it stands there
   // before the act. Who leaves by himself stamps by himself.
-  if (step != Step::exit_process) stamp(shard_, host.slots);
+  if (step != Step::exit_process) stamp_acts(shard_, host.slots);
   if (step == Step::kill_process) failed = kill(host.pid, SIGKILL) == 0 ? 0 : errno;
   if (step == Step::freeze_process) failed = kill(host.pid, SIGSTOP) == 0 ? 0 : errno;
   if (step == Step::exit_process) failed = host.channel.send(leave) ? EPIPE : 0;
@@ -213,7 +200,7 @@ void ProcessHosts::act(uint32_t group) {
     end.flags |= kInjected;
     end.act_error = failed;
   }
-  if (failed && step == Step::exit_process) stamp(shard_, host.slots);
+  if (failed && step == Step::exit_process) stamp_acts(shard_, host.slots);
   ShardProgress& progress = shard_.header->progress;
   if (failed) progress.failed_acts += host.slots.size();
   progress.injected += host.slots.size();
@@ -308,7 +295,7 @@ int process_host_main() {
         break;
       case Verb::act:
         if (reader) reader->note_accounts();
-        stamp(shard, slots);
+        stamp_acts(shard, slots);
         _exit(0);
       default:
         return 1;

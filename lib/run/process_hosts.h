@@ -40,7 +40,7 @@ class ProcessHosts {
     bool reaped = false;
   };
   Status start_host(uint32_t group, std::vector<uint32_t> slots);
-  Status ask(Host& host, Verb question, Verb answer);
+  Status ask_all(Verb question, Verb answer);
   void reap(Host& host);
 
   ShardView shard_;

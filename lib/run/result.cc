@@ -1,5 +1,7 @@
 #include "run/result.h"
 
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 namespace lastack {
@@ -13,14 +15,15 @@ static void from_json(const nlohmann::json& json, Histogram& histogram) {
   histogram = Histogram::from_state(json.get<Histogram::State>());
 }
 
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WriterThread, shard, process, sigpipes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WriteSums, attempted, accepted, short_writes, errors,
                                    would_block, cancelled, accepted_after_act, accepted_after_fin,
                                    accepted_bytes, delivered_bytes, lost_bytes,
                                    lost_after_act_bytes, queued_bytes, untold_bytes,
                                    unexplained_bytes, unexplained, sigpipes, sigpipes_predicted,
-                                   sigpipe_connections, killed, first_errors, second_errors,
-                                   by_accepted_after_act, by_accepted_after_fin, first_error,
-                                   second_error)
+                                   sigpipes_of_short, sigpipe_connections, killed, first_errors,
+                                   second_errors, by_accepted_after_act, by_accepted_after_fin,
+                                   first_error, second_error)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LedgerRow, strategy, watch, probe, family, skipped, expected,
                                    requested, established, torn_down, found, nothing, undecided,
                                    unexpected, late, findings, bytes_received, bytes_sent, alive,
@@ -39,8 +42,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunResult, status, error, spec, notes, ledger
                                    timeline, checks, exclusive, balanced, counters, phases, cost,
                                    workers, sysctls, congestion_control, requested_rate,
                                    achieved_rate, requested_round_trips, achieved_round_trips,
-                                   span_ns, completion_overflows, sigpipes_elsewhere,
-                                   sigpipes_unblamed, write_lag_ns)
+                                   span_ns, completion_overflows, writer_threads, sigpipes_unblamed,
+                                   write_lag_ns)
 
 namespace {
 
@@ -52,7 +55,8 @@ constexpr RunStatusRow kStatuses[] = {
      "lastack itself failed: a worker died or a call that must not"},
     {RunStatus::interrupted, "interrupted", 7, "SIGINT or SIGTERM ended the run early"},
     {RunStatus::unbalanced, "unbalanced", 5,
-     "the ledger is incomplete, or the kernel's counters do not agree with it"},
+     "the ledger is incomplete, the kernel's counters do not agree with it, or a writer's bytes or "
+     "signals do not add up"},
     {RunStatus::unmet_expectation, "unmet-expectation", 4,
      "a connection ended otherwise than its strategy's row says"},
     {RunStatus::too_slow, "too-slow", 6,
@@ -64,6 +68,16 @@ constexpr RunStatusRow kStatuses[] = {
 
 std::span<const RunStatusRow> run_statuses() { return kStatuses; }
 const RunStatusRow& status_row(RunStatus status) { return kStatuses[static_cast<size_t>(status)]; }
+
+std::string watch_text(const LedgerRow& row) {
+  return row.write_path.empty() ? row.watch : fmt::format("{}:{}", row.watch, row.write_path);
+}
+
+std::string watch_text(const PlanRow& row) {
+  const std::string watch(watch_row(row.watch).name);
+  if (row.write_path == WritePath::none) return watch;
+  return fmt::format("{}:{}", watch, write_path_row(row.write_path).name);
+}
 
 bool LedgerRow::whole(bool interrupted) const {
   if (torn_down != found + nothing + undecided) return false;

@@ -67,6 +67,10 @@ struct LedgerRow {
   bool whole(bool interrupted) const;
 };
 
+// "recv", or "writer:splice".
+std::string watch_text(const LedgerRow& row);
+std::string watch_text(const PlanRow& row);
+
 // A connection that did not end as its row says.
 struct Surprise {
   uint32_t pair = 0;
@@ -123,6 +127,11 @@ struct WorkerPlace {
   bool spins = false;
 };
 
+// SIGPIPEs by the thread that got them: it makes all writes of its shard.
+struct WriterThread {
+  int64_t shard = 0, process = 0, sigpipes = 0;
+};
+
 struct RunResult {
   RunStatus status = RunStatus::failed;
   std::string error;                                      // for the statuses that have no ledger
@@ -145,9 +154,9 @@ struct RunResult {
   double requested_round_trips = 0, achieved_round_trips = 0;
   int64_t span_ns = 0;  // from the first t0 to the last finding
   int64_t completion_overflows = 0;
-  // Writers: SIGPIPEs that came to another thread than the writer's, or that no write explains,
-  // and how far the writes fell behind their instants.
-  int64_t sigpipes_elsewhere = 0, sigpipes_unblamed = 0;
+  std::vector<WriterThread> writer_threads;
+  int64_t sigpipes_unblamed = 0;  // that no write explains
+  // By how much the most delayed write missed its instant.
   int64_t write_lag_ns = 0;
 };
 

@@ -12,7 +12,9 @@ namespace {
 
 constexpr int64_t kMostConnections = 4'000'000;
 constexpr int64_t kMostPayload = 1 << 20;
-constexpr int64_t kMostKilled = 2'000;  // a fork copies the table of as many descriptors
+constexpr double kSlowestWrites = 1.0 / 3600;
+constexpr int64_t kMostSpliced = 512 << 10;  // half of fs.pipe-max-size, as Linux sets it
+constexpr int64_t kMostKilled = 2'000;       // a fork copies the table of as many descriptors
 constexpr int64_t kLongest_ns = 24ll * 3600 * 1'000'000'000;
 
 // The names of a table's rows, for messages and look-ups.
@@ -77,12 +79,6 @@ constexpr Named<Family> kFamilies[] = {{Family::inet, "inet"}, {Family::inet6, "
 constexpr Named<bool> kDescriptors[] = {{false, "plain"}, {true, "direct"}};
 constexpr Named<bool> kVictimRequests[] = {{false, "none"}, {true, "recv"}};
 constexpr Named<bool> kPaths[] = {{false, "loopback"}, {true, "veth"}};
-constexpr Named<BeforeWrite> kBeforeWrites[] = {
-    {BeforeWrite::none, "none"}, {BeforeWrite::poll, "poll"}, {BeforeWrite::recv, "recv"}};
-constexpr Named<SigpipeMode> kSigpipeModes[] = {{SigpipeMode::handler, "handler"},
-                                                {SigpipeMode::signalfd, "signalfd"},
-                                                {SigpipeMode::ignore, "ignore"},
-                                                {SigpipeMode::kill, "default"}};
 constexpr Named<bool> kFlags[] = {{false, "false"}, {true, "true"}};
 
 template <class Id, size_t N>
@@ -179,6 +175,8 @@ Status read_write_rate(RunSpec& spec, std::string_view text) {
         "'{}' is not a write rate; allowed: rate=RATE, poisson=RATE (rate=10/s), max", text));
   const auto rate = parse_rate(text.substr(text.find('=') + 1));
   if (!rate) return rate.error();
+  if (*rate < kSlowestWrites)
+    return plain_error(fmt::format("'{}' is less than one write an hour", text));
   spec.poisson_writes = poisson;
   spec.writes_per_second = *rate;
   return std::nullopt;
@@ -224,7 +222,8 @@ Status read_expect(RunSpec& spec, std::string_view text) {
   for (const std::string_view part : split(text, ',')) {
     const size_t equals = part.find('=');
     if (equals == std::string_view::npos)
-      return plain_error(fmt::format("'{}' is not STRATEGY=FINDING, such as fin=eof", part));
+      return plain_error(fmt::format(
+          "'{}' is not STRATEGY=FINDING or WRITE-PATH=sigpipe|no-sigpipe, such as fin=eof", part));
     const std::string_view wanted = part.substr(equals + 1);
     if (wanted == kSigpipe || wanted == kNoSigpipe) {
       if (Status bad = read_expect_sigpipe(part, signals)) return bad;
@@ -309,16 +308,20 @@ constexpr Parameter kParameters[] = {
      "what --watch writer does before each write: none, poll (and no write to an ended one) or "
      "recv",
      [](RunSpec& s, std::string_view t) {
-       return read_row("step before a write", rows_of(kBeforeWrites), t, s.before_write);
+       return read_row("step before a write", before_writes(), t, s.before_write);
      },
-     [](const RunSpec& s) { return std::string(before_write_row(s.before_write).name); }},
+     [](const RunSpec& s) {
+       return std::string(before_writes()[static_cast<size_t>(s.before_write)].name);
+     }},
     {"--sigpipe", "HOW", ParameterKind::text,
      "what becomes of the writers' SIGPIPE: handler or signalfd (counted), ignore, or default (a "
      "child dies of each)",
      [](RunSpec& s, std::string_view t) {
-       return read_row("way with SIGPIPE", rows_of(kSigpipeModes), t, s.sigpipe);
+       return read_row("way with SIGPIPE", sigpipe_modes(), t, s.sigpipe);
      },
-     [](const RunSpec& s) { return std::string(sigpipe_mode_row(s.sigpipe).name); }},
+     [](const RunSpec& s) {
+       return std::string(sigpipe_modes()[static_cast<size_t>(s.sigpipe)].name);
+     }},
     {"--warm-up", "TIME", ParameterKind::text, "time between the armed watch and the first death",
      [](RunSpec& s, std::string_view t) { return read_duration(t, 0, s.warm_up_ns); },
      [](const RunSpec& s) { return format_duration(s.warm_up_ns); }},
@@ -337,7 +340,8 @@ constexpr Parameter kParameters[] = {
      },
      [](const RunSpec& s) { return std::string(kDescriptors[s.direct_descriptors ? 1 : 0].name); }},
     {"--victim-requests", "KIND", ParameterKind::text,
-     "io_uring requests that victims have in flight: none, or an armed recv each",
+     "io_uring requests that victims have in flight: none, or an armed recv each; those of --watch "
+     "writer always read",
      [](RunSpec& s, std::string_view t) {
        return read_row("kind of victim request", rows_of(kVictimRequests), t, s.requests_in_flight);
      },
@@ -391,7 +395,8 @@ constexpr Parameter kParameters[] = {
      [](RunSpec& s, std::string_view t) { return read_count(t, 0, kMostShards, s.shards); },
      [](const RunSpec& s) { return format_count(s.shards); }},
     {"--expect", "NAME=FINDING,...", ParameterKind::text,
-     "replaces a strategy's expected finding, for instance to prove that a miss is caught",
+     "replaces a strategy's expected finding, or with WRITE-PATH=sigpipe|no-sigpipe what a write "
+     "path raises, for instance to prove that a miss is caught",
      read_expect, print_expect},
     {"--host-network", "", ParameterKind::flag,
      "runs in the caller's network namespace instead of a private one",
@@ -477,12 +482,12 @@ Status check_writers(const RunSpec& spec) {
     const RunSpec none;
     const bool given = spec.write_paths != none.write_paths ||
                        print_write_rate(spec) != print_write_rate(none) ||
-                       spec.before_write != none.before_write || spec.sigpipe != none.sigpipe;
+                       spec.before_write != none.before_write || spec.sigpipe != none.sigpipe ||
+                       !spec.expect_sigpipe.empty();
     if (given)
       return plain_error(
-          "--write-path, --write-rate, --before-write and --sigpipe are for --watch writer, which "
-          "is "
-          "not given");
+          "--write-path, --write-rate, --before-write, --sigpipe and signals in --expect are for "
+          "--watch writer, which is not given");
     return std::nullopt;
   }
   if (spec.ring == RingMode::sqpoll)
@@ -498,12 +503,24 @@ Status check_writers(const RunSpec& spec) {
         "--sigpipe default makes a process for each of up to {} signals, about a millisecond each; "
         "allowed: at most {} connections",
         format_count(spec.connections), format_count(kMostKilled)));
-  const bool linked = std::find(spec.write_paths.begin(), spec.write_paths.end(),
-                                WritePath::write_linked) != spec.write_paths.end();
-  if (linked && spec.sigpipe == SigpipeMode::kill)
-    return plain_error(
-        "--sigpipe default cannot tell which of two linked writes killed the process; allowed: "
-        "handler, signalfd or ignore with --write-path write-linked");
+  const auto writes_by = [&](WritePath path) {
+    return std::find(spec.write_paths.begin(), spec.write_paths.end(), path) !=
+           spec.write_paths.end();
+  };
+  for (const WritePath path : {WritePath::write_linked, WritePath::sendfile})
+    if (spec.sigpipe == SigpipeMode::kill && writes_by(path))
+      return plain_error(
+          fmt::format("--sigpipe default cannot tell what --write-path {} had accepted when it "
+                      "killed the process; allowed: handler, signalfd or ignore",
+                      write_path_row(path).name));
+  if (writes_by(WritePath::splice) && spec.payload_bytes > kMostSpliced)
+    return plain_error(fmt::format(
+        "--payload {} does not fit into the pipe of --write-path splice; allowed: at most {}",
+        format_size(spec.payload_bytes), format_size(kMostSpliced)));
+  for (const SigpipeOverride& entry : spec.expect_sigpipe)
+    if (!writes_by(entry.path))
+      return plain_error(fmt::format("--expect names write path '{}', which --write-path does not",
+                                     write_path_row(entry.path).name));
   return std::nullopt;
 }
 

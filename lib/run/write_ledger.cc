@@ -13,8 +13,9 @@ struct Bytes {
   int64_t unexplained = 0;
 };
 
-// Where the bytes are that were not delivered, by the two kernels' accounts alone: what the
-// survivor's side counted as accepted is only compared with it.
+// Where the bytes are that were not delivered. With both kernels' accounts it follows from them
+// alone, and what was counted as accepted and delivered is only compared with it. Where the victim
+// could not be asked, what was delivered is taken from the survivor's account.
 Bytes place_bytes(const WrittenPair& pair) {
   const WriteRecord& write = *pair.write;
   const ReadRecord& read = *pair.read;
@@ -32,7 +33,10 @@ Bytes place_bytes(const WrittenPair& pair) {
   const int64_t before = strategy.survivor_sends_unread ? 1 : 0;
   bytes.unexplained = std::abs(accepted + before - handed_over);
   int64_t undelivered = 0;
-  if (read.told) {
+  const bool may_be_silent = strategy.scope != Scope::connection;
+  if (!read.told && !may_be_silent) {
+    bytes.unexplained += accepted;
+  } else if (read.told) {
     const auto received = static_cast<int64_t>(read.received_bytes);
     undelivered = static_cast<int64_t>(read.unread_bytes) + handed_over - received - before;
     bytes.unexplained += std::abs(accepted - delivered - undelivered);
@@ -86,9 +90,15 @@ std::string add_writes(const WrittenPair& pair, SigpipeMode mode, WriteSums& sum
         write.accepted_bytes, write.acked_bytes, write.unacked_bytes, pair.read->delivered_bytes,
         pair.read->received_bytes, pair.read->unread_bytes);
 
-  const int64_t raised = mode != SigpipeMode::ignore && pair.raises_sigpipe ? write.epipes : 0;
+  // One for each EPIPE; and a call that hands a message over in pieces may fail with the last one,
+  // and return what it had handed over.
+  const bool in_pieces = write_path_row(pair.row->write_path).in_pieces;
+  const uint32_t of_short = in_pieces ? std::min(write.sigpipes_of_short, write.short_writes) : 0;
+  const int64_t raised =
+      mode != SigpipeMode::ignore && pair.raises_sigpipe ? write.epipes + of_short : 0;
   sums.sigpipes += write.sigpipes;
   sums.sigpipes_predicted += raised;
+  sums.sigpipes_of_short += write.sigpipes_of_short;
   sums.sigpipe_connections += write.sigpipes > 0;
   sums.killed += write.killed;
   if (write.sigpipes != raised)

@@ -27,6 +27,7 @@ struct WriteSums {
   int64_t unexplained_bytes = 0;  // by which the sums do not add up, whatever the sign
   int64_t unexplained = 0;        // connections of which some sum does not add up
   int64_t sigpipes = 0, sigpipes_predicted = 0;
+  int64_t sigpipes_of_short = 0;    // of them: by calls that returned a short count
   int64_t sigpipe_connections = 0;  // with at least one
   int64_t killed = 0;               // with a write that killed its process
   std::map<std::string, int64_t> first_errors, second_errors;  // connections by errno name

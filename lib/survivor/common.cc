@@ -8,8 +8,6 @@
 namespace lastack {
 namespace {
 
-constexpr unsigned kDeathEvents = POLLRDHUP | POLLHUP | POLLERR;
-
 void set_flag(SurvivorEnd& end, uint8_t flag) {
   // Not a read-modify-write: the end has one writer. Release: who sees the flag sees the finding.
   std::atomic_ref(end.flags).store(static_cast<uint8_t>(end.flags | flag),

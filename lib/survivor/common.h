@@ -18,7 +18,8 @@
 namespace lastack {
 
 constexpr unsigned kWatchedEvents = POLLIN | POLLRDHUP;  // EPOLLIN, EPOLLRDHUP are the same bits
-constexpr size_t kEventsPerWait = 256;                   // that one wait hands over at most
+constexpr unsigned kDeathEvents = POLLRDHUP | POLLHUP | POLLERR;  // of those that poll(2) returns
+constexpr size_t kEventsPerWait = 256;  // that one wait hands over at most
 
 // The flags and the open request are read by the thread that sends requests while, with a thread
 // per connection, another one concludes. Relaxed: each field has one writer at a time.

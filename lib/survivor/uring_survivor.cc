@@ -73,8 +73,6 @@ bool UringSurvivor::arm_poll(uint32_t slot, unsigned events, Kind kind) {
   return true;
 }
 
-
-
 Status UringSurvivor::arm() {
   for (uint32_t slot = 0; slot < shard_.survivors.size(); ++slot) {
     const SurvivorEnd& end = shard_.survivors[slot];

@@ -14,6 +14,7 @@
 
 #include <array>
 #include <cerrno>
+#include <set>
 
 #include "net/byte_account.h"
 
@@ -23,24 +24,23 @@ namespace {
 constexpr int64_t kTryAgain_ns = kMillisecond_ns;    // after a full send queue
 constexpr int64_t kLookAround_ns = kMillisecond_ns;  // how often a busy writer sees its control
 constexpr int64_t kSettle_ns = kSecond_ns;           // for requests in flight at the end
-constexpr unsigned kEndEvents = POLLRDHUP | POLLHUP | POLLERR;
 
-// Newer than liburing 2.3 and glibc 2.36; numbers from include/uapi/linux/io_uring.h and fs.h.
-constexpr uint8_t kOpSendZc = 47;
-constexpr unsigned kNotification = 1u << 3;  // IORING_CQE_F_NOTIF
-constexpr uint32_t kNoWait = 0x8;            // RWF_NOWAIT
-constexpr uint32_t kNoSignal = 0x100;        // RWF_NOSIGNAL
+// Newer than glibc 2.36; numbers from include/uapi/linux/fs.h.
+constexpr uint32_t kNoWait = 0x8;      // RWF_NOWAIT
+constexpr uint32_t kNoSignal = 0x100;  // RWF_NOSIGNAL
 
-// Written by the handler, which runs in the thread that the signal is for.
-volatile sig_atomic_t g_writer_thread = 0;
-std::atomic<uint64_t> g_sigpipes{0}, g_sigpipes_elsewhere{0};
+// By the handler, which runs in the thread that the signal is for. There is no other one here: the
+// kernel's worker threads run no handlers.
+std::atomic<uint64_t> g_sigpipes{0};
 static_assert(std::atomic<uint64_t>::is_always_lock_free, "the signal handler counts with it");
 
-void count_sigpipe(int) {
-  if (gettid() == g_writer_thread)
-    g_sigpipes.fetch_add(1, std::memory_order_relaxed);
-  else
-    g_sigpipes_elsewhere.fetch_add(1, std::memory_order_relaxed);
+void count_sigpipe(int) { g_sigpipes.fetch_add(1, std::memory_order_relaxed); }
+
+sigset_t only_sigpipe() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGPIPE);
+  return set;
 }
 
 void set_sigpipe_action(SigpipeMode mode) {
@@ -50,9 +50,7 @@ void set_sigpipe_action(SigpipeMode mode) {
                                                     : SIG_DFL;
   action.sa_flags = SA_RESTART;
   sigaction(SIGPIPE, &action, nullptr);
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGPIPE);
+  const sigset_t set = only_sigpipe();
   sigprocmask(mode == SigpipeMode::signalfd ? SIG_BLOCK : SIG_UNBLOCK, &set, nullptr);
 }
 
@@ -94,12 +92,9 @@ Result<WriterSurvivor> WriterSurvivor::open(const ShardView& shard, int control)
 // In the process that writes: requests of a ring belong to the process that opened it.
 Status WriterSurvivor::open_paths() {
   const ShardSettings& settings = shard_.header->settings;
-  g_writer_thread = gettid();
   set_sigpipe_action(settings.sigpipe);
   if (settings.sigpipe == SigpipeMode::signalfd) {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGPIPE);
+    const sigset_t set = only_sigpipe();
     signals_ = Fd(signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
     if (!signals_.valid()) return errno_error("signalfd", "SIGPIPE");
   }
@@ -107,8 +102,11 @@ Status WriterSurvivor::open_paths() {
   message_vector_ = {message_.data(), message_.size()};
   message_header_.msg_iov = &message_vector_;
   message_header_.msg_iovlen = 1;
-  for (const PlanRow& row : std::span(shard_.header->rows, settings.row_count)) {
-    const WritePathRow& path = write_path_row(row.write_path);
+  std::set<WritePath> used;
+  for (const SurvivorEnd& end : shard_.survivors)
+    if (end.flags & kEstablished) used.insert(shard_.row_of(end).write_path);
+  for (const WritePath id : used) {
+    const WritePathRow& path = write_path_row(id);
     const bool polled = path.need == WriteNeed::submission_thread;
     std::optional<Ring>& ring = polled ? polled_ring_ : ring_;
     if (path.ring && !ring) {
@@ -156,6 +154,7 @@ Status WriterSurvivor::arm() {
     WriteRecord& record = shard_.writes[slot];
     record.finished = !(end.flags & kEstablished);
     if (record.finished) continue;
+    ++shard_.header->progress.unfinished;
     if (Status failed = set_probe(shard_, end)) return failed;
     // For sendfile, which has no flag for it.
     const int flags = fcntl(end.descriptor, F_GETFL);
@@ -164,8 +163,13 @@ Status WriterSurvivor::arm() {
     // Evenly spread over the first gap, so that they do not all write at once.
     record.due_ns = now + (settings.poisson_writes ? gap_ns() : gap_ns() * slot / count);
   }
-  if (settings.sigpipe == SigpipeMode::kill) return std::nullopt;
   if (Status failed = open_paths()) return failed;
+  if (settings.sigpipe == SigpipeMode::kill) {
+    // The children open their own; what is missing was said here.
+    ring_.reset();
+    polled_ring_.reset();
+    return std::nullopt;
+  }
   queue_writes();
   return std::nullopt;
 }
@@ -202,10 +206,11 @@ void WriterSurvivor::run_until_control() {
 
 void WriterSurvivor::write_in_children() {
   const pid_t parent = getpid();
-  while (true) {
+  for (uint64_t deaths = 0;; ++deaths) {
     const pid_t child = fork();
     if (child == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
+      random_.state += deaths;  // not the gaps that the child before it had
       if (getppid() != parent || open_paths()) _exit(1);
       queue_writes();
       write_until_control();
@@ -215,7 +220,9 @@ void WriterSurvivor::write_in_children() {
     while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) {
     }
     const bool by_sigpipe = child > 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE;
-    if (!by_sigpipe) return;
+    const bool told_to_stop = child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (told_to_stop) return;
+    if (!by_sigpipe) _exit(1);  // the coordinator sees that, and says so
     settle_kill(shard_.header->progress.writing_slot);
   }
 }
@@ -230,6 +237,7 @@ void WriterSurvivor::settle_kill(uint32_t slot) {
   record.in_flight = 0;
   record.killed = true;
   ++record.sigpipes;
+  ++shard_.header->progress.sigpipes;
   note_error(slot, EPIPE, stamp_ns);
   finish(slot);
 }
@@ -242,7 +250,6 @@ void WriterSurvivor::note_error(uint32_t slot, int error, int64_t stamp_ns) {
   if (record.errors == 1) {
     record.first_error = static_cast<int16_t>(error);
     record.first_error_ns = stamp_ns;
-    ++shard_.header->progress.between_errors;
   } else if (record.errors == 2) {
     record.second_error = static_cast<int16_t>(error);
     record.second_error_ns = stamp_ns;
@@ -255,7 +262,7 @@ void WriterSurvivor::note_error(uint32_t slot, int error, int64_t stamp_ns) {
 // It has nothing more to learn.
 void WriterSurvivor::finish(uint32_t slot) {
   WriteRecord& record = shard_.writes[slot];
-  if (record.errors > 0 && !record.finished) --shard_.header->progress.between_errors;
+  if (!record.finished) --shard_.header->progress.unfinished;
   record.finished = true;
 }
 
@@ -286,20 +293,19 @@ void WriterSurvivor::write_due() {
     WriteRecord& record = shard_.writes[due.slot];
     if (record.finished) continue;
     if (record.in_flight > 0) {
-      due_.push({now + kTryAgain_ns, due.slot});
+      record.overdue = true;  // reap() makes up for it
       continue;
     }
-    if (now - due.at_ns > worst_lag_ns.load(std::memory_order_relaxed))
-      worst_lag_ns.store(now - due.at_ns, std::memory_order_relaxed);
+    // Open loop: lag and the next instant follow from the one that was due, however late the write.
+    if (now - record.due_ns > worst_lag_ns.load(std::memory_order_relaxed))
+      worst_lag_ns.store(now - record.due_ns, std::memory_order_relaxed);
+    const bool as_fast_as_it_can = shard_.header->settings.writes_per_second == 0;
+    record.due_ns = as_fast_as_it_can ? now : record.due_ns + gap_ns();
     const uint32_t full_before = record.would_block;
-    // Open loop: the next instant follows from this one, however late the write is made.
-    record.due_ns = std::max(due.at_ns + gap_ns(),
-                             shard_.header->settings.writes_per_second == 0 ? now : int64_t{0});
     write_one(due.slot);
     if (record.finished) continue;
-    if (record.would_block > full_before)
-      record.due_ns = std::max(record.due_ns, now + kTryAgain_ns);
-    due_.push({record.due_ns, due.slot});
+    const bool full = record.would_block > full_before;
+    due_.push({full ? std::max(record.due_ns, now + kTryAgain_ns) : record.due_ns, due.slot});
   }
 }
 
@@ -312,7 +318,7 @@ bool WriterSurvivor::look_before(uint32_t slot) {
       pollfd asked{end.descriptor, POLLRDHUP, 0};
       ::poll(&asked, 1, 0);
       const auto events = static_cast<unsigned>(static_cast<uint16_t>(asked.revents));
-      if (!(events & kEndEvents)) return true;
+      if (!(events & kDeathEvents)) return true;
       const int64_t stamp_ns = now_ns();
       end.evidence.poll_events |= static_cast<uint16_t>(events);
       conclude(shard_, end, stamp_ns);
@@ -346,10 +352,15 @@ void WriterSurvivor::write_one(uint32_t slot) {
   if (!ring) {
     const ssize_t result = call(row.write_path, end.descriptor);
     settle(slot, result < 0 ? -errno : static_cast<int>(result));
-    blame_sigpipes(slot);
+    const uint32_t raised = blame_sigpipes(slot);
+    if (result >= 0) record.sigpipes_of_short += raised;
     return;
   }
-  if (!prepare_entries(row.write_path, slot, *ring)) return settle(slot, -EBUSY);
+  if (!prepare_entries(row.write_path, slot, *ring)) {
+    // Nothing was asked of the kernel.
+    record.cancelled += static_cast<uint32_t>(write_path_row(row.write_path).writes_at_once);
+    return;
+  }
   ring->submit();
   reap(*ring);
   // All splices share one pipe; a linked write runs when the first one is done, and its signal is
@@ -395,12 +406,13 @@ bool WriterSurvivor::prepare_entries(WritePath path, uint32_t slot, Ring& ring) 
   const auto bytes = static_cast<unsigned>(message_.size());
   const int count = write_path_row(path).writes_at_once;
   WriteRecord& record = shard_.writes[slot];
+  if (io_uring_sq_space_left(ring.raw()) < static_cast<unsigned>(count)) ring.submit();
+  if (io_uring_sq_space_left(ring.raw()) < static_cast<unsigned>(count)) return false;
   if (path == WritePath::splice &&
       ::write(pipe_in_.get(), message_.data(), bytes) != static_cast<ssize_t>(bytes))
     return false;
   for (int i = 0; i < count; ++i) {
     io_uring_sqe* sqe = ring.entry();
-    if (!sqe) return false;
     switch (path) {
       case WritePath::send:
       case WritePath::send_zc:
@@ -440,12 +452,14 @@ void WriterSurvivor::reap(Ring& ring) {
     if (completions.empty()) return;
     for (const io_uring_cqe* completion : completions) {
       // SEND_ZC says a second time that the kernel needs the memory no more.
-      if (completion->flags & kNotification) continue;
+      if (completion->flags & kCompletionIsNotification) continue;
       const auto slot = static_cast<uint32_t>(completion->user_data);
       WriteRecord& record = shard_.writes[slot];
-      if (record.in_flight > 0 && --record.in_flight == 0)
-        shard_.survivors[slot].flags &= static_cast<uint8_t>(~kSendInFlight);
+      if (record.in_flight > 0) --record.in_flight;
       settle(slot, completion->res);
+      if (record.in_flight > 0) continue;
+      shard_.survivors[slot].flags &= static_cast<uint8_t>(~kSendInFlight);
+      if (std::exchange(record.overdue, false)) due_.push({record.due_ns, slot});
     }
     ring.seen(static_cast<unsigned>(completions.size()));
   }
@@ -467,7 +481,10 @@ void WriterSurvivor::settle(uint32_t slot, int result) {
     if (record.fin_seen) ++record.accepted_after_fin;
     return;
   }
-  if (result == -EAGAIN) {
+  // Each SEND_ZC that is not acknowledged holds pages against RLIMIT_MEMLOCK
+  // (mm_account_pinned_pages): ENOMEM is want of room on this side, no news of the peer.
+  const bool zero_copy = shard_.row_of(shard_.survivors[slot]).write_path == WritePath::send_zc;
+  if (result == -EAGAIN || (zero_copy && (result == -ENOMEM || result == -ENOBUFS))) {
     ++record.would_block;
     return;
   }
@@ -479,18 +496,21 @@ void WriterSurvivor::settle(uint32_t slot, int result) {
 }
 
 uint64_t WriterSurvivor::take_sigpipes() {
+  uint64_t taken = 0;
   if (signals_.valid()) {
     signalfd_siginfo signal;
-    uint64_t taken = 0;
     while (::read(signals_.get(), &signal, sizeof(signal)) == sizeof(signal)) ++taken;
-    return taken;
+  } else {
+    taken = g_sigpipes.exchange(0, std::memory_order_relaxed);
   }
-  const uint64_t seen = g_sigpipes.load(std::memory_order_relaxed);
-  return seen - std::exchange(sigpipes_seen_, seen);
+  shard_.header->progress.sigpipes += taken;
+  return taken;
 }
 
-void WriterSurvivor::blame_sigpipes(uint32_t slot) {
-  shard_.writes[slot].sigpipes += static_cast<uint32_t>(take_sigpipes());
+uint32_t WriterSurvivor::blame_sigpipes(uint32_t slot) {
+  const auto raised = static_cast<uint32_t>(take_sigpipes());
+  shard_.writes[slot].sigpipes += raised;
+  return raised;
 }
 
 void WriterSurvivor::stop_load() {
@@ -505,8 +525,9 @@ void WriterSurvivor::stop_load() {
     if (polled_ring_) reap(*polled_ring_);
   }
   ShardProgress& progress = shard_.header->progress;
-  progress.sigpipes_elsewhere = g_sigpipes_elsewhere.load();
   progress.sigpipes_unblamed = take_sigpipes();
+  for (const auto* ring : {&ring_, &polled_ring_})
+    if (*ring) progress.completion_overflows += (*ring)->overflows();
   const bool counts_syn = shard_.header->settings.survivors_connect;
   for (uint32_t slot = 0; slot < shard_.writes.size(); ++slot) {
     WriteRecord& record = shard_.writes[slot];

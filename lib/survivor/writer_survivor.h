@@ -58,7 +58,7 @@ class WriterSurvivor final : public Survivor {
   void note_error(uint32_t slot, int error, int64_t stamp_ns);
   void finish(uint32_t slot);
   uint64_t take_sigpipes();
-  void blame_sigpipes(uint32_t slot);
+  uint32_t blame_sigpipes(uint32_t slot);  // returns how many
   Ring* ring_of(WritePath path);
 
   ShardView shard_;
@@ -70,7 +70,6 @@ class WriterSurvivor final : public Survivor {
   msghdr message_header_{};
   std::optional<Ring> ring_, polled_ring_;  // the second one: with a submission thread
   Fd file_, pipe_out_, pipe_in_, signals_;
-  uint64_t sigpipes_seen_ = 0;
   std::priority_queue<Due, std::vector<Due>, std::greater<Due>> due_;
 };
 

@@ -102,6 +102,23 @@ int wait_until_unread(int descriptor) {
   return 0;
 }
 
+void stamp_acts(const ShardView& shard, std::span<const uint32_t> slots) {
+  const int64_t issued_ns = now_ns();
+  for (const uint32_t slot : slots)
+    std::atomic_ref(shard.victims[slot].issued_ns).store(issued_ns, std::memory_order_release);
+}
+
+void note_account(const ShardView& shard, uint32_t slot) {
+  const VictimEnd& end = shard.victims[slot];
+  if (shard.reads.empty() || end.descriptor < 0) return;
+  const auto account = read_byte_account(end.descriptor);
+  if (!account) return;
+  ReadRecord& record = shard.reads[slot];
+  record.received_bytes = account->received;
+  record.unread_bytes = account->unread;
+  record.told = true;
+}
+
 bool RingVictim::arm_control() {
   io_uring_sqe* sqe = ring_->entry();
   if (!sqe) return false;
@@ -210,18 +227,6 @@ bool RingVictim::reads_on(const VictimEnd& end) const {
   return drains(row) && strategy_of(row).act == Step::shutdown_write;
 }
 
-// What the kernel says that was received, against which the count of what was read is held.
-void RingVictim::note_account(uint32_t slot) {
-  const VictimEnd& end = shard_.victims[slot];
-  if (shard_.reads.empty() || end.descriptor < 0 || (end.flags & kDirect)) return;
-  const auto account = read_byte_account(end.descriptor);
-  if (!account) return;
-  ReadRecord& record = shard_.reads[slot];
-  record.received_bytes = account->received;
-  record.unread_bytes = account->unread;
-  record.told = true;
-}
-
 void RingVictim::reap(bool sleep, int64_t until_ns) {
   if (sleep) {
     ring_->wait_until(until_ns);
@@ -274,9 +279,8 @@ void RingVictim::inject(uint32_t slot) {
   if (in_flight && !reads_on(end)) cancel_receive(slot);
   end.flags |= kInjected;
   int failed = perform(strategy.ready, end);
-  note_account(slot);
-  // t0: never after the act, which may deliver its RST inline. A writing survivor looks at it.
-  std::atomic_ref(end.issued_ns).store(now_ns(), std::memory_order_release);
+  note_account(shard_, slot);
+  stamp_acts(shard_, std::span(&slot, 1));  // never after the act, which may deliver its RST inline
   if (failed == 0) failed = perform(strategy.act, end);
   end.act_error = failed;
   ShardProgress& progress = shard_.header->progress;
@@ -392,7 +396,7 @@ void RingVictim::clean_up() {
       VictimEnd& end = shard_.victims[slot];
       const bool read_on = reads_on(end);
       if (end.flags & kReceiveArmed) cancel_receive(slot);
-      if (!shard_.reads[slot].told || read_on) note_account(slot);
+      if (!shard_.reads[slot].told || read_on) note_account(shard_, slot);
     }
   }
   if (ring_) ring_->cancel_all();

@@ -29,6 +29,12 @@ struct ScheduleHooks {
 // Step::verify_unread: waits until the survivor's byte lies in the receive queue. 0 or an errno.
 int wait_until_unread(int descriptor);
 
+// t0 of ends that go away together, stored where writing survivors look for it before the act.
+void stamp_acts(const ShardView& shard, std::span<const uint32_t> slots);
+// Asks the kernel what was received for this end and lies unread, where a writing survivor's bytes
+// are to be held against it.
+void note_account(const ShardView& shard, uint32_t slot);
+
 class RingVictim {
  public:
   // `slots`: the ends that this process holds.
@@ -54,7 +60,6 @@ class RingVictim {
   bool arm_receive(uint32_t slot);
   void count_drained(uint32_t slot, int result);
   bool reads_on(const VictimEnd& end) const;
-  void note_account(uint32_t slot);
   void reap(bool sleep, int64_t until_ns);
   void handle(const io_uring_cqe& completion);
   void wait_for_instant(int64_t instant_ns, const std::function<bool()>& interrupted);

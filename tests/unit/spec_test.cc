@@ -347,6 +347,7 @@ TEST(CheckSpec, TakesTheDefaultAndTheUnusual) {
   unusual.writes_per_second = RunSpec().writes_per_second;
   unusual.before_write = BeforeWrite::none;
   unusual.sigpipe = SigpipeMode::handler;
+  unusual.expect_sigpipe.clear();
   EXPECT_EQ(refusal(check_spec(unusual)), "accepted");
 }
 
@@ -487,7 +488,20 @@ TEST(Writers, RefuseWhatContradictsItself) {
                           {"--connections", "1k"},
                           {"--write-path", "write-linked"},
                           {"--sigpipe", "default"}}),
-              HasSubstr("cannot tell which of two linked writes"));
+              HasSubstr("cannot tell what --write-path write-linked had accepted"));
+  EXPECT_THAT(refusal_of({{"--watch", "writer"},
+                          {"--connections", "1k"},
+                          {"--write-path", "sendfile"},
+                          {"--sigpipe", "default"}}),
+              HasSubstr("cannot tell what --write-path sendfile had accepted"));
+  EXPECT_THAT(
+      refusal_of({{"--watch", "writer"}, {"--write-path", "splice"}, {"--payload", "1MiB"}}),
+      HasSubstr("allowed: at most 512KiB"));
+  EXPECT_THAT(refusal_of({{"--watch", "writer"}, {"--expect", "write=sigpipe"}}),
+              HasSubstr("--expect names write path 'write', which --write-path does not"));
+  EXPECT_THAT(refusal_of({{"--expect", "write=sigpipe"}}), HasSubstr("are for --watch writer"));
+  EXPECT_THAT(refusal_of({{"--watch", "writer"}, {"--write-rate", "rate=0.0001/s"}}),
+              HasSubstr("less than one write an hour"));
   EXPECT_THAT(refusal_of({{"--watch", "writer"}, {"--load", "echo=1/s"}}),
               HasSubstr("cannot run over --watch writer"));
   EXPECT_EQ(refusal_of({{"--watch", "recv,writer"}, {"--write-path", "all"}}), "accepted");
