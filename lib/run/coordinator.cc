@@ -160,7 +160,7 @@ class Coordinator {
   int worker_errno_ = 0;  // why a worker gave up
   int64_t last_report_ns_ = 0;
   int64_t start_ns_ = 0;  // of the schedule
-  int64_t armed_at_ns_ = 0, closed_at_ns_ = 0;
+  int64_t opened_at_ns_ = 0, armed_at_ns_ = 0, closed_at_ns_ = 0;
   int64_t cpu_user_ns_ = 0, cpu_system_ns_ = 0;  // of the workers, between armed and closed
   int64_t slab_before_ = 0;
   Snapshots snapshots_{};
@@ -344,7 +344,6 @@ Done Coordinator::start_workers() {
     const PlannedGroup& group = plan_.groups[plan_.shard_groups[i]];
     const Network& network = networks_[network_of_[i]];
     settings.in_backlog = group.in_backlog;
-    settings.veth = network.veth;
     settings.network = network.number;
     settings.cut_for_ns = spec_.cut_for_ns;
     if (network.veth) {
@@ -437,7 +436,7 @@ Done Coordinator::join() {
   for (const PlannedRow& row : plan_.rows) counts.push_back(row.requested);
   const std::vector<uint16_t> row_of = assign_rows(counts, static_cast<uint64_t>(spec_.seed));
   const std::vector<int64_t> instants = schedule_instants(spec_, spec_.connections);
-  // The run's connections by group: a shard takes every so-manieth of its group's.
+  // The run's connections by group: of n shards of a group, shard i takes number i, i + n, ...
   std::vector<size_t> group_of_row(plan_.rows.size());
   for (size_t group = 0; group < plan_.groups.size(); ++group)
     for (const size_t row : plan_.groups[group].rows) group_of_row[row] = group;
@@ -616,14 +615,14 @@ Done Coordinator::close_ledger() {
 // The connections whose path has come back must still carry an echo.
 Done Coordinator::ask_alive() {
   struct Asked {
-    const SurvivorEnd* end;
+    SurvivorEnd* end;
     uint32_t bytes_before;
   };
   std::vector<Asked> waiting;
   for (Shard& shard : shards_) {
     const ShardView& view = shard.table.view();
     if (engine_row(view.header->settings.engine).only_writes) continue;
-    for (const SurvivorEnd& end : view.survivors) {
+    for (SurvivorEnd& end : view.survivors) {
       const bool comes_back = strategy_of(view, end).silence == Silence::returns;
       if (comes_back && (end.flags & kEstablished) && !(end.flags & kConcluded))
         waiting.push_back({&end, end.bytes_received});
@@ -638,8 +637,7 @@ Done Coordinator::ask_alive() {
   while (!waiting.empty() && now_ns() < until_ns) {
     if (Done failed = pump(now_ns() + kMillisecond_ns)) return failed;
     std::erase_if(waiting, [](const Asked& asked) {
-      return std::atomic_ref(const_cast<uint32_t&>(asked.end->bytes_received)).load() >
-             asked.bytes_before;
+      return std::atomic_ref(asked.end->bytes_received).load() > asked.bytes_before;
     });
   }
   for (const Asked& asked : waiting) silent_pairs_.push_back({asked.end->row, asked.end->pair});
@@ -763,11 +761,15 @@ RunResult Coordinator::lead(std::vector<std::string> notes) {
   const std::function<Done()> steps[] = {
       [&] { return begin_phase("start"), open_networks(); },
       [&] { return start_workers(); },
-      [&] { return snapshot(snapshots_.before); },
+      [&] { return opened_at_ns_ = now_ns(), snapshot(snapshots_.before); },
       [&] { return establish(); },
       [&] { return join(); },
       [&] { return arm(); },
-      [&] { return armed_at_ns_ = now_ns(), snapshot(snapshots_.armed); },
+      [&]() -> Done {
+        armed_at_ns_ = now_ns();
+        snapshots_.opening_ns = armed_at_ns_ - opened_at_ns_;
+        return snapshot(snapshots_.armed);
+      },
       [&]() -> Done {
         const int64_t until_ns = now_ns() + spec_.warm_up_ns;
         if (spec_.warm_up_ns > 0) begin_phase("warm-up");

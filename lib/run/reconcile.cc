@@ -18,11 +18,13 @@ struct Range {
 
 // Keepalive goes on for every connection that still has a socket: at most one probe per the
 // shorter of its two periods; one that found its peer dead has sent all it had.
-void add_keepalive_probes(const RunSpec& spec, const Outcome& outcome, int64_t armed_ns,
-                          Range& range) {
+void add_keepalive_probes(const RunSpec& spec, const Outcome& outcome, int64_t opening_ns,
+                          int64_t armed_ns, Range& opening, Range& range) {
   if (outcome.row.probe != Probe::keepalive) return;
   const ProbeSettings& settings = spec.probe_settings;
   const int64_t period_ns = std::min(settings.keepalive_idle_ns, settings.keepalive_interval_ns);
+  // A slow host may still arm the last connections when the first ones have been idle for so long.
+  opening.most[Counter::keepalive] += opening_ns / period_ns * outcome.connections;
   const int64_t most = armed_ns / period_ns + settings.keepalive_count + 1;
   const bool by_count = outcome.finding == Finding::etimedout;
   const bool by_answer = outcome.finding == Finding::econnreset &&
@@ -65,7 +67,7 @@ std::vector<Check> reconcile(const RunSpec& spec, const std::vector<Outcome>& ou
         range->most[Counter::timeouts] += kTimeouts * outcome.connections;
       }
     }
-    add_keepalive_probes(spec, outcome, armed_ns, ending);
+    add_keepalive_probes(spec, outcome, snapshots.opening_ns, armed_ns, opening, ending);
   }
   // A stalled host may let a retransmission timer fire although nothing was lost.
   for (Range* range : {&opening, &ending}) {

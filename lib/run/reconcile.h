@@ -20,7 +20,8 @@ struct Outcome {
 struct Snapshots {
   CounterValues before;  // establishing
   CounterValues armed;
-  CounterValues closed;  // the ledger
+  CounterValues closed;    // the ledger
+  int64_t opening_ns = 0;  // from `before` to `armed`
 };
 
 // Expected values come from rows and ledger alone, never from an observed counter. `armed_ns` is

@@ -10,9 +10,6 @@ namespace {
 
 constexpr int64_t kEarlierBytes = 1000;
 
-// How the RST that a send provokes reaches the client.
-enum class Reset : uint8_t { free, awaited, held_back };
-
 // What the watch says: its events, or what its read returned.
 std::string told(Stage& stage, Observer observer, int socket) {
   const Observation seen = observe(stage, observer, socket);

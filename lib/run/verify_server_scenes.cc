@@ -295,9 +295,6 @@ void play_race(Stage& stage, const Scene&) {
 }
 
 // S5: sends to a peer that has closed, until an error comes.
-
-enum class Reset : uint8_t { free, awaited, held_back };
-
 void play_sends_way(Stage& stage, Way& way, Reset reset) {
   constexpr int64_t kEarlierBytes = 1000;
   constexpr int kHeldSends = 3, kMostSends = 100'000;

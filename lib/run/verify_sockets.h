@@ -51,4 +51,7 @@ int unacknowledged_bytes(int socket);
 // Undoes drop_incoming().
 void let_in(int socket);
 
+// How the RST that a send provokes reaches the sender.
+enum class Reset : uint8_t { free, awaited, held_back };
+
 }  // namespace lastack

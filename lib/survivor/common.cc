@@ -56,6 +56,8 @@ void write_first(SurvivorEnd& end) {
 }
 
 void ask_whether_alive(const ShardView& shard) {
+  // Who never reads will not see an answer; and a writer's bytes are counted.
+  if (engine_row(shard.header->settings.engine).only_writes) return;
   for (SurvivorEnd& end : shard.survivors) {
     const bool asked = (flags_of(end) & kEstablished) && !(flags_of(end) & kConcluded) &&
                        strategy_of(shard, end).silence == Silence::returns;

@@ -37,11 +37,42 @@ inline void set_response_left(SurvivorEnd& end, uint32_t bytes) {
 Status send_unread_bytes(const ShardView& shard);
 // The socket options of the row's probe.
 Status set_probe(const ShardView& shard, const SurvivorEnd& end);
+// Sets the probe of every connection, and calls arm(slot), which returns a Status, for those whose
+// survivor is not told of the act.
+template <class Arm>
+Status arm_survivors(const ShardView& shard, Arm arm) {
+  for (uint32_t slot = 0; slot < shard.survivors.size(); ++slot) {
+    const SurvivorEnd& end = shard.survivors[slot];
+    if (!(end.flags & kEstablished)) continue;
+    if (Status failed = set_probe(shard, end)) return failed;
+    if (strategy_of(shard, end).when_told != WhenTold::goes_on) continue;
+    if (Status failed = arm(slot)) return failed;
+  }
+  return std::nullopt;
+}
 // Stamps and sends the byte of a survivor that writes first.
 void write_first(SurvivorEnd& end);
 // The same for one that reads on: writes where the strategy says so.
 inline void write_if_chatty(const ShardView& shard, SurvivorEnd& end) {
   if (strategy_of(shard, end).when_told == WhenTold::writes_and_reads) write_first(end);
+}
+// What survivors do that are told of the act: await_fin(slot) has them write when the FIN is there,
+// watch(slot) has them watch at once.
+template <class AwaitFin, class Watch>
+void tell_survivors(const ShardView& shard, std::span<const uint32_t> slots, AwaitFin await_fin,
+                    Watch watch) {
+  for (const uint32_t slot : slots) {
+    if (slot >= shard.survivors.size()) continue;
+    SurvivorEnd& end = shard.survivors[slot];
+    if (strategy_of(shard, end).when_told == WhenTold::writes_after_fin) {
+      // The victim's close() has returned, but its FIN may still be on its way. A write that
+      // crosses it would draw another RST for the FIN's ACK, or none that is in the window.
+      await_fin(slot);
+    } else {
+      write_if_chatty(shard, end);
+      watch(slot);
+    }
+  }
 }
 // Sends a byte to every victim that should have come back; its echo will prove it.
 void ask_whether_alive(const ShardView& shard);

@@ -38,29 +38,21 @@ uint32_t EpollSurvivor::watch_events(uint32_t slot) const {
 }
 
 Status EpollSurvivor::arm() {
-  for (uint32_t slot = 0; slot < shard_.survivors.size(); ++slot) {
-    const SurvivorEnd& end = shard_.survivors[slot];
-    if (!(end.flags & kEstablished)) continue;
-    if (Status failed = set_probe(shard_, end)) return failed;
-    if (strategy_of(shard_, end).when_told != WhenTold::goes_on) continue;
+  const auto arm = [&](uint32_t slot) -> Status {
     if (const int failed = set_interest(EPOLL_CTL_ADD, slot, watch_events(slot), Kind::watch))
       return make_error("epoll_ctl", failed, "arm (fs.epoll.max_user_watches limits them)");
-  }
+    return std::nullopt;
+  };
+  if (Status failed = arm_survivors(shard_, arm)) return failed;
   requests_.start();
   return std::nullopt;
 }
 
 void EpollSurvivor::hear_of_acts(std::span<const uint32_t> slots) {
-  for (const uint32_t slot : slots) {
-    if (slot >= shard_.survivors.size()) continue;
-    SurvivorEnd& end = shard_.survivors[slot];
-    if (strategy_of(shard_, end).when_told == WhenTold::writes_after_fin) {
-      set_interest(EPOLL_CTL_ADD, slot, EPOLLRDHUP, Kind::fin_arrived);
-      continue;
-    }
-    write_if_chatty(shard_, end);
-    set_interest(EPOLL_CTL_ADD, slot, watch_events(slot), Kind::watch);
-  }
+  tell_survivors(
+      shard_, slots,
+      [&](uint32_t slot) { set_interest(EPOLL_CTL_ADD, slot, EPOLLRDHUP, Kind::fin_arrived); },
+      [&](uint32_t slot) { set_interest(EPOLL_CTL_ADD, slot, watch_events(slot), Kind::watch); });
 }
 
 void EpollSurvivor::run_until_control() {

@@ -14,11 +14,7 @@ Result<LateSurvivor> LateSurvivor::open(const ShardView& shard, int control) {
 }
 
 Status LateSurvivor::arm() {
-  for (const SurvivorEnd& end : shard_.survivors) {
-    if (!(end.flags & kEstablished)) continue;
-    if (Status failed = set_probe(shard_, end)) return failed;
-  }
-  return std::nullopt;
+  return arm_survivors(shard_, [](uint32_t) -> Status { return std::nullopt; });
 }
 
 void LateSurvivor::schedule(uint32_t slot, int64_t from_ns) {

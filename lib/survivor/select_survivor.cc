@@ -62,27 +62,16 @@ void SelectSurvivor::remove(size_t index) {
 }
 
 Status SelectSurvivor::arm() {
-  for (uint32_t slot = 0; slot < shard_.survivors.size(); ++slot) {
-    const SurvivorEnd& end = shard_.survivors[slot];
-    if (!(end.flags & kEstablished)) continue;
-    if (Status failed = set_probe(shard_, end)) return failed;
-    if (strategy_of(shard_, end).when_told == WhenTold::goes_on) add(slot, Stage::watch);
-  }
+  const auto arm = [&](uint32_t slot) -> Status { return add(slot, Stage::watch), std::nullopt; };
+  if (Status failed = arm_survivors(shard_, arm)) return failed;
   requests_.start();
   return std::nullopt;
 }
 
 void SelectSurvivor::hear_of_acts(std::span<const uint32_t> slots) {
-  for (const uint32_t slot : slots) {
-    if (slot >= shard_.survivors.size()) continue;
-    SurvivorEnd& end = shard_.survivors[slot];
-    if (strategy_of(shard_, end).when_told == WhenTold::writes_after_fin) {
-      add(slot, Stage::fin_awaited);
-      continue;
-    }
-    write_if_chatty(shard_, end);
-    add(slot, Stage::watch);
-  }
+  tell_survivors(
+      shard_, slots, [&](uint32_t slot) { add(slot, Stage::fin_awaited); },
+      [&](uint32_t slot) { add(slot, Stage::watch); });
 }
 
 int SelectSurvivor::wait_once(bool spin) {

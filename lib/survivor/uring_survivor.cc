@@ -74,13 +74,11 @@ bool UringSurvivor::arm_poll(uint32_t slot, unsigned events, Kind kind) {
 }
 
 Status UringSurvivor::arm() {
-  for (uint32_t slot = 0; slot < shard_.survivors.size(); ++slot) {
-    const SurvivorEnd& end = shard_.survivors[slot];
-    if (!(end.flags & kEstablished)) continue;
-    if (Status failed = set_probe(shard_, end)) return failed;
-    if (strategy_of(shard_, end).when_told != WhenTold::goes_on) continue;
+  const auto arm = [&](uint32_t slot) -> Status {
     if (!arm_watch(slot)) return plain_error("io_uring takes no entries");
-  }
+    return std::nullopt;
+  };
+  if (Status failed = arm_survivors(shard_, arm)) return failed;
   if (const int failed = ring_->submit()) return make_error("io_uring_enter", failed, "arm");
   requests_.start();
   return std::nullopt;
@@ -116,18 +114,9 @@ bool UringSurvivor::arm_watch(uint32_t slot) {
 }
 
 void UringSurvivor::hear_of_acts(std::span<const uint32_t> slots) {
-  for (const uint32_t slot : slots) {
-    if (slot >= shard_.survivors.size()) continue;
-    SurvivorEnd& end = shard_.survivors[slot];
-    if (strategy_of(shard_, end).when_told != WhenTold::writes_after_fin) {
-      write_if_chatty(shard_, end);
-      if (!arm_watch(slot)) return;
-      continue;
-    }
-    // The victim's close() has returned, but its FIN may still be on its way. A write that crosses
-    // it would draw another RST for the FIN's ACK, or none that is in the window.
-    if (!arm_poll(slot, POLLRDHUP, Kind::fin_arrived)) return;
-  }
+  tell_survivors(
+      shard_, slots, [&](uint32_t slot) { arm_poll(slot, POLLRDHUP, Kind::fin_arrived); },
+      [&](uint32_t slot) { arm_watch(slot); });
   ring_->submit();
 }
 

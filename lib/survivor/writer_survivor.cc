@@ -339,11 +339,10 @@ void WriterSurvivor::write_one(uint32_t slot) {
   WriteRecord& record = shard_.writes[slot];
   if (!look_before(slot)) return;
   const PlanRow& row = shard_.row_of(end);
-  const VictimEnd& victim = shard_.victims[record.victim];
+  VictimEnd& victim = shard_.victims[record.victim];
   // After the act only: before it nothing can have arrived, and asking costs a call.
-  const bool may_have_ended =
-      std::atomic_ref(const_cast<int64_t&>(victim.issued_ns)).load(std::memory_order_acquire) &&
-      strategy_of(shard_, end).family != "silent";
+  const bool may_have_ended = std::atomic_ref(victim.issued_ns).load(std::memory_order_acquire) &&
+                              strategy_of(shard_, end).family != "silent";
   record.fin_seen = may_have_ended && read_tcp_state(end.descriptor) != kTcpEstablished;
   record.attempted += static_cast<uint32_t>(write_path_row(row.write_path).writes_at_once);
   shard_.header->progress.writing_slot.store(slot, std::memory_order_relaxed);

@@ -128,16 +128,6 @@ bool eventually(int64_t timeout_ns, const std::function<bool()>& condition) {
   return true;
 }
 
-std::vector<pid_t> children_of(pid_t parent) {
-  std::vector<pid_t> children;
-  const auto text = read_file(fmt::format("/proc/{0}/task/{0}/children", parent));
-  if (!text) return children;
-  std::istringstream words(*text);
-  pid_t child;
-  while (words >> child) children.push_back(child);
-  return children;
-}
-
 std::vector<pid_t> descendants_of(pid_t ancestor) {
   std::vector<pid_t> found = children_of(ancestor);
   for (size_t i = 0; i < found.size(); ++i)

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "base/memory.h"
+
 namespace lastack::live {
 
 struct Outcome {
@@ -62,11 +64,10 @@ class TemporaryFolder {
 // Waits until `condition` holds, at most so long; returns whether it did.
 bool eventually(int64_t timeout_ns, const std::function<bool()>& condition);
 
-// Pids of the processes whose parent is `parent`.
-std::vector<pid_t> children_of(pid_t parent);
 // All descendants of `ancestor`.
 std::vector<pid_t> descendants_of(pid_t ancestor);
-// The launcher, once its workers exist, for sockstat() and snmp(): it is in the run's own namespace.
+// The launcher, once its workers exist, for sockstat() and snmp(): it is in the run's own
+// namespace.
 std::string launcher_of(const Program& program);
 bool is_alive(pid_t process);
 // The figure behind `name` in the "TCP:" line of a process's sockstat; -1 when it cannot be read.

@@ -432,8 +432,8 @@ TEST(Program_, ListsVersionAndHelpSpeak) {
     EXPECT_THAT(help.out, HasSubstr(part));
   const auto list = nlohmann::json::parse(run_program({"list", "--format", "json"}).out);
   EXPECT_EQ(list["strategies"].size(), 25u);
-  EXPECT_EQ(list["watches"].size(), 10u);
-  EXPECT_EQ(list["engines"].size(), 6u);
+  EXPECT_EQ(list["watches"].size(), 11u);
+  EXPECT_EQ(list["engines"].size(), 7u);
   for (const auto& row : list["strategies"]) {
     if (row["name"] == "fin-then-rst") {
       EXPECT_EQ(row["counters"], "OutRsts 1..2 EstabResets 1 TCPAbortOnData 0..1");

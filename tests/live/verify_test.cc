@@ -172,7 +172,7 @@ TEST(Verify, TheMatrixHasACellForEveryStrategyAndWatch) {
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   const auto cells = outcome.json();
   // 24 strategies where the server survives, 25 where the client does; 10 watches.
-  ASSERT_EQ(cells.size(), (24u + 25u) * 10);
+  ASSERT_EQ(cells.size(), (24u + 25u) * 11);
   for (const auto& cell : cells) {
     EXPECT_EQ(cell["requested"], 20);
     EXPECT_EQ(cell["unexpected"], 0) << cell;

@@ -202,9 +202,9 @@ TEST(Writers, WhatComesBeforeTheWriteDecidesTheFirstError) {
 }
 
 TEST(Writers, ChangeNothingForTheOtherWatches) {
-  const Json run =
-      run_writers({"--connections", "1200", "--watch", "recv,epoll,late,writer", "--mix",
-                   "fin,rst-linger,silent", "--write-path", "write,sendfile", "--deadline", "2s"});
+  const Json run = run_writers({"--connections", "1200", "--watch", "recv,epoll,late,writer",
+                                "--mix", "fin,rst-linger,cable-restore", "--write-path",
+                                "write,sendfile", "--deadline", "2s"});
   EXPECT_EQ(run["status"], "ok");
   EXPECT_EQ(run["ledger"].size(), 15u);
   for (const Json& row : run["ledger"]) {

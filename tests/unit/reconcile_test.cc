@@ -22,10 +22,12 @@ struct CountedRun {
   std::vector<Outcome> outcomes;
   int64_t established = 0;
   int64_t armed_ns = 5 * kSecond;
+  int64_t opening_ns = kSecond / 10;
   CounterValues opened, ended;
 
   std::vector<Check> checks() const {
     Snapshots snapshots;
+    snapshots.opening_ns = opening_ns;
     // Counters start anywhere: only differences matter.
     for (size_t i = 0; i < kCounterCount; ++i) {
       snapshots.before.values[i] = 1'000 * static_cast<int64_t>(i + 1);
@@ -251,6 +253,8 @@ TEST(ReconcileKeepalive, NoProbeIsDueWhileEstablishing) {
   CountedRun run;
   run.outcomes = {outcome_of("half-close", Finding::eof, 10, Probe::keepalive)};
   expect_bounds(run.check("establish", Counter::keepalive), 0, 0);
+  run.opening_ns = 2 * kSecond;  // unless arming takes longer than the idle time
+  expect_bounds(run.check("establish", Counter::keepalive), 0, 20);
 }
 
 TEST(ReconcileLoad, RequestsThatCrossTheEndWidenTheBounds) {
