@@ -394,6 +394,9 @@ void add_streaming(const Strategy& strategy, const Circumstances& when, Finding 
   least[Counter::abort_on_data] = 0;
   most[Counter::abort_on_data] += 1;
   most[Counter::abort_on_close] += 1;
+  // The orphan has data that a survivor who does not read never takes, and gives up
+  // (tcp_orphan_retries).
+  if (strategy.victim_sends) most[Counter::abort_on_timeout] += 1;
 }
 
 bool found_by_idle_probe(const Circumstances& when) {
