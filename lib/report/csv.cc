@@ -25,7 +25,8 @@ std::string figure(const Histogram& histogram, int64_t value) {
   return histogram.count() ? fmt::format("{}", value) : "";
 }
 
-std::string instant(int64_t value_ns) { return value_ns < 0 ? "" : fmt::format("{}", value_ns); }
+// An instant or a count; below 0 there is none.
+std::string instant(int64_t value) { return value < 0 ? "" : fmt::format("{}", value); }
 
 // A figure of the writes, empty for a row without.
 std::string written(const LedgerRow& row, int64_t value) {
@@ -208,6 +209,16 @@ constexpr Column<EventRow> kEvents[] = {
      [](const EventRow& e) { return fmt::format("{}", e.event->bytes_received); }},
     {"write_path", "how the survivor wrote; empty but for --watch writer",
      [](const EventRow& e) { return e.row->write_path; }},
+    {"writes_accepted_after_act", "writes accepted, and begun at t0 or later; empty as above",
+     [](const EventRow& e) { return instant(e.event->writes_accepted_after_act); }},
+    {"writes_accepted_after_fin", "writes accepted, and begun when the FIN or RST had arrived",
+     [](const EventRow& e) { return instant(e.event->writes_accepted_after_fin); }},
+    {"first_error", "name of the errno of the first failed write, or 0",
+     [](const EventRow& e) { return e.event->first_error; }},
+    {"second_error", "name of the errno of the write that failed next, or 0",
+     [](const EventRow& e) { return e.event->second_error; }},
+    {"sigpipes", "SIGPIPEs that its writes raised",
+     [](const EventRow& e) { return instant(e.event->sigpipes); }},
 };
 
 constexpr Column<WriteCount> kWrites[] = {

@@ -216,6 +216,15 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
         event.finding = fate.undecided ? "undecided" : finding_row(fate.finding).name;
         event.error = errno_name(fate.error_number);
         event.bytes_received = survivor.bytes_received;
+        if (!shard.view->writes.empty()) {
+          const WriteRecord& write =
+              shard.view->writes[static_cast<size_t>(&survivor - shard.view->survivors.data())];
+          event.writes_accepted_after_act = write.accepted_after_act;
+          event.writes_accepted_after_fin = write.accepted_after_fin;
+          event.sigpipes = write.sigpipes;
+          event.first_error = errno_name(write.first_error);
+          event.second_error = errno_name(write.second_error);
+        }
         result.events.push_back(std::move(event));
       }
     }

@@ -31,7 +31,9 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LedgerRow, strategy, watch, probe, family, sk
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Surprise, pair, strategy, watch, probe, survivor_address,
                                    expected, seen, error, before_act)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Event, pair, row, victim_address, survivor_address, scheduled_ns,
-                                   issued_ns, found_ns, written_ns, finding, error, bytes_received)
+                                   issued_ns, found_ns, written_ns, finding, error, bytes_received,
+                                   writes_accepted_after_act, writes_accepted_after_fin, sigpipes,
+                                   first_error, second_error)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TimelineBin, start_ns, injected, found, in_flight)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Check, counter, phase, least, most, observed, ok)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Phase, name, start_ns, duration_ns)

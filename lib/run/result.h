@@ -89,6 +89,9 @@ struct Event {
   int64_t scheduled_ns = -1, issued_ns = -1, found_ns = -1, written_ns = -1;  // since the start
   std::string finding, error;
   int64_t bytes_received = 0;
+  // Of a writer; -1 and empty for other watches.
+  int64_t writes_accepted_after_act = -1, writes_accepted_after_fin = -1, sigpipes = -1;
+  std::string first_error, second_error;
 };
 
 struct TimelineBin {
