@@ -122,15 +122,13 @@ TEST_P(EveryStrategy, AddsUp) {
 
 INSTANTIATE_TEST_SUITE_P(
     Writers, EveryStrategy,
-    testing::Values(Everywhere{"server", {}}, Everywhere{"client", {"--survivor", "client"}},
-                    Everywhere{"veth", {"--path", "veth"}},
+    testing::Values(Everywhere{"server", {}},
+                    Everywhere{"veth", {"--path", "veth", "--survivor", "client"}},
                     Everywhere{"fast", {"--write-rate", "max"}},
-                    Everywhere{"poisson", {"--write-rate", "poisson=20/s"}},
-                    Everywhere{"large", {"--payload", "64KiB"}},
-                    Everywhere{"polling", {"--before-write", "poll"}},
-                    Everywhere{"reading", {"--before-write", "recv"}},
+                    Everywhere{"poisson", {"--write-rate", "poisson=20/s", "--payload", "64KiB"}},
+                    Everywhere{"polling", {"--before-write", "poll", "--survivor", "client"}},
+                    Everywhere{"reading", {"--before-write", "recv", "--sigpipe", "signalfd"}},
                     Everywhere{"timeout", {"--probe", "user-timeout", "--user-timeout", "500ms"}},
-                    Everywhere{"collected", {"--sigpipe", "signalfd"}},
                     // Their pages run out (RLIMIT_MEMLOCK) where nobody acknowledges them.
                     Everywhere{"zerocopy", {"--write-path", "send-zc", "--write-rate", "max"}},
                     Everywhere{"pieces",
