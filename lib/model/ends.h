@@ -122,8 +122,7 @@ struct ShardSettings {
   bool direct_descriptors;
   bool requests_in_flight;  // victims wait in an armed receive, load or not
   bool in_backlog;          // nobody accepts: the victims' ends stay in the listeners' backlogs
-  uint32_t
-      network;  // number of the veth pair to the victims, where they have a namespace of their own
+  uint32_t network; // number of the veth pair, where victims have a namespace of their own
   uint32_t listen_host;   // where the listeners are; 0: loopback
   uint32_t connect_from;  // source address of connects; 0: any
   int64_t cut_for_ns;     // cable-restore

@@ -136,8 +136,11 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
     for (uint32_t slot = 0; slot < shard.acceptor_of->size(); ++slot) {
       const uint32_t acceptor = (*shard.acceptor_of)[slot];
       if (acceptor == kNoPair) continue;
-      const VictimEnd& victim = shard.view->victims[survivor_listens ? slot : acceptor];
-      const SurvivorEnd& survivor = shard.view->survivors[survivor_listens ? acceptor : slot];
+      const uint32_t victim_slot = survivor_listens ? slot : acceptor;
+      const uint32_t survivor_slot = survivor_listens ? acceptor : slot;
+      const VictimEnd& victim = shard.view->victims[victim_slot];
+      const SurvivorEnd& survivor = shard.view->survivors[survivor_slot];
+      const bool writes = !shard.view->writes.empty();
       LedgerRow& row = result.ledger[victim.row];
       ++row.established;
       row.bytes_received += survivor.bytes_received;
@@ -167,12 +170,10 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
 
       ++row.torn_down;
       ++injected;
-      if (!shard.view->writes.empty()) {
-        const auto survivor_slot = static_cast<size_t>(&survivor - shard.view->survivors.data());
-        const auto victim_slot = static_cast<size_t>(&victim - shard.view->victims.data());
+      if (writes) {
         const PlanRow& planned = plan.rows[victim.row].row;
         const std::string wrong =
-            add_writes({&planned, &victim, &survivor, &shard.view->writes[survivor_slot],
+            add_writes({&planned, &victim, &shard.view->writes[survivor_slot],
                         &shard.view->reads[victim_slot], raises_sigpipe(spec, planned.write_path)},
                        spec.sigpipe, row.writes);
         if (!wrong.empty() && result.surprises.size() < kMostSurprises)
@@ -216,9 +217,8 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
         event.finding = fate.undecided ? "undecided" : finding_row(fate.finding).name;
         event.error = errno_name(fate.error_number);
         event.bytes_received = survivor.bytes_received;
-        if (!shard.view->writes.empty()) {
-          const WriteRecord& write =
-              shard.view->writes[static_cast<size_t>(&survivor - shard.view->survivors.data())];
+        if (writes) {
+          const WriteRecord& write = shard.view->writes[survivor_slot];
           event.writes_accepted_after_act = write.accepted_after_act;
           event.writes_accepted_after_fin = write.accepted_after_fin;
           event.sigpipes = write.sigpipes;

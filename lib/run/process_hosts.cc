@@ -25,6 +25,17 @@ constexpr int64_t kFillTimeout_ns = 60 * kSecond_ns;
 constexpr int64_t kExitTimeout_ns = 10 * kSecond_ns;
 constexpr int64_t kForEver_ns = int64_t{1} << 60;
 
+// Calls serve(i) whenever waited[i + 1] is ready, until waited[0], the control, is.
+template <class Serve>
+void serve_until_control(std::vector<pollfd>& waited, Serve serve) {
+  while (true) {
+    if (poll(waited.data(), waited.size(), -1) < 0 && errno != EINTR) return;
+    if (waited[0].revents) return;
+    for (size_t i = 0; i + 1 < waited.size(); ++i)
+      if (waited[i + 1].revents) serve(i);
+  }
+}
+
 // Reads what writing survivors send, and counts it. By poll(2): a ring would change how the process
 // dies.
 class Reader {
@@ -38,12 +49,7 @@ class Reader {
   }
 
   void run_until_control() {
-    while (true) {
-      if (poll(waited_.data(), waited_.size(), -1) < 0 && errno != EINTR) return;
-      if (waited_[0].revents) return;
-      for (size_t i = 0; i < slots_.size(); ++i)
-        if (waited_[i + 1].revents) read_one(i);
-    }
+    serve_until_control(waited_, [&](size_t i) { read_one(i); });
   }
 
   // Just before the process leaves by itself.
@@ -94,12 +100,7 @@ class Sender {
   }
 
   void run_until_control() {
-    while (true) {
-      if (poll(waited_.data(), waited_.size(), -1) < 0 && errno != EINTR) return;
-      if (waited_[0].revents) return;
-      for (size_t i = 0; i < slots_.size(); ++i)
-        if (waited_[i + 1].revents) send_one(i);
-    }
+    serve_until_control(waited_, [&](size_t i) { send_one(i); });
   }
 
  private:

@@ -163,22 +163,34 @@ std::string print_load(const RunSpec& spec) {
   return "echo=" + format_rate(spec.round_trips_per_second);
 }
 
+struct Pace {
+  bool poisson;
+  double per_second;
+};
+
+// "rate=5k/s" or "poisson=5k/s"; `refusal` says what anything else is not, and what is allowed.
+Result<Pace> read_pace(std::string_view text, std::string_view refusal) {
+  const bool poisson = text.starts_with("poisson=");
+  if (!poisson && !text.starts_with("rate="))
+    return plain_error(fmt::format("'{}' {}", text, refusal));
+  const auto rate = parse_rate(text.substr(text.find('=') + 1));
+  if (!rate) return rate.error();
+  return Pace{poisson, *rate};
+}
+
 Status read_write_rate(RunSpec& spec, std::string_view text) {
   if (text == "max") {
     spec.poisson_writes = false;
     spec.writes_per_second = 0;
     return std::nullopt;
   }
-  const bool poisson = text.starts_with("poisson=");
-  if (!poisson && !text.starts_with("rate="))
-    return plain_error(fmt::format(
-        "'{}' is not a write rate; allowed: rate=RATE, poisson=RATE (rate=10/s), max", text));
-  const auto rate = parse_rate(text.substr(text.find('=') + 1));
-  if (!rate) return rate.error();
-  if (*rate < kSlowestWrites)
+  const auto pace = read_pace(
+      text, "is not a write rate; allowed: rate=RATE, poisson=RATE (rate=10/s), max");
+  if (!pace) return pace.error();
+  if (pace->per_second < kSlowestWrites)
     return plain_error(fmt::format("'{}' is less than one write an hour", text));
-  spec.poisson_writes = poisson;
-  spec.writes_per_second = *rate;
+  spec.poisson_writes = pace->poisson;
+  spec.writes_per_second = pace->per_second;
   return std::nullopt;
 }
 
@@ -458,14 +470,11 @@ Status parse_arrival(RunSpec& spec, std::string_view text) {
     spec.arrivals_per_second = 0;
     return std::nullopt;
   }
-  const bool poisson = text.starts_with("poisson=");
-  if (!poisson && !text.starts_with("rate="))
-    return plain_error(fmt::format(
-        "'{}' is not a schedule; allowed: storm, rate=RATE, poisson=RATE (rate=5k/s)", text));
-  const auto rate = parse_rate(text.substr(text.find('=') + 1));
-  if (!rate) return rate.error();
-  spec.arrival = poisson ? Arrival::poisson : Arrival::constant;
-  spec.arrivals_per_second = *rate;
+  const auto pace = read_pace(
+      text, "is not a schedule; allowed: storm, rate=RATE, poisson=RATE (rate=5k/s)");
+  if (!pace) return pace.error();
+  spec.arrival = pace->poisson ? Arrival::poisson : Arrival::constant;
+  spec.arrivals_per_second = pace->per_second;
   return std::nullopt;
 }
 

@@ -41,7 +41,6 @@ struct WriteSums {
 struct WrittenPair {
   const PlanRow* row;
   const VictimEnd* victim;
-  const SurvivorEnd* survivor;
   const WriteRecord* write;
   const ReadRecord* read;
   bool raises_sigpipe;  // by the model, or by --expect

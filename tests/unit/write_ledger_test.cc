@@ -42,13 +42,13 @@ struct Connection {
   }
   std::string add(SigpipeMode mode = SigpipeMode::handler) {
     return add_writes(
-        {&row, &victim, &survivor, &write, &read, write_path_row(row.write_path).raises_sigpipe},
+        {&row, &victim, &write, &read, write_path_row(row.write_path).raises_sigpipe},
         mode, sums);
   }
 
   PlanRow row{};
   VictimEnd victim{};
-  SurvivorEnd survivor{};
+  
   WriteRecord write{};
   ReadRecord read{};
   WriteSums sums;
