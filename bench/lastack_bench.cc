@@ -282,7 +282,7 @@ void register_rows() {
     register_row(fmt::format("{}/floor", scenario.name), scenario.figure,
                  [scenario] { return measure_floor(scenario); });
   }
-  for (size_t i = 0; i < strategies().size(); ++i)
+  for (const size_t i : close_strategies())
     register_row(fmt::format("strategy/{}", strategies()[i].name), Figure::p50,
                  [i] { return measure_lastack(spec_of(i)); });
 }

@@ -118,7 +118,9 @@ struct ShardSettings {
   uint32_t row_count;
   Engine engine;  // of every row's watch: a survivors' process runs exactly one
   Family family;
-  Load load;
+  Traffic traffic;            // of the mix's connections of this shard
+  Traffic neighbour_traffic;  // of its neighbours
+  bool has_neighbours;        // then those who stay alive are the neighbours
   bool direct_descriptors;
   bool requests_in_flight;  // victims wait in an armed receive, load or not
   bool in_backlog;          // nobody accepts: the victims' ends stay in the listeners' backlogs
@@ -133,7 +135,6 @@ struct ShardSettings {
   int32_t survivor_cpu;
   uint32_t stamps_per_message;  // a storm's acts are told in batches, a rate's one by one
   int64_t payload_bytes;
-  double round_trips_per_second;  // of this shard
   ProbeSettings probe_settings;
   bool writers;              // the survivors' engine is the writer: the table has their records
   bool survivors_connect;    // a connecting end's bytes_acked counts the SYN
@@ -182,6 +183,14 @@ inline const Strategy& strategy_of(const ShardView& shard, const VictimEnd& end)
 }
 inline const Strategy& strategy_of(const ShardView& shard, const SurvivorEnd& end) {
   return strategy_of(shard.row_of(end));
+}
+// The traffic of this row's connections.
+inline const Traffic& traffic_of(const ShardSettings& settings, const PlanRow& row) {
+  const bool neighbour = settings.has_neighbours && stays_alive(strategy_of(row));
+  return neighbour ? settings.neighbour_traffic : settings.traffic;
+}
+inline bool has_traffic(const ShardSettings& settings) {
+  return settings.traffic.load != Load::idle || settings.neighbour_traffic.load != Load::idle;
 }
 inline bool survivor_is_told(const PlanRow& row) {
   return survivor_is_told(strategy_of(row), row.watch);

@@ -8,6 +8,9 @@ constexpr LoadRow kLoads[] = {
     {Load::echo, "echo",
      "the survivor sends requests, the victim sends them back; one in flight per connection, "
      "echo=RATE round trips a second over all connections"},
+    {Load::bulk, "bulk",
+     "every survivor sends as fast as it can; the victim reads it all and answers nothing but "
+     "heartbeats"},
 };
 
 }  // namespace

@@ -7,12 +7,18 @@
 
 namespace lastack {
 
-enum class Load : uint8_t { idle, echo };
+enum class Load : uint8_t { idle, echo, bulk };
 
 struct LoadRow {
   Load id;
   std::string_view name;
   std::string_view help;
+};
+
+// What some connections of a run carry together.
+struct Traffic {
+  Load load = Load::idle;
+  double round_trips_per_second = 0;  // echo
 };
 
 std::span<const LoadRow> loads();

@@ -252,6 +252,10 @@ constexpr Strategy kStrategies[] = {
      .help =
          "the victims' path is cut, their process and namespace destroyed and made anew with the "
          "same addresses: vanish for a whole host"},
+    {.name = "alive",
+     .family = "alive",
+     .wire = "nothing",
+     .help = "the control: the peer stays, and every finding is a false alarm"},
 };
 
 // How soon after the last answer a probe may give up: keepalive may just have been due.
@@ -407,6 +411,15 @@ bool found_by_idle_probe(const Circumstances& when) {
 
 std::span<const Strategy> strategies() { return kStrategies; }
 
+bool stays_alive(const Strategy& strategy) { return strategy.act == Step::none; }
+
+std::vector<size_t> close_strategies() {
+  std::vector<size_t> closing;
+  for (size_t i = 0; i < strategies().size(); ++i)
+    if (!stays_alive(strategies()[i])) closing.push_back(i);
+  return closing;
+}
+
 bool may_survive(const Strategy& strategy, Side side) {
   return side == Side::server ? strategy.server_may_survive : strategy.client_may_survive;
 }
@@ -440,6 +453,7 @@ std::string_view need_name(Need need) {
 }
 
 std::vector<Expected> expected_findings(const Strategy& strategy, const Circumstances& when) {
+  if (stays_alive(strategy)) return expect({Finding::nothing});
   if (is_late(when)) return expected_by_writing(strategy, when);
   if (is_writer(when)) return expected_by_streaming(strategy, when);
   const bool traffic = when.load != Load::idle;

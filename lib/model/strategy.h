@@ -71,7 +71,8 @@ std::string_view need_name(Need need);
 
 struct Strategy {
   std::string_view name;
-  std::string_view family;  // "fin", "rst", "fin-rst" or "silent": what is on the wire first
+  std::string_view
+      family;  // "fin", "rst", "fin-rst" or "silent": what is on the wire first; or "alive"
   Scope scope = Scope::connection;
   int victim_descriptors = 1;  // per connection
   bool server_may_survive = true;
@@ -94,6 +95,10 @@ struct Strategy {
 
 std::span<const Strategy> strategies();
 bool may_survive(const Strategy& strategy, Side side);
+// The control: nobody goes away. Its act does nothing, and every finding is a false alarm.
+bool stays_alive(const Strategy& strategy);
+// The strategies that make a peer go away; `all` of --mix.
+std::vector<size_t> close_strategies();
 
 // Whether the survivor hears of the act, because what it does next is a write.
 bool survivor_is_told(const Strategy& strategy, Watch watch);

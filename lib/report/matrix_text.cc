@@ -31,7 +31,8 @@ Grid grid_of(const MatrixRun& run) {
   for (const LedgerRow& row : run.result.ledger) cells[{row.strategy, row.watch}] = cell_text(row);
   Grid grid = {{"strategy"}};
   for (const WatchRow& watch : watches()) grid.front().emplace_back(watch.name);
-  for (const Strategy& strategy : strategies()) {
+  for (const size_t index : close_strategies()) {
+    const Strategy& strategy = strategies()[index];
     std::vector<std::string> line = {std::string(strategy.name)};
     for (const WatchRow& watch : watches()) {
       const std::string& cell = cells[{std::string(strategy.name), std::string(watch.name)}];

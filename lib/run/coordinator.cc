@@ -102,13 +102,19 @@ class Coordinator {
  public:
   Coordinator(const RunSpec& spec, Plan plan, Channel& channel)
       : spec_(spec), plan_(std::move(plan)), channel_(channel) {}
-  ~Coordinator() { end_workers(); }
+  ~Coordinator() {
+    end_hogs();
+    end_workers();
+  }
 
   RunResult lead(std::vector<std::string> notes);
 
  private:
   Done open_networks();
   Done start_workers();
+  Traffic share_of(const Traffic& whole, size_t shard, bool neighbours) const;
+  Done start_hogs();
+  void end_hogs();
   Result<Worker> start_worker(const char* role, const ShardTable& table, const Fd& side);
   // The counters of all namespaces of the run, those that are gone included.
   Result<CounterValues> read_all_counters();
@@ -156,6 +162,7 @@ class Coordinator {
   std::vector<Network> networks_;
   std::vector<size_t> network_of_;  // by shard, index into networks_
   std::vector<Shard> shards_;
+  std::vector<pid_t> hogs_;
   bool halted_ = false;
   int worker_errno_ = 0;  // why a worker gave up
   int64_t last_report_ns_ = 0;
@@ -263,7 +270,7 @@ Done Coordinator::await(const std::vector<Worker*>& workers, Verb answer, int64_
     if (Done failed = pump(now_ns() + kTick_ns)) return failed;
     if (phases_.back().name == "establish")
       report("establish", sum([](ShardProgress & p) -> auto& { return p.connected; }),
-             spec_.connections);
+             all_connections(spec_));
   }
 }
 
@@ -320,8 +327,23 @@ Done Coordinator::reboot(Shard& shard) {
   return reboot_victims(networks_[shard.network]);
 }
 
+// A shard's part of the traffic of the mix, or of the neighbours: by the connections that carry it.
+Traffic Coordinator::share_of(const Traffic& whole, size_t shard, bool neighbours) const {
+  const PlannedGroup& group = plan_.groups[plan_.shard_groups[shard]];
+  int64_t of_group = 0;
+  for (const size_t row : group.rows) {
+    const bool neighbour = spec_.neighbours > 0 && stays_alive(strategy_of(plan_.rows[row].row));
+    if (neighbour == neighbours) of_group += plan_.rows[row].requested;
+  }
+  const int64_t all = neighbours ? spec_.neighbours : spec_.connections;
+  if (of_group == 0 || all == 0) return {};
+  const double share = static_cast<double>(of_group) / static_cast<double>(all) *
+                       static_cast<double>(plan_.shard_connections[shard]) /
+                       static_cast<double>(group.connections);
+  return {whole.load, whole.round_trips_per_second * share};
+}
+
 Done Coordinator::start_workers() {
-  const auto all_connections = static_cast<double>(spec_.connections);
   for (size_t i = 0; i < plan_.shard_connections.size(); ++i) {
     const Engine engine = plan_.groups[plan_.shard_groups[i]].engine;
     auto table = ShardTable::create(plan_.shard_connections[i], engine == Engine::writer);
@@ -338,7 +360,9 @@ Done Coordinator::start_workers() {
     settings.sigpipe = spec_.sigpipe;
     settings.write_seed = static_cast<uint64_t>(spec_.seed) + (i << 32);
     settings.family = spec_.family;
-    settings.load = spec_.load;
+    settings.traffic = share_of(spec_.traffic, i, false);
+    settings.neighbour_traffic = share_of(spec_.neighbour_traffic, i, true);
+    settings.has_neighbours = spec_.neighbours > 0;
     settings.direct_descriptors = spec_.direct_descriptors;
     settings.requests_in_flight = spec_.requests_in_flight;
     const PlannedGroup& group = plan_.groups[plan_.shard_groups[i]];
@@ -360,8 +384,7 @@ Done Coordinator::start_workers() {
     settings.stamps_per_message =
         spec_.arrival == Arrival::storm ? static_cast<uint32_t>(Message::kMostItems) : 1;
     settings.payload_bytes = spec_.payload_bytes;
-    settings.round_trips_per_second =
-        spec_.round_trips_per_second * plan_.shard_connections[i] / all_connections;
+
     settings.probe_settings = spec_.probe_settings;
     for (size_t row = 0; row < plan_.rows.size(); ++row)
       table->view().header->rows[row] = plan_.rows[row].row;
@@ -376,6 +399,21 @@ Done Coordinator::start_workers() {
     }
   }
   return std::nullopt;
+}
+
+Done Coordinator::start_hogs() {
+  for (int64_t i = 0; i < spec_.cpu_hogs; ++i) {
+    const auto pid = spawn_self("hog", {});
+    if (!pid) return pid.error();
+    hogs_.push_back(*pid);
+  }
+  return std::nullopt;
+}
+
+void Coordinator::end_hogs() {
+  for (const pid_t hog : hogs_) kill(hog, SIGKILL);
+  for (const pid_t hog : hogs_) waitpid(hog, nullptr, 0);
+  hogs_.clear();
 }
 
 Result<Worker> Coordinator::start_worker(const char* role, const ShardTable& table,
@@ -435,7 +473,14 @@ Done Coordinator::join() {
   std::vector<int64_t> counts;
   for (const PlannedRow& row : plan_.rows) counts.push_back(row.requested);
   const std::vector<uint16_t> row_of = assign_rows(counts, static_cast<uint64_t>(spec_.seed));
-  const std::vector<int64_t> instants = schedule_instants(spec_, spec_.connections);
+  // Who stays alive has no part in the schedule: its instant is the start.
+  const auto stays = [&](uint16_t row) { return stays_alive(strategy_of(plan_.rows[row].row)); };
+  const auto dying =
+      std::count_if(row_of.begin(), row_of.end(), [&](uint16_t row) { return !stays(row); });
+  const std::vector<int64_t> scheduled = schedule_instants(spec_, dying);
+  std::vector<int64_t> instants;
+  for (size_t pair = 0, next = 0; pair < row_of.size(); ++pair)
+    instants.push_back(stays(row_of[pair]) ? 0 : scheduled[next++]);
   // The run's connections by group: of n shards of a group, shard i takes number i, i + n, ...
   std::vector<size_t> group_of_row(plan_.rows.size());
   for (size_t group = 0; group < plan_.groups.size(); ++group)
@@ -568,7 +613,7 @@ Done Coordinator::inject() {
       told = true;
     }
     if (Done failed = pump(now_ns() + kTick_ns)) return failed;
-    report("inject", injected(), spec_.connections);
+    report("inject", injected(), all_connections(spec_));
   }
 }
 
@@ -595,6 +640,7 @@ void Coordinator::wait_for_findings() {
 
 Done Coordinator::close_ledger() {
   if (Done failed = ask_all(1, Verb::close_ledger, Verb::ledger_closed)) return failed;
+  end_hogs();
   const auto counters = read_all_counters();
   if (!counters) return counters.error();
   snapshots_.closed = *counters;
@@ -719,9 +765,13 @@ void Coordinator::finish(RunResult& result) {
     for (const CounterRow& row : kCounters)
       result.counters[phase][std::string(row.name)] = values[row.id];
 
-  result.requested_round_trips = spec_.round_trips_per_second;
+  const bool echoes = spec_.traffic.load == Load::echo;
+  const bool neighbours_echo = spec_.neighbours > 0 && spec_.neighbour_traffic.load == Load::echo;
+  result.requested_round_trips =
+      (echoes ? spec_.traffic.round_trips_per_second : 0) +
+      (neighbours_echo ? spec_.neighbour_traffic.round_trips_per_second : 0);
   const int64_t round_trips = sum([](ShardProgress & p) -> auto& { return p.round_trips; });
-  if (spec_.load == Load::echo && cost_.wall_ns > 0)
+  if (result.requested_round_trips > 0 && cost_.wall_ns > 0)
     result.achieved_round_trips =
         static_cast<double>(round_trips) / static_cast<double>(cost_.wall_ns) * 1e9;
   for (size_t i = 0; i < shards_.size(); ++i) {
@@ -770,6 +820,7 @@ RunResult Coordinator::lead(std::vector<std::string> notes) {
         snapshots_.opening_ns = armed_at_ns_ - opened_at_ns_;
         return snapshot(snapshots_.armed);
       },
+      [&] { return start_hogs(); },
       [&]() -> Done {
         const int64_t until_ns = now_ns() + spec_.warm_up_ns;
         if (spec_.warm_up_ns > 0) begin_phase("warm-up");

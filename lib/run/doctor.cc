@@ -47,8 +47,9 @@ struct Patient {
   const RunSpec& spec;
   Host host;
   Result<Plan> plan;
-  Status refused;  // by check_spec() or make_plan()
-  int64_t shards;  // of the plan; when there is none, as many as asked for
+  Status refused;       // by check_spec() or make_plan()
+  int64_t connections;  // of the mix, and the neighbours
+  int64_t shards;       // of the plan; when there is none, as many as asked for
   int64_t largest_shard;
   int64_t descriptors_per_connection;  // in one worker
   Result<Trial> tried;                 // the Error: no child process could be had
@@ -344,7 +345,7 @@ Examination fine(std::string observed, std::string needed) {
 }
 
 int64_t descriptors_of(const Patient& patient, int64_t shards) {
-  return divide_up(patient.spec.connections, shards) * patient.descriptors_per_connection +
+  return divide_up(patient.connections, shards) * patient.descriptors_per_connection +
          kReservedDescriptors;
 }
 
@@ -369,17 +370,16 @@ int64_t processes_of(const Patient& patient) {
   const bool blocking =
       std::any_of(patient.spec.watches.begin(), patient.spec.watches.end(),
                   [](Watch watch) { return watch_row(watch).engine == Engine::blocking; });
-  return patient.shards * (threads ? 3 : 2) + 2 + (blocking ? patient.spec.connections : 0);
+  return patient.shards * (threads ? 3 : 2) + 2 + (blocking ? patient.connections : 0);
 }
 
 Examination examine_plan(const Patient& patient) {
   const std::string needed = "a plan for these flags on this host";
   if (!patient.refused) {
-    return fine(
-        fmt::format("{} connections in {} shard{}, about {:.0f} s", patient.spec.connections,
-                    patient.shards, patient.shards == 1 ? "" : "s",
-                    static_cast<double>(patient.plan->estimated_ns) / 1e9),
-        needed);
+    return fine(fmt::format("{} connections in {} shard{}, about {:.0f} s", patient.connections,
+                            patient.shards, patient.shards == 1 ? "" : "s",
+                            static_cast<double>(patient.plan->estimated_ns) / 1e9),
+                needed);
   }
   const int64_t least = patient.spec.shards > 0
                             ? descriptors_of(patient, patient.spec.shards)
@@ -424,7 +424,7 @@ Examination examine_file_max(const Patient& patient) {
   const std::string in_use = read_first_line("/proc/sys/fs/file-nr");
   const auto most = read_sysctl("fs.file-max");
   const int64_t used = to_number(in_use).value_or(0);
-  const int64_t own = 2 * patient.spec.connections + 2 * kReservedDescriptors * patient.shards;
+  const int64_t own = 2 * patient.connections + 2 * kReservedDescriptors * patient.shards;
   const std::string needed =
       fmt::format("{}: {} in use and {} for this run", used + own, used, own);
   if (!most) return fine("cannot be read", needed);
@@ -482,11 +482,11 @@ Examination examine_cgroup_processes(const Patient& patient) {
 }
 
 int64_t memory_of(const Patient& patient) {
-  return patient.spec.connections * (kKernelBytes + kOwnBytes);
+  return patient.connections * (kKernelBytes + kOwnBytes);
 }
 std::string memory_needed(const Patient& patient) {
   return fmt::format("{} for {} connections: {} bytes in the kernel and {} of lastack's own each",
-                     mib_up(memory_of(patient)), patient.spec.connections, kKernelBytes, kOwnBytes);
+                     mib_up(memory_of(patient)), patient.connections, kKernelBytes, kOwnBytes);
 }
 
 Examination examine_memory(const Patient& patient) {
@@ -528,7 +528,7 @@ int64_t ring_bytes(int64_t completions) {
 // establishing is given back in the kernel's own time, so both count.
 int64_t locked_bytes(const Patient& patient) {
   constexpr int64_t kEstablishCompletions = 2048, kBufferRingBytes = 64 * 1024;
-  const int64_t requests = patient.spec.load == Load::idle ? 1 : 2;
+  const int64_t requests = patient.spec.traffic.load == Load::idle ? 1 : 2;
   int64_t worker = ring_bytes(std::max<int64_t>(patient.largest_shard * requests + 64, 512)) +
                    ring_bytes(kEstablishCompletions);
   for (const Watch watch : patient.spec.watches)
@@ -554,7 +554,7 @@ Examination examine_locked_memory(const Patient& patient) {
 // Idle connections hold next to no pages; data in flight does.
 Examination examine_tcp_memory(const Patient& patient) {
   const std::string text = read_first_line("/proc/sys/net/ipv4/tcp_mem");
-  const int64_t needed = divide_up(patient.spec.connections, 8);
+  const int64_t needed = divide_up(patient.connections, 8);
   const std::string needed_text = fmt::format("a maximum of {} pages", needed);
   long long least = 0, pressure = 0, most = 0;
   // Only the host's own network namespace shows it, yet it holds for all.
@@ -591,7 +591,7 @@ Examination examine_ports(const Patient& patient) {
   constexpr int64_t kWidest = 65535 - 1024 + 1;
   const bool wider_helps = patient.spec.host_network && ports < kWidest &&
                            patient.largest_shard <= kWidest * kMostListeners / 2;
-  const int64_t enough_shards = divide_up(patient.spec.connections, most / 2);
+  const int64_t enough_shards = divide_up(patient.connections, most / 2);
   std::string mend = fmt::format("--shards {}", enough_shards);
   if (!listeners_fit) mend = raise_descriptors(patient, 1);
   if (wider_helps) mend = "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"";
@@ -786,12 +786,12 @@ Examination examine_net_admin(const Patient& patient) {
 // tcp_too_many_orphans(): above it, tcp_close() sends an RST where a FIN was due (tcp(7)).
 Examination examine_orphans(const Patient& patient) {
   const auto most = read_sysctl("net.ipv4.tcp_max_orphans");
-  const std::string needed = fmt::format("{}", patient.spec.connections);
+  const std::string needed = fmt::format("{}", patient.connections);
   // Only the host's own network namespace shows it, yet it holds for all.
   if (!most) return fine("not visible in this network namespace", needed);
-  return judge(*most >= patient.spec.connections, Health::warning,
+  return judge(*most >= patient.connections, Health::warning,
                fmt::format("{}, host-wide: from there on a FIN may turn into an RST", *most),
-               needed, set_sysctl("net.ipv4.tcp_max_orphans", patient.spec.connections));
+               needed, set_sysctl("net.ipv4.tcp_max_orphans", patient.connections));
 }
 
 Examination examine_processors(const Patient& patient) {
@@ -820,9 +820,9 @@ Examination examine_processors(const Patient& patient) {
 Examination examine_conntrack(const Patient& patient) {
   const auto most = read_sysctl("net.netfilter.nf_conntrack_max");
   const int64_t used = read_sysctl("net.netfilter.nf_conntrack_count").value_or(0);
-  const int64_t needed = used + patient.spec.connections;
+  const int64_t needed = used + patient.connections;
   const std::string needed_text =
-      fmt::format("{}: {} in use and {} for this run", needed, used, patient.spec.connections);
+      fmt::format("{}: {} in use and {} for this run", needed, used, patient.connections);
   if (!most) return fine("no connection tracking", needed_text);
   return judge(*most >= needed, Health::warning, fmt::format("{}", *most), needed_text,
                set_sysctl("net.netfilter.nf_conntrack_max", needed));
@@ -831,10 +831,10 @@ Examination examine_conntrack(const Patient& patient) {
 // Above it a connection leaves no TIME_WAIT behind (ip-sysctl.rst, tcp_time_wait()).
 Examination examine_time_wait(const Patient& patient) {
   const auto most = read_sysctl("net.ipv4.tcp_max_tw_buckets");
-  const std::string needed = fmt::format("{}", patient.spec.connections);
+  const std::string needed = fmt::format("{}", patient.connections);
   if (!most) return fine("cannot be read", needed);
-  return judge(*most >= patient.spec.connections, Health::warning, fmt::format("{}", *most), needed,
-               set_sysctl("net.ipv4.tcp_max_tw_buckets", patient.spec.connections));
+  return judge(*most >= patient.connections, Health::warning, fmt::format("{}", *most), needed,
+               set_sysctl("net.ipv4.tcp_max_tw_buckets", patient.connections));
 }
 
 constexpr ExaminationRow kRows[] = {
@@ -898,8 +898,17 @@ Patient admit(const RunSpec& spec) {
   // Not before it is known to be harmless: a filter may kill whoever asks for a ring.
   std::map<std::string, bool> features;
   if (tried && trial.ring_error == 0) features = probe_ring_features();
-  return {spec,           host,  plan,  refused, shards, divide_up(spec.connections, shards),
-          per_connection, tried, trial, features};
+  return {spec,
+          host,
+          plan,
+          refused,
+          all_connections(spec),
+          shards,
+          divide_up(all_connections(spec), shards),
+          per_connection,
+          tried,
+          trial,
+          features};
 }
 
 }  // namespace

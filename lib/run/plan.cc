@@ -27,38 +27,55 @@ std::string missing_for(WritePath path, const Host& host) {
   return lacks ? fmt::format("needs {}", write_need_name(need)) : "";
 }
 
+// The rows of one strategy: watch x write path x probe. Appends them with their weights.
+void add_rows(const RunSpec& spec, const Host& host, const Weight& weight,
+              std::vector<PlannedRow>& rows, std::vector<double>& weights,
+              std::vector<std::string>& notes) {
+  const Strategy& strategy = strategies()[weight.strategy];
+  std::string skipped;
+  if (!may_survive(strategy, spec.survivor))
+    skipped = fmt::format("the {} cannot be the survivor of '{}'", side_name(spec.survivor),
+                          strategy.name);
+  const bool denied = (strategy.need == Need::net_admin && !host.net_admin) ||
+                      (strategy.need == Need::private_network &&
+                       (!host.private_network || spec.family != Family::inet));
+  if (denied) skipped = fmt::format("needs {}", need_name(strategy.need));
+  if (!skipped.empty())
+    notes.push_back(fmt::format("{} skipped: {}; its weight {} is spread over the other rows",
+                                strategy.name, skipped, weight.weight));
+  for (const Watch watch : spec.watches) {
+    const std::vector<WritePath> none = {WritePath::none};
+    for (const WritePath path : watch == Watch::writer ? spec.write_paths : none) {
+      const std::string lacking = skipped.empty() ? missing_for(path, host) : skipped;
+      for (const Probe probe : spec.probes) {
+        rows.push_back({{static_cast<uint16_t>(weight.strategy), watch, probe, path}, 0, lacking});
+        weights.push_back(lacking.empty() ? weight.weight : 0);
+      }
+    }
+  }
+}
+
+// Divides the connections over the rows from `first` on.
+void give_connections(int64_t connections, std::span<const double> weights,
+                      std::span<PlannedRow> rows) {
+  const std::vector<int64_t> counts = divide(connections, weights);
+  for (size_t i = 0; i < rows.size(); ++i)
+    if (rows[i].skipped.empty()) rows[i].requested = counts[i];
+}
+
 std::vector<PlannedRow> plan_rows(const RunSpec& spec, const Host& host,
                                   std::vector<std::string>& notes) {
   std::vector<PlannedRow> rows;
   std::vector<double> weights;
-  for (const Weight& weight : effective_mix(spec)) {
-    const Strategy& strategy = strategies()[weight.strategy];
-    std::string skipped;
-    if (!may_survive(strategy, spec.survivor))
-      skipped = fmt::format("the {} cannot be the survivor of '{}'", side_name(spec.survivor),
-                            strategy.name);
-    const bool denied = (strategy.need == Need::net_admin && !host.net_admin) ||
-                        (strategy.need == Need::private_network &&
-                         (!host.private_network || spec.family != Family::inet));
-    if (denied) skipped = fmt::format("needs {}", need_name(strategy.need));
-    if (!skipped.empty())
-      notes.push_back(fmt::format("{} skipped: {}; its weight {} is spread over the other rows",
-                                  strategy.name, skipped, weight.weight));
-    for (const Watch watch : spec.watches) {
-      const std::vector<WritePath> none = {WritePath::none};
-      for (const WritePath path : watch == Watch::writer ? spec.write_paths : none) {
-        const std::string lacking = skipped.empty() ? missing_for(path, host) : skipped;
-        for (const Probe probe : spec.probes) {
-          rows.push_back(
-              {{static_cast<uint16_t>(weight.strategy), watch, probe, path}, 0, lacking});
-          weights.push_back(lacking.empty() ? weight.weight : 0);
-        }
-      }
-    }
-  }
-  const std::vector<int64_t> counts = divide(spec.connections, weights);
-  for (size_t i = 0; i < rows.size(); ++i)
-    if (rows[i].skipped.empty()) rows[i].requested = counts[i];
+  for (const Weight& weight : effective_mix(spec))
+    add_rows(spec, host, weight, rows, weights, notes);
+  give_connections(spec.connections, weights, rows);
+  if (spec.neighbours == 0) return rows;
+  const size_t of_mix = rows.size();
+  for (size_t i = 0; i < strategies().size(); ++i)
+    if (stays_alive(strategies()[i])) add_rows(spec, host, {i, 1}, rows, weights, notes);
+  give_connections(spec.neighbours, std::span(weights).subspan(of_mix),
+                   std::span(rows).subspan(of_mix));
   return rows;
 }
 
@@ -196,7 +213,7 @@ Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
     return plain_error(fmt::format(
         "{} connections need {} shards with a limit of {} open files; allowed: at most {} shards "
         "(raise the limit: ulimit -Hn)",
-        spec.connections, shards, host.descriptor_limit, most_shards));
+        all_connections(spec), shards, host.descriptor_limit, most_shards));
   const uint32_t largest =
       *std::max_element(plan.shard_connections.begin(), plan.shard_connections.end());
   plan.descriptors_needed = largest * per_connection + kReservedDescriptors;
@@ -233,8 +250,8 @@ Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
     const auto expected = expected_findings(strategy_of(row.row), circumstances(spec, row.row));
     return row.requested > 0 && expected.back().finding == Finding::nothing;
   });
-  plan.estimated_ns = kSecond_ns / 2 + spec.connections * 60 * kMicrosecond_ns + spec.warm_up_ns +
-                      schedule_ns + (silence ? spec.deadline_ns : 0);
+  plan.estimated_ns = kSecond_ns / 2 + all_connections(spec) * 60 * kMicrosecond_ns +
+                      spec.warm_up_ns + schedule_ns + (silence ? spec.deadline_ns : 0);
   return plan;
 }
 
@@ -242,7 +259,7 @@ Circumstances circumstances(const RunSpec& spec, const PlanRow& row) {
   return {row.watch,
           row.probe,
           spec.probe_settings,
-          spec.load,
+          traffic_of(spec, strategy_of(row)).load,
           spec.deadline_ns,
           spec.cut_for_ns,
           row.write_path,

@@ -271,7 +271,7 @@ int process_host_main() {
         answer.verb = Verb::prepared;
         // Without work for it a ring would only change how the process dies.
         if (strategy_of(shard, shard.victims[slots.front()]).victim_sends || settings.writers ||
-            (settings.load == Load::idle && !settings.requests_in_flight &&
+            (!has_traffic(settings) && !settings.requests_in_flight &&
              !settings.direct_descriptors))
           break;
         auto opened = RingVictim::open(shard, channel.descriptor(), slots);

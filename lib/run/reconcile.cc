@@ -30,7 +30,8 @@ void add_keepalive_probes(const RunSpec& spec, const Outcome& outcome, int64_t o
   const bool by_answer = outcome.finding == Finding::econnreset &&
                          strategy_of(outcome.row).finding == Finding::nothing;
   // Data in flight suspends keepalive, or draws the RST before any probe does.
-  const bool may_be_silent = outcome.late || spec.load != Load::idle ||
+  const bool may_be_silent = outcome.late ||
+                             traffic_of(spec, strategy_of(outcome.row)).load != Load::idle ||
                              engine_row(watch_row(outcome.row.watch).engine).only_writes;
   const int64_t least = may_be_silent ? 0 : by_count ? settings.keepalive_count : by_answer ? 1 : 0;
   range.least[Counter::keepalive] += least * outcome.connections;

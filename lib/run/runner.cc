@@ -92,6 +92,8 @@ std::optional<int> process_entry(int argc, char** argv) {
   if (role == "survivor") return survivor_worker_main();
   if (role == "host") return process_host_main();
   if (role == "verify") return verify_launcher_main();
+  if (role == "hog")
+    for (;;) asm volatile("");  // --cpu-hog; it dies with its parent
   return 1;
 }
 

@@ -11,6 +11,7 @@ namespace lastack {
 namespace {
 
 constexpr int64_t kMostConnections = 4'000'000;
+constexpr int64_t kMostHogs = 1024;
 constexpr int64_t kMostPayload = 1 << 20;
 constexpr double kSlowestWrites = 1.0 / 3600;
 constexpr int64_t kMostSpliced = 512 << 10;  // half of fs.pipe-max-size, as Linux sets it
@@ -142,25 +143,24 @@ std::string print_arrival(const RunSpec& spec) {
   return "";
 }
 
-Status read_load(RunSpec& spec, std::string_view text) {
-  if (text == load_row(Load::idle).name) {
-    spec.load = Load::idle;
-    spec.round_trips_per_second = 0;
+Status read_traffic(std::string_view text, Traffic& traffic) {
+  for (const Load load : {Load::idle, Load::bulk}) {
+    if (text != load_row(load).name) continue;
+    traffic = {load, 0};
     return std::nullopt;
   }
   if (!text.starts_with("echo="))
     return plain_error(
-        fmt::format("'{}' is not a load; allowed: idle, echo=RATE (echo=5k/s)", text));
+        fmt::format("'{}' is not a load; allowed: idle, bulk, echo=RATE (echo=5k/s)", text));
   const auto rate = parse_rate(text.substr(5));
   if (!rate) return rate.error();
-  spec.load = Load::echo;
-  spec.round_trips_per_second = *rate;
+  traffic = {Load::echo, *rate};
   return std::nullopt;
 }
 
-std::string print_load(const RunSpec& spec) {
-  if (spec.load == Load::idle) return "idle";
-  return "echo=" + format_rate(spec.round_trips_per_second);
+std::string print_traffic(const Traffic& traffic) {
+  if (traffic.load != Load::echo) return std::string(load_row(traffic.load).name);
+  return "echo=" + format_rate(traffic.round_trips_per_second);
 }
 
 struct Pace {
@@ -184,8 +184,8 @@ Status read_write_rate(RunSpec& spec, std::string_view text) {
     spec.writes_per_second = 0;
     return std::nullopt;
   }
-  const auto pace = read_pace(
-      text, "is not a write rate; allowed: rate=RATE, poisson=RATE (rate=10/s), max");
+  const auto pace =
+      read_pace(text, "is not a write rate; allowed: rate=RATE, poisson=RATE (rate=10/s), max");
   if (!pace) return pace.error();
   if (pace->per_second < kSlowestWrites)
     return plain_error(fmt::format("'{}' is less than one write an hour", text));
@@ -303,8 +303,25 @@ constexpr Parameter kParameters[] = {
      [](RunSpec& s, std::string_view t) { return read_duration(t, 1'000'000, s.deadline_ns); },
      [](const RunSpec& s) { return format_duration(s.deadline_ns); }},
     {"--load", "LOAD", ParameterKind::text,
-     "traffic while the survivors wait: idle, or echo=RATE round trips a second in all", read_load,
-     print_load},
+     "traffic while the survivors wait: idle, echo=RATE round trips a second in all, or bulk "
+     "(every "
+     "survivor sends all it can)",
+     [](RunSpec& s, std::string_view t) { return read_traffic(t, s.traffic); },
+     [](const RunSpec& s) { return print_traffic(s.traffic); }},
+    {"--neighbours", "N", ParameterKind::count,
+     "live connections beside the mix, with the same watches and probes, which nobody may take for "
+     "dead",
+     [](RunSpec& s, std::string_view t) {
+       return read_count(t, 0, kMostConnections, s.neighbours);
+     },
+     [](const RunSpec& s) { return format_count(s.neighbours); }},
+    {"--neighbour-load", "LOAD", ParameterKind::text, "the traffic of the neighbours, as --load",
+     [](RunSpec& s, std::string_view t) { return read_traffic(t, s.neighbour_traffic); },
+     [](const RunSpec& s) { return print_traffic(s.neighbour_traffic); }},
+    {"--cpu-hog", "N", ParameterKind::count,
+     "processes that do nothing but use CPU, from the armed watch until the ledger is closed",
+     [](RunSpec& s, std::string_view t) { return read_count(t, 0, kMostHogs, s.cpu_hogs); },
+     [](const RunSpec& s) { return format_count(s.cpu_hogs); }},
     {"--payload", "SIZE", ParameterKind::text, "bytes of a message",
      [](RunSpec& s, std::string_view t) {
        return read_number(t, parse_size, format_size, 1, kMostPayload, s.payload_bytes);
@@ -443,7 +460,7 @@ Result<std::vector<Weight>> parse_mix(std::string_view text) {
     }
     const size_t before = mix.size();
     if (name == "all") {
-      for (size_t i = 0; i < strategies().size(); ++i) mix.push_back({i, weight});
+      for (const size_t strategy : close_strategies()) mix.push_back({strategy, weight});
     } else {
       const auto strategy = find_row("strategy", strategies(), name);
       if (!strategy) return strategy.error();
@@ -470,8 +487,8 @@ Status parse_arrival(RunSpec& spec, std::string_view text) {
     spec.arrivals_per_second = 0;
     return std::nullopt;
   }
-  const auto pace = read_pace(
-      text, "is not a schedule; allowed: storm, rate=RATE, poisson=RATE (rate=5k/s)");
+  const auto pace =
+      read_pace(text, "is not a schedule; allowed: storm, rate=RATE, poisson=RATE (rate=5k/s)");
   if (!pace) return pace.error();
   spec.arrival = pace->poisson ? Arrival::poisson : Arrival::constant;
   spec.arrivals_per_second = pace->per_second;
@@ -539,6 +556,13 @@ bool has_writers(const RunSpec& spec) {
   return std::find(spec.watches.begin(), spec.watches.end(), Watch::writer) != spec.watches.end();
 }
 
+int64_t all_connections(const RunSpec& spec) { return spec.connections + spec.neighbours; }
+
+const Traffic& traffic_of(const RunSpec& spec, const Strategy& strategy) {
+  const bool neighbour = spec.neighbours > 0 && stays_alive(strategy);
+  return neighbour ? spec.neighbour_traffic : spec.traffic;
+}
+
 size_t rows_per_strategy(const RunSpec& spec) {
   const size_t extra = has_writers(spec) ? spec.write_paths.size() - 1 : 0;
   return (spec.watches.size() + extra) * spec.probes.size();
@@ -551,6 +575,25 @@ Status check_spec(const RunSpec& spec) {
         "--connections {} is fewer than the {} rows of --mix x --watch x --probe x --write-path; "
         "allowed: at least {}",
         spec.connections, rows, rows));
+  if (spec.neighbours > 0) {
+    for (const Weight& weight : effective_mix(spec))
+      if (stays_alive(strategies()[weight.strategy]))
+        return plain_error(
+            "--neighbours and 'alive' in --mix are the same row of the ledger; allowed: one of "
+            "them");
+    for (const Watch watch : spec.watches)
+      if (spec.neighbour_traffic.load != Load::idle &&
+          !engine_row(watch_row(watch).engine).carries_load)
+        return plain_error(
+            fmt::format("--neighbour-load {} cannot run over --watch {}; allowed: idle",
+                        print_traffic(spec.neighbour_traffic), watch_row(watch).name));
+    const size_t neighbour_rows = rows_per_strategy(spec);
+    if (static_cast<size_t>(spec.neighbours) < neighbour_rows)
+      return plain_error(
+          fmt::format("--neighbours {} is fewer than the {} rows of --watch x --probe; allowed: 0, "
+                      "or at least {}",
+                      spec.neighbours, neighbour_rows, neighbour_rows));
+  }
   if (spec.shards > spec.connections)
     return plain_error(
         fmt::format("--shards {} is more than --connections {}", spec.shards, spec.connections));
@@ -561,11 +604,11 @@ Status check_spec(const RunSpec& spec) {
   for (const Watch watch : spec.watches) {
     const EngineRow& engine = engine_row(watch_row(watch).engine);
     rings = rings || engine.id == Engine::io_uring;
-    if (spec.load != Load::idle && !engine.carries_load)
+    if (spec.traffic.load != Load::idle && !engine.carries_load)
       return plain_error(
           fmt::format("--load {} cannot run over --watch {}, whose survivors make no call before "
                       "their victim has gone; allowed: idle",
-                      print_load(spec), watch_row(watch).name));
+                      print_traffic(spec.traffic), watch_row(watch).name));
     if (spec.wait == Wait::spin && !engine.may_spin)
       return plain_error(fmt::format(
           "--wait spin has no meaning for --watch {}, whose threads sleep in their calls; allowed: "

@@ -59,8 +59,11 @@ struct RunSpec {
   double arrivals_per_second = 0;  // constant and poisson
   int64_t deadline_ns = 5'000'000'000;
   int64_t warm_up_ns = 0;
-  Load load = Load::idle;
-  double round_trips_per_second = 0;  // echo, over all connections
+  Traffic traffic;         // of all connections of the mix together
+  int64_t neighbours = 0;  // live connections beside `connections`
+  Traffic neighbour_traffic = {.load = Load::echo, .round_trips_per_second = 1000};
+  int64_t cpu_hogs = 0;  // processes that compete for the CPU
+
   int64_t payload_bytes = 512;
   // Watch::writer
   std::vector<WritePath> write_paths = {WritePath::send};
@@ -105,6 +108,11 @@ Result<std::vector<Weight>> parse_mix(std::string_view text);
 Status parse_arrival(RunSpec& spec, std::string_view text);
 
 std::string_view wait_name(Wait wait);
+
+// Those of the mix and the neighbours.
+int64_t all_connections(const RunSpec& spec);
+// The traffic of this row's connections.
+const Traffic& traffic_of(const RunSpec& spec, const Strategy& strategy);
 
 bool has_writers(const RunSpec& spec);
 // Rows of watch x write path x probe, of each strategy.

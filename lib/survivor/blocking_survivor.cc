@@ -128,13 +128,13 @@ void BlockingSurvivor::hear_of_acts(std::span<const uint32_t> slots) {
 void BlockingSurvivor::run_until_control() {
   pollfd control{control_, POLLIN, 0};
   while (true) {
-    requests_.send_due([&](uint32_t slot) { return send_request_of(slot), true; });
+    requests_.send_due([&](uint32_t slot) { return send_request_of(slot); });
     timespec room;
     if (ppoll(&control, 1, requests_.patience(false, room), nullptr) > 0) return;
   }
 }
 
-void BlockingSurvivor::send_request_of(uint32_t slot) {
+bool BlockingSurvivor::send_request_of(uint32_t slot) {
   SurvivorEnd& end = shard_.survivors[slot];
   Line& line = lines_[slot];
   line.writing.store(true);
@@ -145,6 +145,7 @@ void BlockingSurvivor::send_request_of(uint32_t slot) {
     set_response_left(end, 0);
   }
   line.writing.store(false, std::memory_order_release);
+  return sent >= 0;
 }
 
 void BlockingSurvivor::end_threads() {

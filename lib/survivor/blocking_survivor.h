@@ -51,7 +51,7 @@ class BlockingSurvivor final : public Survivor {
   // Blocks until one of these, or a hang-up, is there.
   unsigned wait_for_events(const SurvivorEnd& end, short events);
   void take_write_error(Line& line, SurvivorEnd& end);
-  void send_request_of(uint32_t slot);
+  bool send_request_of(uint32_t slot);
   void end_threads();
 
   ShardView shard_;

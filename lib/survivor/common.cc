@@ -139,17 +139,18 @@ Verdict look(const ShardView& shard, SurvivorEnd& end, unsigned events, int64_t 
   return Verdict::goes_on;
 }
 
-Verdict send_request(const ShardView& shard, SurvivorEnd& end, std::span<const char> request) {
+bool send_request(const ShardView& shard, SurvivorEnd& end, std::span<const char> request) {
   const ssize_t sent =
       send(end.descriptor, request.data(), request.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent >= 0) {
-    set_response_left(end, static_cast<uint32_t>(sent));
-    return Verdict::goes_on;
+    if (response_left(end)) set_response_left(end, static_cast<uint32_t>(sent));
+    return true;
   }
   set_response_left(end, 0);
-  if (errno == EAGAIN) return Verdict::goes_on;  // no room: the next request tries again
+  if (errno == EAGAIN) return false;  // no room: the next request tries again
   if (end.evidence.write_error == 0) end.evidence.write_error = static_cast<int16_t>(errno);
-  return conclude(shard, end, now_ns());
+  conclude(shard, end, now_ns());
+  return false;
 }
 
 }  // namespace lastack

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -94,67 +95,108 @@ Verdict conclude(const ShardView& shard, SurvivorEnd& end, int64_t stamp_ns);
 // A poll-like wait reported `events` at `stamp_ns`: reads, and concludes where there is an end.
 Verdict look(const ShardView& shard, SurvivorEnd& end, unsigned events, int64_t stamp_ns,
              std::span<char> scratch);
-// Sends one request without blocking and concludes when that fails.
-Verdict send_request(const ShardView& shard, SurvivorEnd& end, std::span<const char> request);
+// Sends one message without blocking, and concludes when that fails. Whether the kernel took it.
+bool send_request(const ShardView& shard, SurvivorEnd& end, std::span<const char> request);
 
-// The echo load's requests: evenly spread over time, and over the connections in turn; one in
-// flight per connection.
+// What the survivors of a shard send under load, by streams: the mix's and the neighbours'. An echo
+// stream's requests are evenly spread over time, and over its connections in turn, with one in
+// flight per connection. A bulk stream sends on each of its connections in turn, and never waits.
 class Requests {
  public:
   explicit Requests(const ShardView& shard) : shard_(shard) {}
   void start() {
-    running_ = shard_.header->settings.load == Load::echo;
-    next_ns_ = now_ns();
+    const ShardSettings& settings = shard_.header->settings;
+    const int64_t now = now_ns();
+    for (const bool neighbours : {false, true}) {
+      const Traffic& traffic = neighbours ? settings.neighbour_traffic : settings.traffic;
+      if (traffic.load == Load::idle) continue;
+      const auto gap_ns = static_cast<int64_t>(
+          traffic.load == Load::echo ? 1e9 / traffic.round_trips_per_second : 0);
+      streams_.push_back({traffic.load, neighbours, std::max<int64_t>(gap_ns, 1), now, 0});
+    }
   }
-  void stop() { running_ = false; }
-  bool running() const { return running_; }
-  int64_t next_ns() const { return next_ns_; }
+  void stop() { streams_.clear(); }
+  bool running() const { return !streams_.empty(); }
+  int64_t next_ns() const {
+    int64_t next_ns = streams_.front().next_ns;
+    for (const Stream& stream : streams_) next_ns = std::min(next_ns, stream.next_ns);
+    return next_ns;
+  }
   // How long a wait may take; nullptr for ever. `spin`: not at all.
   const timespec* patience(bool spin, timespec& room) const {
     if (spin) return &(room = {});
-    if (!running_) return nullptr;
-    return &(room = to_timespec(std::max<int64_t>(0, next_ns_ - now_ns())));
+    if (!running()) return nullptr;
+    return &(room = to_timespec(std::max<int64_t>(0, next_ns() - now_ns())));
   }
 
-  // Calls send(slot) for every request that is due, until it returns false.
+  // Calls send(slot), which says whether the kernel took the message, for what is due.
   template <class Send>
   void send_due(Send send) {
-    if (!running_) return;
+    if (!running()) return;
     const int64_t now = now_ns();
-    const ShardSettings& settings = shard_.header->settings;
-    const auto gap_ns = static_cast<int64_t>(1e9 / settings.round_trips_per_second);
-    const auto count = static_cast<uint32_t>(shard_.survivors.size());
-    while (next_ns_ <= now) {
-      next_ns_ += std::max<int64_t>(gap_ns, 1);
-      // Busy and finished connections are passed over.
-      uint32_t tried = 0;
-      for (; tried < count; ++tried) {
-        const uint32_t slot = next_slot_++ % count;
-        SurvivorEnd& end = shard_.survivors[slot];
-        if (!takes_request(end)) continue;
-        set_response_left(end, static_cast<uint32_t>(settings.payload_bytes));
-        if (!send(slot)) return set_response_left(end, 0);
-        break;
-      }
-      // Nobody is free: look again soon instead of scanning the table for every missed instant.
-      if (tried == count) next_ns_ = now + kMillisecond_ns;
-    }
+    for (Stream& stream : streams_) send_due_of(stream, now, send);
   }
 
  private:
-  bool takes_request(SurvivorEnd& end) const {
+  struct Stream {
+    Load load;
+    bool neighbours;
+    int64_t gap_ns;
+    int64_t next_ns;
+    uint32_t next_slot;
+  };
+  // A bulk stream's turn; between two of them the survivor looks at what has come.
+  static constexpr int kBulkTurn = 64;
+
+  template <class Send>
+  void send_due_of(Stream& stream, int64_t now, Send& send) {
+    int turn = 0;
+    bool taken = false;
+    while (stream.next_ns <= now) {
+      if (stream.load == Load::echo) {
+        stream.next_ns += stream.gap_ns;
+      } else if (turn++ == kBulkTurn) {
+        // All queues are full.
+        if (!taken) stream.next_ns = now + kMillisecond_ns;
+        return;
+      }
+      const uint32_t slot = next_free(stream);
+      // Nobody is free: look again soon instead of scanning the table for every missed instant.
+      if (slot == kNoPair) {
+        stream.next_ns = now + kMillisecond_ns;
+        return;
+      }
+      SurvivorEnd& end = shard_.survivors[slot];
+      if (stream.load == Load::echo)
+        set_response_left(end, static_cast<uint32_t>(shard_.header->settings.payload_bytes));
+      if (send(slot))
+        taken = true;
+      else if (stream.load == Load::echo)
+        return set_response_left(end, 0);
+    }
+  }
+  // Busy and finished connections, and those of the other stream, are passed over.
+  uint32_t next_free(Stream& stream) {
+    const auto count = static_cast<uint32_t>(shard_.survivors.size());
+    for (uint32_t tried = 0; tried < count; ++tried) {
+      const uint32_t slot = stream.next_slot++ % count;
+      if (takes_request(stream, shard_.survivors[slot])) return slot;
+    }
+    return kNoPair;
+  }
+  bool takes_request(const Stream& stream, SurvivorEnd& end) const {
     const uint8_t flags = flags_of(end);
     if (!(flags & kEstablished) || (flags & (kConcluded | kHeld | kSendInFlight))) return false;
     const Strategy& strategy = strategy_of(shard_, end);
+    const bool neighbour = shard_.header->settings.has_neighbours && stays_alive(strategy);
+    if (neighbour != stream.neighbours) return false;
     const bool answers = strategy.scope != Scope::listener && !strategy.victim_sends;
     if (!answers || strategy.survivor_sends_unread) return false;
     if (strategy.when_told != WhenTold::goes_on) return false;
     return response_left(end) == 0;
   }
   ShardView shard_;
-  bool running_ = false;
-  int64_t next_ns_ = 0;
-  uint32_t next_slot_ = 0;
+  std::vector<Stream> streams_;
 };
 
 }  // namespace lastack

@@ -60,10 +60,9 @@ void EpollSurvivor::run_until_control() {
   std::array<epoll_event, kEventsPerWait> batch;
   while (true) {
     requests_.send_due([&](uint32_t slot) {
-      send_request(
+      return send_request(
           shard_, shard_.survivors[slot],
           std::span(scratch_).first(static_cast<size_t>(shard_.header->settings.payload_bytes)));
-      return true;
     });
     timespec room;
     const int ready = epoll_pwait2(epoll_.get(), batch.data(), static_cast<int>(batch.size()),

@@ -97,10 +97,9 @@ void SelectSurvivor::run_until_control() {
   const bool spin = shard_.header->settings.spin;
   while (true) {
     requests_.send_due([&](uint32_t slot) {
-      send_request(
+      return send_request(
           shard_, shard_.survivors[slot],
           std::span(scratch_).first(static_cast<size_t>(shard_.header->settings.payload_bytes)));
-      return true;
     });
     int ready = wait_once(spin);
     const int64_t stamp_ns = now_ns();

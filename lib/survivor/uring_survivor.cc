@@ -35,7 +35,7 @@ Result<UringSurvivor> UringSurvivor::open(const ShardView& shard, int control) {
   RingSetup setup;
   setup.mode = settings.ring;
   // A storm completes the watch and, under load, the write of every connection at once.
-  const unsigned requests = settings.load == Load::idle ? 1 : 2;
+  const unsigned requests = has_traffic(settings) ? 2 : 1;
   setup.completion_entries = std::max(settings.connections * requests + 64, 512u);
   setup.submission_thread_cpu = settings.survivor_cpu;
   auto ring = Ring::open(setup);

@@ -43,6 +43,11 @@ bool drains(const PlanRow& row) {
   return row.watch == Watch::writer && !strategy_of(row).survivor_sends_unread;
 }
 
+// Whose survivor sends as fast as it can: it reads, and does not send it back.
+bool swallows(const ShardView& shard, const VictimEnd& end) {
+  return traffic_of(shard.header->settings, shard.row_of(end)).load == Load::bulk;
+}
+
 // Who acts when: connections that die alone, and the first end of each group.
 std::vector<uint32_t> acts_in_order(const ShardView& shard) {
   std::vector<uint32_t> order;
@@ -66,7 +71,7 @@ Result<RingVictim> RingVictim::open(const ShardView& shard, int control,
   const ShardSettings& settings = shard.header->settings;
   RingSetup setup;
   setup.mode = RingMode::defer;  // the victim's thread asks for completions when it has time
-  const unsigned requests = settings.load != Load::idle                       ? 2
+  const unsigned requests = has_traffic(settings)                             ? 2
                             : settings.requests_in_flight || settings.writers ? 1
                                                                               : 0;
   setup.completion_entries = std::max(static_cast<unsigned>(slots.size()) * requests + 64, 512u);
@@ -76,7 +81,7 @@ Result<RingVictim> RingVictim::open(const ShardView& shard, int control,
   RingVictim victim(shard, std::move(*ring), std::move(slots));
   victim.control_ = control;
   victim.scratch_.resize(static_cast<size_t>(settings.payload_bytes), 'd');
-  if (settings.writers) victim.drain_.resize(kDrainBytes);
+  if (settings.writers || has_traffic(settings)) victim.drain_.resize(kDrainBytes);
   const auto rows = std::span(shard.header->rows, settings.row_count);
   for (const PlanRow& row : rows) {
     if (strategy_of(row).act != Step::destroy || victim.diag_) continue;
@@ -155,8 +160,9 @@ Status RingVictim::arm() {
     }
     // Who comes back is asked whether he is alive.
     const bool reads = drains(shard_.row_of(end));
-    const bool receives = settings.load == Load::echo || settings.requests_in_flight ||
-                          strategy.silence == Silence::returns || reads;
+    const bool receives = traffic_of(settings, shard_.row_of(end)).load != Load::idle ||
+                          settings.requests_in_flight || strategy.silence == Silence::returns ||
+                          reads;
     // A receive would eat the byte that must stay unread, and turn the RST into a FIN.
     if (receives && !strategy.survivor_sends_unread &&
         (reads || strategy.when_told != WhenTold::writes_after_fin) && !arm_receive(slot))
@@ -170,7 +176,8 @@ bool RingVictim::arm_receive(uint32_t slot) {
   VictimEnd& end = shard_.victims[slot];
   io_uring_sqe* sqe = ring_->entry();
   if (!sqe) return false;
-  std::vector<char>& into = drains(shard_.row_of(end)) ? drain_ : scratch_;
+  const bool counts_only = drains(shard_.row_of(end)) || swallows(shard_, end);
+  std::vector<char>& into = counts_only ? drain_ : scratch_;
   io_uring_prep_recv(sqe, end.descriptor, into.data(), into.size(), 0);
   if (end.flags & kDirect) sqe->flags |= IOSQE_FIXED_FILE;
   io_uring_sqe_set_data64(sqe, tag(Kind::receive, slot));
@@ -186,6 +193,10 @@ void RingVictim::handle(const io_uring_cqe& completion) {
       end.flags &= ~kReceiveArmed;
       if (drains(shard_.row_of(end))) return count_drained(slot, completion.res);
       if (completion.res <= 0 || (end.flags & kInjected)) return;
+      if (swallows(shard_, end)) {
+        arm_receive(slot);
+        return;
+      }
       io_uring_sqe* sqe = ring_->entry();
       if (!sqe) return;
       io_uring_prep_send(sqe, end.descriptor, scratch_.data(), static_cast<size_t>(completion.res),
@@ -275,6 +286,11 @@ void RingVictim::run_schedule(int64_t start_ns, const ScheduleHooks& hooks) {
 void RingVictim::inject(uint32_t slot) {
   VictimEnd& end = shard_.victims[slot];
   const Strategy& strategy = strategy_of(shard_, end);
+  if (stays_alive(strategy)) {
+    stamp_acts(shard_, std::span(&slot, 1));
+    shard_.header->progress.injected.fetch_add(1, std::memory_order_release);
+    return;
+  }
   const bool in_flight = end.flags & (kReceiveArmed | kSendInFlight);
   if (in_flight && !reads_on(end)) cancel_receive(slot);
   end.flags |= kInjected;

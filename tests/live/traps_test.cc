@@ -105,8 +105,8 @@ struct OneConnection {
     settings.engine = watch_row(watch).engine;
     settings.ring = RingMode::defer;
     settings.payload_bytes = 64;
-    settings.load = load;
-    settings.round_trips_per_second = 100;
+    settings.traffic.load = load;
+    settings.traffic.round_trips_per_second = 100;
     settings.direct_descriptors = direct;
     for (uint16_t i = 0; i < strategies().size(); ++i)
       if (strategies()[i].name == strategy) table.view().header->rows[0] = {i, watch, Probe::none};

@@ -263,7 +263,7 @@ TEST(Ledger, TheRightFindingWithTheWrongErrnoIsUnexpected) {
 
 TEST(Ledger, AnyOfSeveralExpectedFindingsWillDo) {
   Books books("fin", 4);
-  books.spec.load = Load::echo;
+  books.spec.traffic.load = Load::echo;
   for (uint32_t slot = 0; slot < 4; ++slot) books.act(slot, 0);
   books.find(0, 1, Finding::eof);
   books.find(1, 1, Finding::epipe, EPIPE);

@@ -283,7 +283,7 @@ TEST(PlanRows, AMixWithNothingLeftIsAnError) {
 
 TEST(PlanRows, TooManyAreRefused) {
   RunSpec spec = spec_of("all", 10'000);
-  spec.watches.assign(kMostRows / strategies().size() + 1, Watch::recv);
+  spec.watches.assign(kMostRows / close_strategies().size() + 1, Watch::recv);
   EXPECT_THAT(refusal(spec, host_with({0, 1})), HasSubstr("allowed: at most 512"));
 }
 
@@ -369,7 +369,7 @@ TEST(PlanHost, ThisHostCanBePlannedFor) {
 
 TEST(PlanCircumstances, AreTheRowsAndTheSpecs) {
   RunSpec spec = spec_of("fin", 10);
-  spec.load = Load::echo;
+  spec.traffic.load = Load::echo;
   spec.deadline_ns = 7;
   spec.probe_settings.keepalive_count = 9;
   const Circumstances when = circumstances(spec, {0, Watch::poll_multishot, Probe::user_timeout});

@@ -223,9 +223,9 @@ TEST(ReconcileKeepalive, ProbesAreBoundByTheTimeAndByWhatWasFound) {
 TEST(ReconcileKeepalive, DataInFlightMaySuspendIt) {
   CountedRun run;
   run.outcomes = {outcome_of("vanish", Finding::econnreset, 10, Probe::keepalive)};
-  run.spec.load = Load::echo;
+  run.spec.traffic.load = Load::echo;
   expect_bounds(run.check("ledger", Counter::keepalive), 0, 80);
-  run.spec.load = Load::idle;
+  run.spec.traffic.load = Load::idle;
   run.outcomes[0].row.watch = Watch::late;
   expect_bounds(run.check("ledger", Counter::keepalive), 0, 80);
 }
@@ -261,7 +261,7 @@ TEST(ReconcileLoad, RequestsThatCrossTheEndWidenTheBounds) {
   CountedRun run;
   run.outcomes = {outcome_of("fin", Finding::eof, 10)};
   run.established = 10;
-  run.spec.load = Load::echo;
+  run.spec.traffic.load = Load::echo;
   run.spec.deadline_ns = kSecond;
   expect_bounds(run.check("ledger", Counter::out_rsts), 0, 20);
   expect_bounds(run.check("ledger", Counter::abort_on_close), 0, 10);

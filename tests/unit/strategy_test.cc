@@ -52,6 +52,8 @@ Findings findings(std::string_view name, Probe probe, Load load) {
 
 // Strategy x probe without traffic: exactly one finding each.
 const std::map<std::string_view, std::map<Probe, Finding>> kWantedIdle = {
+    {"alive",
+     {{Probe::none, kNothing}, {Probe::keepalive, kNothing}, {Probe::user_timeout, kNothing}}},
     {"fin", {{Probe::none, kEof}, {Probe::keepalive, kEof}, {Probe::user_timeout, kEof}}},
     {"fin-data", {{Probe::none, kEof}, {Probe::keepalive, kEof}, {Probe::user_timeout, kEof}}},
     {"half-close", {{Probe::none, kEof}, {Probe::keepalive, kEof}, {Probe::user_timeout, kEof}}},
@@ -253,6 +255,7 @@ struct WantedChanges {
   std::map<Counter, int64_t> least, may_add;
 };
 const std::map<std::string_view, WantedChanges> kWantedChanges = {
+    {"alive", {}},
     {"fin", {}},
     {"fin-data", {}},
     {"half-close", {}},
@@ -441,7 +444,8 @@ TEST(Tables, EveryStrategyHasWhatTheProgramShows) {
     EXPECT_FALSE(strategy.help.empty());
     EXPECT_TRUE(strategy.server_may_survive || strategy.client_may_survive);
     EXPECT_GE(strategy.victim_descriptors, 1);
-    EXPECT_NE(strategy.act, Step::none);
+    EXPECT_EQ(strategy.act == Step::none, stays_alive(strategy));
+    EXPECT_EQ(stays_alive(strategy), strategy.name == "alive");
   }
 }
 
@@ -459,8 +463,11 @@ TEST(Tables, AStepThatAbortsNeverFollowsAShutdown) {
 }
 
 TEST(Tables, TheFamilyAgreesWithTheFinding) {
-  const std::map<std::string_view, Finding> wanted = {
-      {"fin", kEof}, {"rst", kReset}, {"fin-rst", kPipe}, {"silent", kNothing}};
+  const std::map<std::string_view, Finding> wanted = {{"fin", kEof},
+                                                      {"rst", kReset},
+                                                      {"fin-rst", kPipe},
+                                                      {"silent", kNothing},
+                                                      {"alive", kNothing}};
   for (const Strategy& strategy : strategies()) {
     ASSERT_TRUE(wanted.contains(strategy.family)) << strategy.name;
     if (strategy.name == "linger2") continue;  // its RST comes with the ACK of the FIN, later

@@ -41,14 +41,13 @@ struct Connection {
     read.told = true;
   }
   std::string add(SigpipeMode mode = SigpipeMode::handler) {
-    return add_writes(
-        {&row, &victim, &write, &read, write_path_row(row.write_path).raises_sigpipe},
-        mode, sums);
+    return add_writes({&row, &victim, &write, &read, write_path_row(row.write_path).raises_sigpipe},
+                      mode, sums);
   }
 
   PlanRow row{};
   VictimEnd victim{};
-  
+
   WriteRecord write{};
   ReadRecord read{};
   WriteSums sums;
