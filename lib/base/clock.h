@@ -19,6 +19,14 @@ inline int64_t now_ns() {
   return now.tv_sec * kSecond_ns + now.tv_nsec;
 }
 
+// How long a tick of the kernel's timers is, 1 / CONFIG_HZ: what the coarse clock advances by
+// (clock_getres(2)).
+inline int64_t kernel_tick_ns() {
+  timespec resolution;
+  clock_getres(CLOCK_MONOTONIC_COARSE, &resolution);
+  return resolution.tv_sec * kSecond_ns + resolution.tv_nsec;
+}
+
 inline timespec to_timespec(int64_t duration_ns) {
   return {duration_ns / kSecond_ns, static_cast<long>(duration_ns % kSecond_ns)};
 }

@@ -2,6 +2,7 @@
 // owns the end and readable after its death.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <span>
@@ -60,6 +61,10 @@ struct SurvivorEnd {
   uint32_t response_left;  // bytes of the answer to the last request that are still to come
   int64_t found_ns;        // 0: nothing yet
   int64_t written_ns;      // before the first write of a survivor that is told of the act
+  // From when the row's prediction counts (PlanRow::since): of heartbeats the last byte that came;
+  // of requests the one that is not answered yet, or 0; else noted with the finding.
+  int64_t silent_since_ns;
+  int64_t longest_silence_ns;  // between two bytes of a peer that heartbeats watch
 };
 
 // One cell of mix x watch x probe x write path.
@@ -68,6 +73,7 @@ struct PlanRow {
   Watch watch;
   Probe probe;
   WritePath write_path = WritePath::none;
+  Since since = Since::heard;  // of its prediction
 };
 
 // What a writing survivor did and what its kernel says of it; only the survivor's process writes
@@ -120,6 +126,7 @@ struct ShardSettings {
   Family family;
   Traffic traffic;            // of the mix's connections of this shard
   Traffic neighbour_traffic;  // of its neighbours
+  bool reader_stopped;        // the survivors fill the victims' windows
   bool has_neighbours;        // then those who stay alive are the neighbours
   bool direct_descriptors;
   bool requests_in_flight;  // victims wait in an armed receive, load or not
@@ -189,6 +196,9 @@ inline const Traffic& traffic_of(const ShardSettings& settings, const PlanRow& r
   const bool neighbour = settings.has_neighbours && stays_alive(strategy_of(row));
   return neighbour ? settings.neighbour_traffic : settings.traffic;
 }
+inline bool sends_heartbeats(const PlanRow& row) {
+  return probe_row(row.probe).heartbeat != Heartbeat::none;
+}
 inline bool has_traffic(const ShardSettings& settings) {
   return settings.traffic.load != Load::idle || settings.neighbour_traffic.load != Load::idle;
 }
@@ -196,7 +206,15 @@ inline bool survivor_is_told(const PlanRow& row) {
   return survivor_is_told(strategy_of(row), row.watch);
 }
 
-static_assert(sizeof(VictimEnd) + sizeof(SurvivorEnd) <= 144,
+// Whether victims of this shard have something to read and to answer.
+inline bool victims_answer(const ShardView& shard) {
+  const ShardSettings& settings = shard.header->settings;
+  const auto rows = std::span(shard.header->rows, settings.row_count);
+  return !settings.reader_stopped &&
+         (has_traffic(settings) || std::any_of(rows.begin(), rows.end(), sends_heartbeats));
+}
+
+static_assert(sizeof(VictimEnd) + sizeof(SurvivorEnd) <= 160,
               "256 bytes a connection must also pay for rings and processes");
 
 }  // namespace lastack

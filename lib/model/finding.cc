@@ -14,6 +14,8 @@ const FindingRow kFindings[kFindingCount] = {
     {Finding::etimedout, "etimedout", ETIMEDOUT, "a kernel timer declared the peer dead"},
     {Finding::ehostunreach, "ehostunreach", EHOSTUNREACH,
      "a kernel timer declared the peer dead after a router had said that it is unreachable"},
+    {Finding::heartbeat_missed, "heartbeat-missed", 0,
+     "the application's own deadline passed without a byte from the peer"},
     {Finding::other, "other", 0, "an error that no row of the model expects"},
 };
 

@@ -6,8 +6,17 @@
 
 namespace lastack {
 
-enum class Finding : uint8_t { nothing, eof, econnreset, epipe, etimedout, ehostunreach, other };
-constexpr size_t kFindingCount = 7;
+enum class Finding : uint8_t {
+  nothing,
+  eof,
+  econnreset,
+  epipe,
+  etimedout,
+  ehostunreach,
+  heartbeat_missed,
+  other
+};
+constexpr size_t kFindingCount = 8;
 
 struct FindingRow {
   Finding id;

@@ -258,18 +258,6 @@ constexpr Strategy kStrategies[] = {
      .help = "the control: the peer stays, and every finding is a false alarm"},
 };
 
-// How soon after the last answer a probe may give up: keepalive may just have been due.
-int64_t earliest_death_ns(const Circumstances& when) {
-  const ProbeSettings& settings = when.settings;
-  if (when.probe == Probe::keepalive)
-    return settings.keepalive_interval_ns * settings.keepalive_count;
-  if (when.probe == Probe::user_timeout) return settings.user_timeout_ns;
-  return int64_t{1} << 60;
-}
-
-// Unacknowledged data gives up by itself after tcp_retries2 (15 by default: 924.6 s and more).
-constexpr int64_t kRetries_ns = 900'000'000'000;
-
 std::vector<Expected> expect(std::initializer_list<Finding> findings) {
   std::vector<Expected> expected;
   for (const Finding finding : findings)
@@ -291,19 +279,13 @@ bool fin_answers_data_by_rst(const Strategy& strategy) {
 // Data for a peer that answers nothing. The first write stays unacknowledged, which starts
 // TCP_USER_TIMEOUT and suspends keepalive (tcp_keepalive_timer: tp->packets_out).
 std::vector<Expected> expected_by_silence(const Strategy& strategy, const Circumstances& when) {
-  if (!probe_row(when.probe).needs_data_in_flight) {
-    if (when.deadline_ns >= kRetries_ns) return expect({Finding::nothing, Finding::etimedout});
-    return expect({Finding::nothing});
-  }
-  // It counts from the first retransmission (retransmits_timed_out: tp->retrans_stamp), which comes
-  // an RTO after the first write; and the write after the error notices it.
-  constexpr int64_t kFirstRetransmission_ns = 1'000'000'000;  // RFC 6298's RTO without a sample
-  const int64_t predicted = predicted_ns(when.probe, when.settings);
+  const Prediction promise = prediction_of(when);
+  if (when.deadline_ns < promise.least_ns) return expect({Finding::nothing});
   if (strategy.silence == Silence::unreachable)
     return expect({Finding::ehostunreach, Finding::etimedout, Finding::nothing});
   const bool may_return = strategy.silence == Silence::returns;
-  if (may_return || when.deadline_ns < predicted + timer_slack_ns(predicted) +
-                                           kFirstRetransmission_ns + kLateLeastDeadline_ns)
+  // A write after the error notices it.
+  if (may_return || when.deadline_ns < promise.most_ns + kLateLeastDeadline_ns)
     return expect({Finding::etimedout, Finding::nothing});
   return expect({Finding::etimedout});
 }
@@ -358,7 +340,7 @@ std::vector<Expected> expected_by_streaming(const Strategy& strategy, const Circ
     // Its kernel acknowledges until its receive queue is full; TCP_USER_TIMEOUT also ends a
     // connection whose window stays shut (tcp_probe_timer).
     add({Finding::nothing});
-    if (probe_row(when.probe).needs_data_in_flight) add({Finding::etimedout});
+    if (probe_row(when.probe).user_timeout) add({Finding::etimedout});
   } else {
     expected = expected_by_silence(strategy, when);
   }
@@ -403,8 +385,96 @@ void add_streaming(const Strategy& strategy, const Circumstances& when, Finding 
   if (strategy.victim_sends) most[Counter::abort_on_timeout] += 1;
 }
 
-bool found_by_idle_probe(const Circumstances& when) {
-  return probe_row(when.probe).probes_idle_peers;
+// Whoever says more is wrong. Heartbeats may be: a busy host answers late. And a user timeout ends
+// a connection whose peer does not read, for a window may not stay shut (tcp_probe_timer).
+std::vector<Expected> expected_of_the_living(const Circumstances& when) {
+  const ProbeRow& probe = probe_row(when.probe);
+  if (probe.heartbeat_decides) return expect({Finding::nothing, Finding::heartbeat_missed});
+  if (when.reader_stopped && probe.user_timeout)
+    return expect({Finding::etimedout, Finding::nothing});
+  return expect({Finding::nothing});
+}
+
+// Whether the survivor sends before and after the act, without having been told of it.
+bool sends_by_itself(const Circumstances& when) {
+  return when.load != Load::idle || probe_row(when.probe).heartbeat != Heartbeat::none;
+}
+
+// What the survivor of a peer that went away without a packet learns while it waits and reads.
+std::vector<Expected> expected_of_silence(const Strategy& strategy, const Circumstances& when) {
+  const ProbeRow& probe = probe_row(when.probe);
+  const Pending pending = pending_of(when);
+  const Prediction promise = prediction_of(when);
+  std::vector<Expected> expected;
+  const auto add = [&](std::initializer_list<Finding> findings) {
+    for (const Expected& one : expect(findings)) expected.push_back(one);
+  };
+  if (strategy.silence == Silence::frozen) {
+    // Its kernel answers all but a heartbeat. What nobody reads shuts the window, which a user
+    // timeout does not forgive (tcp_probe_timer).
+    if (probe.heartbeat_decides) add({Finding::heartbeat_missed});
+    const bool may_shut = pending == Pending::stream || pending == Pending::window;
+    if (may_shut && probe.user_timeout) add({Finding::etimedout});
+    if (expected.empty() || may_shut || when.deadline_ns < promise.most_ns) add({Finding::nothing});
+    return expected;
+  }
+  if (strategy.silence == Silence::forgets) {
+    if (pending == Pending::nothing && !probe.keepalive) return expect({Finding::nothing});
+    add({Finding::econnreset});
+    // The heartbeat may have been on its way, or a request be lost, when the host went.
+    if (probe.heartbeat_decides) add({Finding::heartbeat_missed});
+    // With traffic, a connection may still be between two requests at its deadline; without, the
+    // timer's own rounding may take the first probe past it.
+    const int64_t first_probe = when.settings.keepalive_idle_ns;
+    const bool may_outlast = pending == Pending::nothing
+                                 ? when.deadline_ns < first_probe + timer_slack_ns(first_probe)
+                                 : !probe.heartbeat_decides || when.deadline_ns < promise.most_ns;
+    if (may_outlast) add({Finding::nothing});
+    return expected;
+  }
+  if (!promise.promised) return expect({Finding::nothing});
+  // What may come before the promised time: death itself comes after the last answer.
+  const bool by_death = promise.since != Since::shut;
+  const int64_t earliest_ns = !by_death ? 0
+                              : pending == Pending::nothing && !probe.heartbeat_decides
+                                  ? promise.least_ns - when.settings.keepalive_idle_ns
+                              : probe.heartbeat_decides
+                                  ? promise.least_ns - when.settings.heartbeat_interval_ns
+                                  : promise.least_ns;
+  if (strategy.silence == Silence::returns) {
+    // What was lost in the cut is sent again after an RTO that may have doubled beyond it.
+    const int64_t silent_ns =
+        when.cut_for_ns +
+        (pending == Pending::nothing ? 0 : when.cut_for_ns + 2 * when.settings.rto_min_ns);
+    if (silent_ns < earliest_ns) return expect({Finding::nothing});
+  }
+  if (when.deadline_ns < earliest_ns) {
+    // A connection between two requests has nothing in flight, and keepalive runs.
+    const bool between = when.load == Load::echo && probe.keepalive;
+    return between ? expect({Finding::nothing, Finding::etimedout}) : expect({Finding::nothing});
+  }
+  if (probe.heartbeat_decides) {
+    add({Finding::heartbeat_missed});
+    // The kernel may be quicker where tcp_retries2 is small.
+    ProbeSettings kernel = when.settings;
+    const Prediction retries =
+        predict(Probe::retransmit, kernel, pending, when.tick_ns, when.warm_up_ns);
+    if (retries.least_ns <= promise.most_ns) add({Finding::etimedout});
+    if (strategy.silence == Silence::unreachable) add({Finding::ehostunreach});
+  } else {
+    // A timer that gives up names the last soft error (tcp_write_err), and that is the ICMP's. But
+    // a keepalive probe is sent below snd_una, so that tcp_v4_err() takes its ICMP for a stale one.
+    if (strategy.silence == Silence::unreachable && pending != Pending::nothing)
+      add({Finding::ehostunreach});
+    add({Finding::etimedout});
+  }
+  // A request that was acknowledged and not answered leaves nothing in flight, for ever; traffic
+  // on many connections is seldom; and a deadline inside the timer's own rounding may cut it short.
+  const bool may_return = strategy.silence == Silence::returns && when.cut_for_ns < promise.most_ns;
+  const bool seldom = pending != Pending::nothing && !probe.heartbeat_decides;
+  if (seldom || may_return || when.deadline_ns < promise.most_ns + timer_slack_ns(promise.most_ns))
+    add({Finding::nothing});
+  return expected;
 }
 
 }  // namespace
@@ -418,6 +488,26 @@ std::vector<size_t> close_strategies() {
   for (size_t i = 0; i < strategies().size(); ++i)
     if (!stays_alive(strategies()[i])) closing.push_back(i);
   return closing;
+}
+
+Pending pending_of(const Circumstances& when) {
+  if (when.reader_stopped) return Pending::window;
+  if (is_late(when)) return Pending::request;
+  if (is_writer(when) || when.load == Load::bulk) return Pending::stream;
+  return sends_by_itself(when) ? Pending::request : Pending::nothing;
+}
+
+Prediction prediction_of(const Circumstances& when) {
+  Prediction promise =
+      predict(when.probe, when.settings, pending_of(when), when.tick_ns, when.warm_up_ns);
+  // The first write after the death counts, and the last answer may be a pause older.
+  if (is_writer(when) && when.writes_per_second > 0 && promise.since == Since::heard &&
+      !when.reader_stopped)
+    promise.since = Since::written;
+  // And it is the next write that hears of it.
+  if (is_writer(when) && when.writes_per_second > 0)
+    promise.most_ns += static_cast<int64_t>(1e9 / when.writes_per_second);
+  return promise;
 }
 
 bool may_survive(const Strategy& strategy, Side side) {
@@ -453,46 +543,12 @@ std::string_view need_name(Need need) {
 }
 
 std::vector<Expected> expected_findings(const Strategy& strategy, const Circumstances& when) {
-  if (stays_alive(strategy)) return expect({Finding::nothing});
+  if (stays_alive(strategy)) return expected_of_the_living(when);
   if (is_late(when)) return expected_by_writing(strategy, when);
   if (is_writer(when)) return expected_by_streaming(strategy, when);
-  const bool traffic = when.load != Load::idle;
+  const bool traffic = sends_by_itself(when);
 
-  if (strategy.finding == Finding::nothing) {
-    if (strategy.silence == Silence::frozen) return expect({Finding::nothing});
-    if (strategy.silence == Silence::returns && when.cut_for_ns < earliest_death_ns(when))
-      return expect({Finding::nothing});
-    const bool vanished = strategy.silence == Silence::forgets;
-    const ProbeRow& probe = probe_row(when.probe);
-    const bool timer_runs = found_by_idle_probe(when) || (probe.needs_data_in_flight && traffic);
-    if (vanished) {
-      // With traffic, a connection may still be between two requests at its deadline.
-      if (traffic) return expect({Finding::econnreset, Finding::nothing});
-      if (!found_by_idle_probe(when)) return expect({Finding::nothing});
-      // The first probe draws the RST; the timer's own rounding may take it past the deadline.
-      const int64_t first_probe = when.settings.keepalive_idle_ns;
-      if (when.deadline_ns < first_probe + timer_slack_ns(first_probe))
-        return expect({Finding::econnreset, Finding::nothing});
-      return expect({Finding::econnreset});
-    }
-    if (!timer_runs) {
-      if (traffic && when.deadline_ns >= kRetries_ns)
-        return expect({Finding::nothing, Finding::etimedout});
-      return expect({Finding::nothing});
-    }
-    const int64_t predicted = predicted_ns(when.probe, when.settings);
-    const bool may_return = strategy.silence == Silence::returns &&
-                            when.cut_for_ns < predicted + timer_slack_ns(predicted);
-    // A timer that gives up names the last soft error (tcp_write_err), and that is the ICMP's. But
-    // a keepalive probe is sent below snd_una, so that tcp_v4_err() takes its ICMP for a stale one.
-    if (strategy.silence == Silence::unreachable && traffic)
-      return expect({Finding::ehostunreach, Finding::etimedout, Finding::nothing});
-    // Unacknowledged data suspends keepalive (tcp_keepalive_timer: tp->packets_out), and a
-    // deadline inside the timer's own rounding may cut it short.
-    if (traffic || may_return || when.deadline_ns < predicted + timer_slack_ns(predicted))
-      return expect({Finding::etimedout, Finding::nothing});
-    return expect({Finding::etimedout});
-  }
+  if (strategy.finding == Finding::nothing) return expected_of_silence(strategy, when);
   if (strategy.finding == Finding::eof && traffic) {
     // A request that crosses the FIN meets a closed socket and draws an RST; one that arrives just
     // before close() lies unread and turns the FIN into an RST. After SHUT_WR the victim still
@@ -510,8 +566,10 @@ std::pair<CounterValues, CounterValues> expected_changes(const Strategy& strateg
                                                          const Circumstances& when,
                                                          Finding finding) {
   CounterValues least = strategy.changes;
-  const ProbeRow& probe = probe_row(when.probe);
-  if (finding == Finding::etimedout || finding == Finding::ehostunreach) least += probe.on_timeout;
+  // Data in flight suspends keepalive, whose end alone sends an RST.
+  const Probe ended_by = pending_of(when) == Pending::nothing ? when.probe : Probe::retransmit;
+  if (finding == Finding::etimedout || finding == Finding::ehostunreach)
+    least += probe_row(ended_by).on_timeout;
   const bool drew_reset =
       finding == Finding::econnreset || (finding == Finding::epipe && is_writer(when));
   if (strategy.finding == Finding::nothing && drew_reset) {
@@ -542,7 +600,7 @@ std::pair<CounterValues, CounterValues> expected_changes(const Strategy& strateg
   most += strategy.may_add;
   if (is_writer(when)) add_streaming(strategy, when, finding, least, most);
 
-  if (when.load != Load::idle && strategy.finding != Finding::nothing) {
+  if (sends_by_itself(when) && strategy.finding != Finding::nothing) {
     // Requests that arrive just before the act lie unread (__tcp_close counts TCPAbortOnClose and
     // looks at SO_LINGER only after that), those that arrive after it draw an RST.
     least[Counter::abort_on_data] = 0;
@@ -551,14 +609,16 @@ std::pair<CounterValues, CounterValues> expected_changes(const Strategy& strateg
     most[Counter::out_rsts] += 2;
     most[Counter::estab_resets] += strategy.finding == Finding::eof ? 2 : 0;
   }
-  const bool unacknowledged =
-      when.load != Load::idle || is_writer(when) || (is_late(when) && strategy.family == "silent");
+  const bool unacknowledged = when.reader_stopped || sends_by_itself(when) || is_writer(when) ||
+                              (is_late(when) && strategy.family == "silent");
   if (unacknowledged) {
     // Data that nobody acknowledges is sent again until the ledger closes: RTO >= 200 ms and
     // doubling (RFC 6298), so at most log2(deadline / RTO) + 1 times.
-    const int64_t tries = 2 + std::max<int64_t>(0, when.deadline_ns / 200'000'000);
+    const int64_t tries = 2 + std::max<int64_t>(0, when.deadline_ns / when.settings.rto_min_ns);
     // A silenced victim's answer is sent again, too; it draws an RST once the survivor gave up.
     if (finding == Finding::etimedout) most[Counter::out_rsts] += tries;
+    // Who gave up by himself leaves the kernel to it.
+    if (finding == Finding::heartbeat_missed) most += probe_row(Probe::retransmit).on_timeout;
     most[Counter::timeouts] += tries;
     most[Counter::retrans_segs] += tries;
   }

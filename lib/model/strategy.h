@@ -121,7 +121,13 @@ struct Circumstances {
   double writes_per_second = 0;  // 0: as fast as it can
   bool poisson_writes = false;
   bool veth = false;
+  bool reader_stopped = false;   // the victims' windows are shut
+  int64_t warm_up_ns = 0;        // ... for so long at least, when the first one dies
+  int64_t tick_ns = 10'000'000;  // of the kernel's timers
 };
+// What is on its way when the peer dies, and what the row's probe promises then.
+Pending pending_of(const Circumstances& when);
+Prediction prediction_of(const Circumstances& when);
 std::vector<Expected> expected_findings(const Strategy& strategy, const Circumstances& when);
 
 // The counters that one connection with this finding must have moved between the armed watch

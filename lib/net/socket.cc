@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -160,6 +161,13 @@ uint8_t read_tcp_state(int socket) {
   socklen_t length = offsetof(tcp_info, tcpi_ca_state);  // the first byte is enough
   if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return 0;
   return info.tcpi_state;
+}
+
+int64_t read_silence_ns(int socket) {
+  tcp_info info{};
+  socklen_t length = sizeof(info);
+  if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return 0;
+  return int64_t{std::min(info.tcpi_last_data_recv, info.tcpi_last_ack_recv)} * kMillisecond_ns;
 }
 
 int connections_in_backlog(int listener) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 
@@ -80,6 +81,25 @@ int take_socket_error(int socket);
 // Whether data is queued and none of it is in flight: the peer's window is shut (tcp(7), SIOCOUTQ
 // and SIOCOUTQNSD).
 bool waits_for_window(int socket);
+// Calls send_one(i), which says whether the kernel took something, for each of `count` sockets
+// until all of them wait for their windows. False when they do not within the time.
+template <class DescriptorOf, class SendOne>
+bool fill_until_shut(size_t count, int64_t timeout_ns, DescriptorOf descriptor_of,
+                     SendOne send_one) {
+  const int64_t give_up_ns = now_ns() + timeout_ns;
+  for (bool full = false; !full;) {
+    if (now_ns() > give_up_ns) return false;
+    full = true;
+    for (size_t i = 0; i < count; ++i)
+      full = !send_one(i) && waits_for_window(descriptor_of(i)) && full;
+    // What is on its way will be acknowledged, which may take a delayed ACK.
+    if (!full) sleep_for(kMillisecond_ns);
+  }
+  return true;
+}
+// For how long no packet has come from the peer, in whole ticks of the kernel: the later of
+// TCP_INFO's tcpi_last_data_recv and tcpi_last_ack_recv. It keeps them after the connection's end.
+int64_t read_silence_ns(int socket);
 // Bytes that wait unread in the receive queue (FIONREAD).
 int unread_bytes(int socket);
 

@@ -33,6 +33,14 @@ std::string written(const LedgerRow& row, int64_t value) {
   return row.write_path.empty() ? "" : fmt::format("{}", value);
 }
 
+// A figure of a probe's lateness, empty where the row's probe promised nothing or found nobody.
+std::string promised(const LedgerRow& row, int64_t value) {
+  return row.probing.promised ? fmt::format("{}", value) : "";
+}
+std::string lateness(const Spread& spread, int64_t value) {
+  return spread.count ? fmt::format("{}", value) : "";
+}
+
 using Rows = Column<LedgerRow>;
 constexpr Rows kSummary[] = {
     {"strategy", "close strategy: how the victim went away",
@@ -154,6 +162,67 @@ constexpr Rows kSummary[] = {
     {"first_error_p99_ns", "99th percentile of it",
      [](const LedgerRow& r) {
        return figure(r.writes.first_error, r.writes.first_error.quantile(0.99));
+     }},
+    {"nominal_ns",
+     "the probe's time as configured; empty where it promises nothing, as the next ones",
+     [](const LedgerRow& r) { return promised(r, r.probing.nominal_ns); }},
+    {"predicted_since",
+     "from when the prediction counts: heard (the last packet or byte that came), written (the "
+     "first message that nobody answered) or shut (the window)",
+     [](const LedgerRow& r) { return r.probing.since; }},
+    {"predicted_least_ns", "computed before the run: the earliest time after that",
+     [](const LedgerRow& r) { return promised(r, r.probing.least_ns); }},
+    {"predicted_most_ns",
+     "and the latest, by what kernel timers round and the mechanism leaves open",
+     [](const LedgerRow& r) { return promised(r, r.probing.most_ns); }},
+    {"predicted_early", "deaths that the probe found earlier than that",
+     [](const LedgerRow& r) { return promised(r, r.probing.early); }},
+    {"predicted_within", "deaths within the two",
+     [](const LedgerRow& r) { return promised(r, r.probing.within); }},
+    {"predicted_later", "deaths later than that",
+     [](const LedgerRow& r) { return promised(r, r.probing.later); }},
+    {"after_predicted_min_ns",
+     "smallest time from `predicted_since` to the finding, less predicted_least_ns; below 0: early",
+     [](const LedgerRow& r) {
+       return lateness(r.probing.after_predicted, r.probing.after_predicted.min_ns);
+     }},
+    {"after_predicted_p50_ns", "median of it",
+     [](const LedgerRow& r) {
+       return lateness(r.probing.after_predicted, r.probing.after_predicted.p50_ns);
+     }},
+    {"after_predicted_p99_ns", "99th percentile",
+     [](const LedgerRow& r) {
+       return lateness(r.probing.after_predicted, r.probing.after_predicted.p99_ns);
+     }},
+    {"after_predicted_max_ns", "largest",
+     [](const LedgerRow& r) {
+       return lateness(r.probing.after_predicted, r.probing.after_predicted.max_ns);
+     }},
+    {"after_nominal_min_ns",
+     "smallest latency since t0, less nominal_ns; below 0: the timer was running when the peer "
+     "died",
+     [](const LedgerRow& r) {
+       return lateness(r.probing.after_nominal, r.probing.after_nominal.min_ns);
+     }},
+    {"after_nominal_p50_ns", "median of it",
+     [](const LedgerRow& r) {
+       return lateness(r.probing.after_nominal, r.probing.after_nominal.p50_ns);
+     }},
+    {"after_nominal_p99_ns", "99th percentile",
+     [](const LedgerRow& r) {
+       return lateness(r.probing.after_nominal, r.probing.after_nominal.p99_ns);
+     }},
+    {"after_nominal_max_ns", "largest",
+     [](const LedgerRow& r) {
+       return lateness(r.probing.after_nominal, r.probing.after_nominal.max_ns);
+     }},
+    {"false_alarms", "peers that the probe declared dead while they lived",
+     [](const LedgerRow& r) { return fmt::format("{}", r.probing.false_alarms); }},
+    {"longest_silence_ns",
+     "longest time between two bytes of a live peer that heartbeats watched: a shorter deadline "
+     "would have been a false alarm",
+     [](const LedgerRow& r) {
+       return r.probing.longest_silence_ns ? fmt::format("{}", r.probing.longest_silence_ns) : "";
      }},
 };
 

@@ -90,6 +90,31 @@ Json writes_json(const LedgerRow& row) {
           {"second_error_ns", latency_json(sums.second_error)}};
 }
 
+Json spread_json(const Spread& spread) {
+  if (spread.count == 0) return nullptr;
+  return {{"count", spread.count}, {"min", spread.min_ns}, {"p50", spread.p50_ns},
+          {"p90", spread.p90_ns},  {"p99", spread.p99_ns}, {"max", spread.max_ns}};
+}
+
+// What the row's probe promised before the run, and what it did.
+Json probing_json(const ProbeSums& sums) {
+  Json prediction = nullptr;
+  if (sums.promised)
+    prediction = {{"nominal_ns", sums.nominal_ns},
+                  {"since", sums.since},
+                  {"least_ns", sums.least_ns},
+                  {"most_ns", sums.most_ns}};
+  return {{"prediction", std::move(prediction)},
+          {"after_nominal_ns", spread_json(sums.after_nominal)},
+          {"after_predicted_ns", spread_json(sums.after_predicted)},
+          {"early", sums.early},
+          {"within", sums.within},
+          {"later", sums.later},
+          {"false_alarms", sums.false_alarms},
+          {"longest_silence_ns",
+           sums.longest_silence_ns ? Json(sums.longest_silence_ns) : Json(nullptr)}};
+}
+
 Json ledger_json(const RunResult& result) {
   Json ledger = Json::array();
   for (const LedgerRow& row : result.ledger) {
@@ -119,7 +144,8 @@ Json ledger_json(const RunResult& result) {
                       {"scheduled_latency_ns", latency_json(row.scheduled)},
                       {"written_latency_ns", latency_json(row.written)},
                       {"write_path", row.write_path.empty() ? Json(nullptr) : Json(row.write_path)},
-                      {"writes", writes_json(row)}});
+                      {"writes", writes_json(row)},
+                      {"probing", probing_json(row.probing)}});
   }
   return ledger;
 }

@@ -164,6 +164,43 @@ void append_writes(const RunResult& result, std::string& text) {
       "that was killed or frozen, which cannot say whether it read them)\n\n";
 }
 
+// How late the probes were, and whom they took for dead.
+void append_probing(const RunResult& result, std::string& text) {
+  TextTable table(
+      {"strategy", "watch", "probe", "configured", "predicted", "since", "found late by: p50",
+       "p99", "max", "early", "within", "later", "false alarms", "longest silence"},
+      3);
+  bool any = false;
+  for (const LedgerRow& row : result.ledger) {
+    const ProbeSums& sums = row.probing;
+    const bool watched = sums.longest_silence_ns > 0 || sums.false_alarms > 0;
+    if (!row.skipped.empty() || (!sums.promised && !watched)) continue;
+    any = true;
+    const auto late = [&](int64_t value) {
+      return sums.after_predicted.count ? milliseconds(value) : std::string("-");
+    };
+    const auto of_promise = [&](std::string shown) {
+      return sums.promised ? shown : std::string("-");
+    };
+    table.add(
+        {row.strategy, watch_text(row), row.probe, of_promise(milliseconds(sums.nominal_ns)),
+         of_promise(fmt::format("{}..{}", milliseconds(sums.least_ns), milliseconds(sums.most_ns))),
+         of_promise(sums.since), late(sums.after_predicted.p50_ns),
+         late(sums.after_predicted.p99_ns), late(sums.after_predicted.max_ns),
+         of_promise(grouped(sums.early)), of_promise(grouped(sums.within)),
+         of_promise(grouped(sums.later)), grouped(sums.false_alarms),
+         sums.longest_silence_ns ? milliseconds(sums.longest_silence_ns) : "-"});
+  }
+  if (!any) return;
+  text += table.render();
+  text +=
+      "predicted before the run, since the last packet or byte was heard, the first unanswered "
+      "message\n"
+      "was written, or the window was shut; late: after the earliest predicted time; longest "
+      "silence:\n"
+      "between two bytes of a live peer\n\n";
+}
+
 void append_checks(const RunResult& result, std::string& text) {
   int64_t wrong = 0;
   for (const Check& check : result.checks) wrong += !check.ok;
@@ -234,6 +271,8 @@ std::string run_table(const RunResult& result) {
   std::string text = table.render();
   text += "latency: from just before the victim's act (t0) to the survivor's thread knowing\n\n";
   append_writes(result, text);
+  append_probing(result, text);
+
   text += fmt::format("ledger    {} requested, {} found, {} nothing, {} undecided, {} unexpected\n",
                       grouped(requested), grouped(found), grouped(nothing), grouped(undecided),
                       grouped(unexpected));

@@ -199,6 +199,20 @@ void BufferRing::recycle(unsigned buffer_id) {
   io_uring_buf_ring_advance(ring_, 1);
 }
 
+bool has_multishot_timeouts() {
+  auto ring = Ring::open({.mode = RingMode::plain, .submission_entries = 8});
+  if (!ring) return false;
+  __kernel_timespec period{0, 1'000'000};
+  io_uring_sqe* sqe = ring->entry();
+  io_uring_prep_timeout(sqe, &period, 0, kTimeoutMultishot);
+  ring->wait_until(now_ns() + kSecond_ns);
+  io_uring_cqe* completion = nullptr;
+  const auto completions = ring->completions(std::span(&completion, 1));
+  const bool has = !completions.empty() && completions.front()->res == -ETIME;
+  ring->cancel_all();
+  return has;
+}
+
 std::map<std::string, bool> probe_ring_features() {
   std::map<std::string, bool> features;
   for (const RingModeRow& row : kRingModes) {

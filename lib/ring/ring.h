@@ -98,6 +98,11 @@ class BufferRing {
   unsigned buffer_bytes_ = 0;
 };
 
+// Newer than liburing 2.3, too (Linux 6.4).
+constexpr unsigned kTimeoutMultishot = 1u << 6;
+// Whether this kernel takes a timeout request with it: tried, not guessed.
+bool has_multishot_timeouts();
+
 // What the running kernel's io_uring can do, by feature name; for the manifest and the doctor.
 std::map<std::string, bool> probe_ring_features();
 std::string liburing_version();

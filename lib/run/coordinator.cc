@@ -295,7 +295,7 @@ Done Coordinator::open_networks() {
     Network network;
     if (group.veth) {
       const auto number = static_cast<uint32_t>(networks_.size());
-      auto opened = open_veth_network(number, group.own_network);
+      auto opened = open_veth_network(number, group.own_network, timer_sysctls(spec_));
       if (!opened) return opened.error();
       network = std::move(*opened);
     }
@@ -363,6 +363,7 @@ Done Coordinator::start_workers() {
     settings.traffic = share_of(spec_.traffic, i, false);
     settings.neighbour_traffic = share_of(spec_.neighbour_traffic, i, true);
     settings.has_neighbours = spec_.neighbours > 0;
+    settings.reader_stopped = spec_.reader_stopped;
     settings.direct_descriptors = spec_.direct_descriptors;
     settings.requests_in_flight = spec_.requests_in_flight;
     const PlannedGroup& group = plan_.groups[plan_.shard_groups[i]];
@@ -674,7 +675,7 @@ Done Coordinator::ask_alive() {
         waiting.push_back({&end, end.bytes_received});
     }
   }
-  if (waiting.empty() || halted_) return std::nullopt;
+  if (waiting.empty() || halted_ || spec_.reader_stopped) return std::nullopt;
   begin_phase("alive");
   asked_alive_ = true;
   if (Done failed = ask_all(1, Verb::ask_alive, Verb::asked)) return failed;

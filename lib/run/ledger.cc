@@ -42,6 +42,21 @@ std::vector<LedgerRow> empty_rows(const RunSpec& spec, const Plan& plan) {
   return rows;
 }
 
+// What is known of a row's probe before the run. A peer that answers has nothing to be late
+// against.
+ProbeSums promise_of(const RunSpec& spec, const PlanRow& row) {
+  ProbeSums sums;
+  sums.nominal_ns = nominal_ns(row.probe, spec.probe_settings);
+  const Prediction promise = prediction_of(circumstances(spec, row));
+  sums.promised = promise.promised && sums.nominal_ns > 0 &&
+                  strategy_of(row).finding == Finding::nothing && !stays_alive(strategy_of(row));
+  if (!sums.promised) return sums;
+  sums.since = since_name(promise.since);
+  sums.least_ns = promise.least_ns;
+  sums.most_ns = promise.most_ns;
+  return sums;
+}
+
 bool raises_sigpipe(const RunSpec& spec, WritePath path) {
   for (const SigpipeOverride& replaced : spec.expect_sigpipe)
     if (replaced.path == path) return replaced.raises;
@@ -127,6 +142,8 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
   result.ledger = empty_rows(spec, plan);
   std::vector<std::vector<Expected>> expected;
   for (const PlannedRow& row : plan.rows) expected.push_back(expectation(spec, row.row));
+  std::vector<ProbeLedger> probing;
+  for (const PlannedRow& row : plan.rows) probing.emplace_back(promise_of(spec, row.row));
   std::map<std::tuple<size_t, Finding, bool>, int64_t> outcomes;
   TimelineBuilder timeline;
   int64_t first_issued_ns = 0, last_issued_ns = 0, last_found_ns = 0, injected = 0;
@@ -150,6 +167,15 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
       const bool early = (survivor.flags & kConcluded) && !acted;
       Fate fate = fate_of(victim, survivor, spec.deadline_ns, closed_ns);
       fate.before_act |= early;
+      const PlanRow& cell = plan.rows[victim.row].row;
+      // Who is declared dead while he lives is a false alarm, which a heartbeat may be.
+      const bool lived = stays_alive(strategy_of(cell)) || fate.before_act;
+      const bool declared = (survivor.flags & kConcluded) && found_by_probe(cell, survivor.finding);
+      if (lived && declared) probing[victim.row].add_false_alarm();
+      if (lived && declared && is_expected(expected[victim.row], fate)) fate.before_act = false;
+      if (declared && !lived && !fate.late) probing[victim.row].add_death(victim, survivor);
+      if (sends_heartbeats(cell)) probing[victim.row].add_silence(survivor.longest_silence_ns);
+
       if (!acted && !early && !victim.act_error) continue;  // interrupted before its turn
       const bool surprising = victim.act_error || fate.before_act ||
                               (!fate.undecided && !is_expected(expected[victim.row], fate));
@@ -191,7 +217,7 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
       ++outcomes[{victim.row, seen, fate.late}];
 
       const int64_t due_ns = start_ns + victim.scheduled_ns;
-      if (found && !fate.before_act) {
+      if (found && !fate.before_act && !lived) {
         row.issued.record(survivor.found_ns - victim.issued_ns);
         row.scheduled.record(survivor.found_ns - due_ns);
         if (survivor.written_ns) row.written.record(survivor.found_ns - survivor.written_ns);
@@ -229,6 +255,8 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
       }
     }
   }
+  for (size_t row = 0; row < probing.size(); ++row)
+    result.ledger[row].probing = probing[row].take();
   std::sort(result.events.begin(), result.events.end(),
             [](const Event& a, const Event& b) { return a.pair < b.pair; });
   result.timeline = timeline.build();

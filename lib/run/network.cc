@@ -65,25 +65,27 @@ Status configure_survivors(const Network& network) {
   });
 }
 
-Result<Fd> new_side() {
+Result<Fd> new_side(const std::vector<Sysctl>& timers) {
   auto side = create_network_namespace();
   if (!side) return side;
   // What stays at the kernel's default is visible in the manifest.
   inside(*side, [] { return write_sysctls(private_sysctls()); });
+  if (Status failed = inside(*side, [&] { return write_sysctls(timers); })) return *failed;
   return side;
 }
 
 }  // namespace
 
-Result<Network> open_veth_network(uint32_t number, bool survivors_too) {
+Result<Network> open_veth_network(uint32_t number, bool survivors_too,
+                                  const std::vector<Sysctl>& timers) {
   if (number >= kMostNetworks) return plain_error("a run may have at most 256 veth networks");
   Network network;
   network.number = number;
   network.veth = true;
   network.survivors_at_home = !survivors_too;
-  auto survivors = survivors_too ? new_side() : open_own_network_namespace();
+  auto survivors = survivors_too ? new_side(timers) : open_own_network_namespace();
   if (!survivors) return survivors.error();
-  auto victims = new_side();
+  auto victims = new_side(timers);
   if (!victims) return victims.error();
   network.survivors = std::move(*survivors);
   network.victims = std::move(*victims);
@@ -112,7 +114,7 @@ Result<CounterValues> read_network_counters(const Network& network) {
 }
 
 Status reboot_victims(Network& network) {
-  auto fresh = new_side();
+  auto fresh = new_side({});
   if (!fresh) return fresh.error();
   Status failed = inside(network.victims, [&]() -> Status {
     const auto counters = read_counters();

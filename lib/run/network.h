@@ -5,10 +5,12 @@
 #include <array>
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "net/counters.h"
+#include "net/namespaces.h"
 
 namespace lastack {
 
@@ -30,8 +32,10 @@ struct Network {
   CounterValues ended;            // last values of namespaces that are gone
 };
 
-// Two sides; with `survivors_too` also the survivors' namespace is a new one.
-Result<Network> open_veth_network(uint32_t number, bool survivors_too);
+// Two sides; with `survivors_too` also the survivors' namespace is a new one. `timers` are sysctls
+// that new namespaces must have.
+Result<Network> open_veth_network(uint32_t number, bool survivors_too,
+                                  const std::vector<Sysctl>& timers);
 // The sum over the namespaces that are only this network's, those that are gone included.
 Result<CounterValues> read_network_counters(const Network& network);
 // Destroys the victims' namespace, whose processes must have ended, and makes one with the same

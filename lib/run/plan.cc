@@ -16,15 +16,32 @@
 namespace lastack {
 namespace {
 
-// A survivor's worker holds so many descriptors per connection with this watch.
-constexpr int64_t kSurvivorDescriptors = 1;
-
 // Why the host cannot do this write path; empty when it can.
 std::string missing_for(WritePath path, const Host& host) {
   const WriteNeed need = write_path_row(path).need;
   const auto& missing = host.missing_write_needs;
   const bool lacks = std::find(missing.begin(), missing.end(), need) != missing.end();
   return lacks ? fmt::format("needs {}", write_need_name(need)) : "";
+}
+
+// Why the probe cannot be had with this watch; empty when it can.
+std::string missing_for(Probe probe, Watch watch, const Host& host) {
+  const Engine engine = watch_row(watch).engine;
+  switch (probe_row(probe).heartbeat) {
+    case Heartbeat::none:
+      return "";
+    case Heartbeat::link:
+      return watch == Watch::recv ? "" : "needs --watch recv";
+    case Heartbeat::multishot:
+      if (!host.multishot_timeouts) return "needs multishot timeouts of io_uring (Linux 6.4)";
+      [[fallthrough]];
+    case Heartbeat::wheel:
+      return engine == Engine::io_uring ? "" : "needs a watch of io_uring";
+    case Heartbeat::timerfd:
+    case Heartbeat::scan:
+      return engine == Engine::epoll ? "" : "needs --watch epoll or epoll-et";
+  }
+  return "";
 }
 
 // The rows of one strategy: watch x write path x probe. Appends them with their weights.
@@ -46,10 +63,13 @@ void add_rows(const RunSpec& spec, const Host& host, const Weight& weight,
   for (const Watch watch : spec.watches) {
     const std::vector<WritePath> none = {WritePath::none};
     for (const WritePath path : watch == Watch::writer ? spec.write_paths : none) {
-      const std::string lacking = skipped.empty() ? missing_for(path, host) : skipped;
       for (const Probe probe : spec.probes) {
-        rows.push_back({{static_cast<uint16_t>(weight.strategy), watch, probe, path}, 0, lacking});
+        std::string lacking = skipped.empty() ? missing_for(path, host) : skipped;
+        if (lacking.empty()) lacking = missing_for(probe, watch, host);
+        PlanRow row{static_cast<uint16_t>(weight.strategy), watch, probe, path};
+        row.since = prediction_of(circumstances(spec, row)).since;
         weights.push_back(lacking.empty() ? weight.weight : 0);
+        rows.push_back({row, 0, std::move(lacking)});
       }
     }
   }
@@ -149,6 +169,10 @@ Host this_host(const RunSpec& spec) {
   host.private_network = !spec.host_network;
   const auto [first, last] = spec.host_network ? read_port_range() : kPrivatePortRange;
   host.ports = last - first + 1;
+  const bool multishot = std::any_of(spec.probes.begin(), spec.probes.end(), [](Probe probe) {
+    return probe_row(probe).heartbeat == Heartbeat::multishot;
+  });
+  if (multishot) host.multishot_timeouts = has_multishot_timeouts();
   if (has_writers(spec))
     for (const WritePath path : spec.write_paths) {
       const WriteNeed need = write_path_row(path).need;
@@ -169,9 +193,11 @@ Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
         fmt::format("--mix x --watch x --probe x --write-path has {} rows; allowed: at most {}",
                     plan.rows.size(), kMostRows));
 
-  int64_t per_connection = kSurvivorDescriptors;
+  int64_t per_connection = 1;
   for (const PlannedRow& row : plan.rows)
-    per_connection = std::max<int64_t>(per_connection, strategy_of(row.row).victim_descriptors);
+    if (row.requested > 0)
+      per_connection = std::max<int64_t>({per_connection, strategy_of(row.row).victim_descriptors,
+                                          probe_row(row.row.probe).survivor_descriptors});
   const int64_t room = (host.descriptor_limit - kReservedDescriptors) / per_connection;
   if (room < 1)
     return plain_error(
@@ -266,7 +292,10 @@ Circumstances circumstances(const RunSpec& spec, const PlanRow& row) {
           spec.before_write,
           spec.writes_per_second,
           spec.poisson_writes,
-          spec.veth || strategy_of(row).scope == Scope::path};
+          spec.veth || strategy_of(row).scope == Scope::path,
+          spec.reader_stopped,
+          spec.warm_up_ns,
+          kernel_tick_ns()};
 }
 
 }  // namespace lastack

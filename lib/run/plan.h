@@ -60,6 +60,7 @@ struct Host {
   bool private_network;                             // the run makes its namespaces itself
   int64_t ports;                                    // ephemeral ones, of that namespace
   std::vector<WriteNeed> missing_write_needs = {};  // that the kernel or its settings do not give
+  bool multishot_timeouts = true;                   // of io_uring
 };
 Host this_host(const RunSpec& spec);
 

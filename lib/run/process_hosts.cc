@@ -88,15 +88,9 @@ class Sender {
 
   // Until every peer's window is shut: who dies now leaves data behind that was never sent.
   void fill() {
-    const int64_t give_up_ns = now_ns() + kFillTimeout_ns;
-    bool full = false;
-    while (!full && now_ns() < give_up_ns) {
-      full = true;
-      for (size_t i = 0; i < slots_.size(); ++i)
-        full = !send_one(i) && waits_for_window(waited_[i + 1].fd) && full;
-      // What is on its way will be acknowledged, which may take a delayed ACK.
-      if (!full) sleep_for(kMillisecond_ns);
-    }
+    fill_until_shut(
+        slots_.size(), kFillTimeout_ns, [&](size_t i) { return waited_[i + 1].fd; },
+        [&](size_t i) { return send_one(i); });
   }
 
   void run_until_control() {
@@ -271,7 +265,7 @@ int process_host_main() {
         answer.verb = Verb::prepared;
         // Without work for it a ring would only change how the process dies.
         if (strategy_of(shard, shard.victims[slots.front()]).victim_sends || settings.writers ||
-            (!has_traffic(settings) && !settings.requests_in_flight &&
+            (!victims_answer(shard) && !settings.requests_in_flight &&
              !settings.direct_descriptors))
           break;
         auto opened = RingVictim::open(shard, channel.descriptor(), slots);

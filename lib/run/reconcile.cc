@@ -20,17 +20,19 @@ struct Range {
 // shorter of its two periods; one that found its peer dead has sent all it had.
 void add_keepalive_probes(const RunSpec& spec, const Outcome& outcome, int64_t opening_ns,
                           int64_t armed_ns, Range& opening, Range& range) {
-  if (outcome.row.probe != Probe::keepalive) return;
+  if (!probe_row(outcome.row.probe).keepalive) return;
   const ProbeSettings& settings = spec.probe_settings;
   const int64_t period_ns = std::min(settings.keepalive_idle_ns, settings.keepalive_interval_ns);
   // A slow host may still arm the last connections when the first ones have been idle for so long.
   opening.most[Counter::keepalive] += opening_ns / period_ns * outcome.connections;
   const int64_t most = armed_ns / period_ns + settings.keepalive_count + 1;
-  const bool by_count = outcome.finding == Finding::etimedout;
+  // A user timeout replaces the count.
+  const bool by_count =
+      outcome.finding == Finding::etimedout && !probe_row(outcome.row.probe).user_timeout;
   const bool by_answer = outcome.finding == Finding::econnreset &&
                          strategy_of(outcome.row).finding == Finding::nothing;
   // Data in flight suspends keepalive, or draws the RST before any probe does.
-  const bool may_be_silent = outcome.late ||
+  const bool may_be_silent = outcome.late || spec.reader_stopped || sends_heartbeats(outcome.row) ||
                              traffic_of(spec, strategy_of(outcome.row)).load != Load::idle ||
                              engine_row(watch_row(outcome.row.watch).engine).only_writes;
   const int64_t least = may_be_silent ? 0 : by_count ? settings.keepalive_count : by_answer ? 1 : 0;
@@ -59,7 +61,8 @@ std::vector<Check> reconcile(const RunSpec& spec, const std::vector<Outcome>& ou
       }
     }
     ending.add(least, most, outcome.connections);
-    if (strategy.victim_sends || outcome.row.watch == Watch::writer) {
+    if (strategy.victim_sends || outcome.row.watch == Watch::writer || spec.reader_stopped ||
+        when.load == Load::bulk) {
       // Sent into a window that shuts: what no longer fits is dropped and sent again
       // (tcp_prune_queue).
       constexpr int64_t kSegments = 256, kTimeouts = 8;  // of a full send and receive buffer

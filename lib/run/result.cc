@@ -24,10 +24,14 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WriteSums, attempted, accepted, short_writes,
                                    sigpipes_of_short, sigpipe_connections, killed, first_errors,
                                    second_errors, by_accepted_after_act, by_accepted_after_fin,
                                    first_error, second_error)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Spread, count, min_ns, p50_ns, p90_ns, p99_ns, max_ns)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProbeSums, promised, nominal_ns, since, least_ns, most_ns,
+                                   after_nominal, after_predicted, early, within, later,
+                                   false_alarms, longest_silence_ns)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LedgerRow, strategy, watch, probe, family, skipped, expected,
                                    requested, established, torn_down, found, nothing, undecided,
                                    unexpected, late, findings, bytes_received, bytes_sent, alive,
-                                   issued, scheduled, written, write_path, writes)
+                                   issued, scheduled, written, write_path, writes, probing)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Surprise, pair, strategy, watch, probe, survivor_address,
                                    expected, seen, error, before_act)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Event, pair, row, victim_address, survivor_address, scheduled_ns,

@@ -13,6 +13,7 @@
 #include "net/counters.h"
 #include "net/namespaces.h"
 #include "run/plan.h"
+#include "run/probe_ledger.h"
 #include "run/spec.h"
 #include "run/write_ledger.h"
 
@@ -61,6 +62,7 @@ struct LedgerRow {
   Histogram written;       // since the survivor's first write, where it is told of the act
   std::string write_path;  // empty but for --watch writer
   WriteSums writes;
+  ProbeSums probing;
 
   // requested = established = torn down = found + nothing; with `interrupted`, "=" is ">=" and
   // the undecided fill the gap.

@@ -60,6 +60,7 @@ int launcher_main() {
       if (!failed)
         if (const Status refused = write_sysctls(private_sysctls()))
           notes.push_back("sysctls stay at the kernel's defaults: " + refused->message());
+      if (!failed) failed = write_sysctls(timer_sysctls(*spec));
     }
     if (failed) {
       result = failed_result(RunStatus::no_resources,

@@ -79,6 +79,8 @@ constexpr Named<Wait> kWaits[] = {{Wait::block, "block"}, {Wait::spin, "spin"}};
 constexpr Named<Family> kFamilies[] = {{Family::inet, "inet"}, {Family::inet6, "inet6"}};
 constexpr Named<bool> kDescriptors[] = {{false, "plain"}, {true, "direct"}};
 constexpr Named<bool> kVictimRequests[] = {{false, "none"}, {true, "recv"}};
+constexpr Named<bool> kPhases[] = {{false, "spread"}, {true, "aligned"}};
+constexpr Named<bool> kReaders[] = {{false, "running"}, {true, "stopped"}};
 constexpr Named<bool> kPaths[] = {{false, "loopback"}, {true, "veth"}};
 constexpr Named<bool> kFlags[] = {{false, "false"}, {true, "true"}};
 
@@ -415,6 +417,50 @@ constexpr Parameter kParameters[] = {
        return read_multiple(t, 1'000'000, 86'400'000, s.probe_settings.user_timeout_ns);
      },
      [](const RunSpec& s) { return format_duration(s.probe_settings.user_timeout_ns); }},
+    {"--retries2", "N", ParameterKind::count,
+     "tcp_retries2 of the run's namespace: when unacknowledged data ends a connection",
+     [](RunSpec& s, std::string_view t) {
+       return read_count(t, 0, 255, s.probe_settings.retries2);
+     },
+     [](const RunSpec& s) { return format_count(s.probe_settings.retries2); }},
+    {"--rto-min", "TIME", ParameterKind::text,
+     "tcp_rto_min_us of the run's namespace, whole milliseconds",
+     [](RunSpec& s, std::string_view t) {
+       return read_multiple(t, 1'000'000, 10'000, s.probe_settings.rto_min_ns);
+     },
+     [](const RunSpec& s) { return format_duration(s.probe_settings.rto_min_ns); }},
+    {"--rto-max", "TIME", ParameterKind::text,
+     "tcp_rto_max_ms of the run's namespace, whole seconds",
+     [](RunSpec& s, std::string_view t) {
+       return read_multiple(t, 1'000'000'000, 120, s.probe_settings.rto_max_ns);
+     },
+     [](const RunSpec& s) { return format_duration(s.probe_settings.rto_max_ns); }},
+    {"--heartbeat-interval", "TIME", ParameterKind::text,
+     "a heartbeat goes out when nothing came for about so long",
+     [](RunSpec& s, std::string_view t) {
+       return read_duration(t, 1'000'000, s.probe_settings.heartbeat_interval_ns);
+     },
+     [](const RunSpec& s) { return format_duration(s.probe_settings.heartbeat_interval_ns); }},
+    {"--heartbeat-deadline", "TIME", ParameterKind::text,
+     "a peer is dead when nothing came for so long",
+     [](RunSpec& s, std::string_view t) {
+       return read_duration(t, 1'000'000, s.probe_settings.heartbeat_deadline_ns);
+     },
+     [](const RunSpec& s) { return format_duration(s.probe_settings.heartbeat_deadline_ns); }},
+    {"--heartbeat-phase", "PHASE", ParameterKind::text,
+     "when the connections' heartbeats go out: spread over the interval, or aligned",
+     [](RunSpec& s, std::string_view t) {
+       return read_row("heartbeat phase", rows_of(kPhases), t, s.probe_settings.heartbeats_aligned);
+     },
+     [](const RunSpec& s) {
+       return std::string(kPhases[s.probe_settings.heartbeats_aligned ? 1 : 0].name);
+     }},
+    {"--reader", "STATE", ParameterKind::text,
+     "whether victims read: running, or stopped, behind windows that survivors filled",
+     [](RunSpec& s, std::string_view t) {
+       return read_row("state of the reader", rows_of(kReaders), t, s.reader_stopped);
+     },
+     [](const RunSpec& s) { return std::string(kReaders[s.reader_stopped ? 1 : 0].name); }},
     {"--seed", "N", ParameterKind::count,
      "repeats the assignment of strategies and instants exactly",
      [](RunSpec& s, std::string_view t) { return read_count(t, 0, 1'000'000'000'000, s.seed); },
@@ -550,10 +596,68 @@ Status check_writers(const RunSpec& spec) {
   return std::nullopt;
 }
 
+// What the probes' settings and a stopped reader want of the rest.
+Status check_probes(const RunSpec& spec) {
+  const ProbeSettings& settings = spec.probe_settings;
+  for (const Probe probe : spec.probes) {
+    const ProbeRow& row = probe_row(probe);
+    const int64_t nominal = nominal_ns(probe, settings);
+    if (spec.deadline_ns < nominal)
+      return plain_error(
+          fmt::format("--deadline {} is below the {} that probe '{}' needs; allowed: at least that",
+                      format_duration(spec.deadline_ns), format_duration(nominal), row.name));
+    if (row.heartbeat != Heartbeat::none &&
+        settings.heartbeat_deadline_ns <= settings.heartbeat_interval_ns)
+      return plain_error(fmt::format(
+          "--heartbeat-deadline {} leaves no time for an answer to a heartbeat every {}; allowed: "
+          "more than --heartbeat-interval",
+          format_duration(settings.heartbeat_deadline_ns),
+          format_duration(settings.heartbeat_interval_ns)));
+  }
+  if (spec.host_network && !timer_sysctls(spec).empty())
+    return plain_error(
+        "--retries2, --rto-min and --rto-max are sysctls of a private namespace; allowed: without "
+        "--host-network");
+  if (settings.rto_min_ns > settings.rto_max_ns)
+    return plain_error(fmt::format("--rto-min {} is more than --rto-max {}",
+                                   format_duration(settings.rto_min_ns),
+                                   format_duration(settings.rto_max_ns)));
+  if (!spec.reader_stopped) return std::nullopt;
+  if (spec.traffic.load != Load::idle || spec.requests_in_flight)
+    return plain_error(
+        "--reader stopped is for survivors that filled a window and wait; allowed: --load idle and "
+        "--victim-requests none");
+  for (const Watch watch : spec.watches)
+    if (engine_row(watch_row(watch).engine).only_writes)
+      return plain_error(
+          fmt::format("--reader stopped fills the windows before --watch {} writes; "
+                      "allowed: watches that read",
+                      watch_row(watch).name));
+  for (const Weight& weight : effective_mix(spec))
+    if (strategies()[weight.strategy].finding != Finding::nothing)
+      return plain_error(fmt::format(
+          "--reader stopped leaves data unread, which turns '{}' into an RST; allowed: strategies "
+          "that say nothing (silent, vanish, freeze, cable ...) and alive",
+          strategies()[weight.strategy].name));
+  return std::nullopt;
+}
+
 }  // namespace
 
 bool has_writers(const RunSpec& spec) {
   return std::find(spec.watches.begin(), spec.watches.end(), Watch::writer) != spec.watches.end();
+}
+
+std::vector<Sysctl> timer_sysctls(const RunSpec& spec) {
+  const ProbeSettings &wanted = spec.probe_settings, kernel;
+  std::vector<Sysctl> sysctls;
+  const auto set = [&](const char* name, int64_t value, int64_t default_value, int64_t unit) {
+    if (value != default_value) sysctls.push_back({name, fmt::format("{}", value / unit)});
+  };
+  set("net/ipv4/tcp_retries2", wanted.retries2, kernel.retries2, 1);
+  set("net/ipv4/tcp_rto_min_us", wanted.rto_min_ns, kernel.rto_min_ns, 1000);
+  set("net/ipv4/tcp_rto_max_ms", wanted.rto_max_ns, kernel.rto_max_ns, 1'000'000);
+  return sysctls;
 }
 
 int64_t all_connections(const RunSpec& spec) { return spec.connections + spec.neighbours; }
@@ -624,13 +728,7 @@ Status check_spec(const RunSpec& spec) {
     return plain_error(fmt::format(
         "--ring {} sets up the survivors' io_uring, and no --watch uses one; allowed: no --ring",
         ring_modes()[static_cast<size_t>(spec.ring)].name));
-  for (const Probe probe : spec.probes) {
-    const int64_t predicted = predicted_ns(probe, spec.probe_settings);
-    if (spec.deadline_ns < predicted)
-      return plain_error(fmt::format(
-          "--deadline {} is below the {} that probe '{}' needs; allowed: at least that",
-          format_duration(spec.deadline_ns), format_duration(predicted), probe_row(probe).name));
-  }
+  if (Status bad = check_probes(spec)) return bad;
   if (spec.veth && (spec.host_network || spec.family != Family::inet))
     return plain_error(
         fmt::format("--path veth needs namespaces of its own and IPv4, and {} is given",

@@ -13,6 +13,7 @@
 #include "model/strategy.h"
 #include "model/watch.h"
 #include "model/write_path.h"
+#include "net/namespaces.h"
 #include "net/socket.h"
 #include "ring/ring.h"
 
@@ -62,7 +63,8 @@ struct RunSpec {
   Traffic traffic;         // of all connections of the mix together
   int64_t neighbours = 0;  // live connections beside `connections`
   Traffic neighbour_traffic = {.load = Load::echo, .round_trips_per_second = 1000};
-  int64_t cpu_hogs = 0;  // processes that compete for the CPU
+  bool reader_stopped = false;  // --reader
+  int64_t cpu_hogs = 0;         // processes that compete for the CPU
 
   int64_t payload_bytes = 512;
   // Watch::writer
@@ -111,6 +113,8 @@ std::string_view wait_name(Wait wait);
 
 // Those of the mix and the neighbours.
 int64_t all_connections(const RunSpec& spec);
+// The sysctls of the run's namespace that its probes' settings ask for.
+std::vector<Sysctl> timer_sysctls(const RunSpec& spec);
 // The traffic of this row's connections.
 const Traffic& traffic_of(const RunSpec& spec, const Strategy& strategy);
 

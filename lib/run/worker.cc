@@ -242,6 +242,8 @@ int survivor_worker_main() {
         return message_of(Verb::prepared);
       }
       case Verb::arm:
+        if (shard.header->settings.reader_stopped)
+          if (Status failed = fill_windows(shard)) return *failed;
         if (Status failed = survivor->arm()) return *failed;
         armed = true;
         return message_of(Verb::armed);

@@ -130,7 +130,7 @@ void BlockingSurvivor::run_until_control() {
   while (true) {
     requests_.send_due([&](uint32_t slot) { return send_request_of(slot); });
     timespec room;
-    if (ppoll(&control, 1, requests_.patience(false, room), nullptr) > 0) return;
+    if (ppoll(&control, 1, patience(false, requests_.next_ns(), room), nullptr) > 0) return;
   }
 }
 

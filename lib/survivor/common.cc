@@ -32,20 +32,61 @@ Status set_probe(const ShardView& shard, const SurvivorEnd& end) {
   const auto set = [&](Option option, int64_t value) {
     if (!failed) failed = set_option(end.descriptor, option, static_cast<int>(value));
   };
-  switch (shard.row_of(end).probe) {
-    case Probe::none:
-      break;
-    case Probe::keepalive:
-      set(Option::keepalive_idle_s, probe.keepalive_idle_ns / kSecond_ns);
-      set(Option::keepalive_interval_s, probe.keepalive_interval_ns / kSecond_ns);
-      set(Option::keepalive_count, probe.keepalive_count);
-      set(Option::keepalive, 1);
-      break;
-    case Probe::user_timeout:
-      set(Option::user_timeout_ms, probe.user_timeout_ns / kMillisecond_ns);
-      break;
+  const ProbeRow& row = probe_row(shard.row_of(end).probe);
+  if (row.keepalive) {
+    // The idle time last: setting it sets the timer anew, from the last packet that came, where
+    // SO_KEEPALIVE counts from now (tcp_sock_set_keepidle_locked).
+    set(Option::keepalive, 1);
+    set(Option::keepalive_interval_s, probe.keepalive_interval_ns / kSecond_ns);
+    set(Option::keepalive_count, probe.keepalive_count);
+    set(Option::keepalive_idle_s, probe.keepalive_idle_ns / kSecond_ns);
   }
+  if (row.user_timeout) set(Option::user_timeout_ms, probe.user_timeout_ns / kMillisecond_ns);
   return failed;
+}
+
+void note_sent(const ShardView& shard, SurvivorEnd& end) {
+  if (shard.row_of(end).since != Since::written) return;
+  std::atomic_ref since(end.silent_since_ns);
+  int64_t none = 0;
+  since.compare_exchange_strong(none, now_ns(), std::memory_order_relaxed);
+}
+
+Status fill_windows(const ShardView& shard) {
+  // A small send buffer: with the default, thousands of connections would take gigabytes.
+  constexpr int kSendBuffer = 32 << 10;
+  constexpr int64_t kFillTimeout_ns = 60 * kSecond_ns;
+  const std::vector<char> message(16 << 10, 'd');
+  std::vector<uint32_t> open;
+  for (uint32_t slot = 0; slot < shard.survivors.size(); ++slot) {
+    const SurvivorEnd& end = shard.survivors[slot];
+    if (!(end.flags & kEstablished)) continue;
+    setsockopt(end.descriptor, SOL_SOCKET, SO_SNDBUF, &kSendBuffer, sizeof(kSendBuffer));
+    open.push_back(slot);
+  }
+  const bool shut = fill_until_shut(
+      open.size(), kFillTimeout_ns, [&](size_t i) { return shard.survivors[open[i]].descriptor; },
+      [&](size_t i) {
+        SurvivorEnd& end = shard.survivors[open[i]];
+        const bool taken =
+            send(end.descriptor, message.data(), message.size(), MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
+        // Shut since the first look that found nothing in flight.
+        if (taken) end.silent_since_ns = 0;
+        const bool counts = shard.row_of(end).since == Since::shut && end.silent_since_ns == 0;
+        if (!taken && counts && waits_for_window(end.descriptor)) end.silent_since_ns = now_ns();
+        return taken;
+      });
+  if (!shut) return make_error("send", ETIME, "the victims' windows do not shut");
+  return std::nullopt;
+}
+
+void declare_dead(const ShardView& shard, SurvivorEnd& end, int64_t stamp_ns) {
+  if (end.flags & kConcluded) return;
+  end.found_ns = stamp_ns;
+  end.finding = Finding::heartbeat_missed;
+  end.error_number = 0;
+  set_flag(end, kConcluded);
+  shard.header->progress.found.fetch_add(1, std::memory_order_release);
 }
 
 void write_first(SurvivorEnd& end) {
@@ -78,6 +119,14 @@ void close_abortively(const ShardView& shard) {
 
 void count_received(const ShardView& shard, SurvivorEnd& end, uint32_t bytes) {
   end.bytes_received += bytes;
+  const PlanRow& row = shard.row_of(end);
+  if (probe_row(row.probe).heartbeat_decides) {
+    const int64_t now = now_ns();
+    end.longest_silence_ns = std::max(end.longest_silence_ns, now - end.silent_since_ns);
+    end.silent_since_ns = now;
+  } else if (row.since == Since::written) {
+    std::atomic_ref(end.silent_since_ns).store(0, std::memory_order_relaxed);
+  }
   const uint32_t left = response_left(end);
   if (left == 0) return;
   set_response_left(end, left - std::min(left, bytes));
@@ -123,6 +172,11 @@ Verdict conclude(const ShardView& shard, SurvivorEnd& end, int64_t stamp_ns) {
   if (!(end.flags & kHeld)) end.found_ns = stamp_ns;
   end.finding = classified.finding;
   end.error_number = static_cast<int16_t>(classified.error_number);
+  const PlanRow& row = shard.row_of(end);
+  const bool by_timer = end.finding == Finding::etimedout || end.finding == Finding::ehostunreach;
+  // The kernel knows when the last packet came; before the descriptor is closed.
+  if (by_timer && row.since == Since::heard && !probe_row(row.probe).heartbeat_decides)
+    end.silent_since_ns = now_ns() - read_silence_ns(end.descriptor);
   set_flag(end, kConcluded);
   shard.header->progress.found.fetch_add(1, std::memory_order_release);
   return Verdict::found;

@@ -22,6 +22,14 @@ constexpr unsigned kWatchedEvents = POLLIN | POLLRDHUP;  // EPOLLIN, EPOLLRDHUP 
 constexpr unsigned kDeathEvents = POLLRDHUP | POLLHUP | POLLERR;  // of those that poll(2) returns
 constexpr size_t kEventsPerWait = 256;  // that one wait hands over at most
 
+constexpr int64_t kNever_ns = int64_t{1} << 62;
+// How long a wait may take that is to end at an instant; nullptr for ever. `spin`: not at all.
+inline const timespec* patience(bool spin, int64_t until_ns, timespec& room) {
+  if (spin) return &(room = {});
+  if (until_ns == kNever_ns) return nullptr;
+  return &(room = to_timespec(std::max<int64_t>(0, until_ns - now_ns())));
+}
+
 // The flags and the open request are read by the thread that sends requests while, with a thread
 // per connection, another one concludes. Relaxed: each field has one writer at a time.
 inline uint8_t flags_of(SurvivorEnd& end) {
@@ -79,6 +87,13 @@ void tell_survivors(const ShardView& shard, std::span<const uint32_t> slots, Awa
 void ask_whether_alive(const ShardView& shard);
 void close_abortively(const ShardView& shard);
 
+// When the row's prediction counts from a message that nobody has answered: this is one.
+void note_sent(const ShardView& shard, SurvivorEnd& end);
+// Fills the windows of victims that do not read, until each is shut.
+Status fill_windows(const ShardView& shard);
+// The application's own verdict: nothing has come for so long that the peer must be dead.
+void declare_dead(const ShardView& shard, SurvivorEnd& end, int64_t stamp_ns);
+
 void count_received(const ShardView& shard, SurvivorEnd& end, uint32_t bytes);
 // Non-blocking reads until nothing is left; notes how they ended.
 void read_until_empty(const ShardView& shard, SurvivorEnd& end, std::span<char> scratch);
@@ -116,23 +131,17 @@ class Requests {
     }
   }
   void stop() { streams_.clear(); }
-  bool running() const { return !streams_.empty(); }
+
   int64_t next_ns() const {
-    int64_t next_ns = streams_.front().next_ns;
+    int64_t next_ns = kNever_ns;
     for (const Stream& stream : streams_) next_ns = std::min(next_ns, stream.next_ns);
     return next_ns;
-  }
-  // How long a wait may take; nullptr for ever. `spin`: not at all.
-  const timespec* patience(bool spin, timespec& room) const {
-    if (spin) return &(room = {});
-    if (!running()) return nullptr;
-    return &(room = to_timespec(std::max<int64_t>(0, next_ns() - now_ns())));
   }
 
   // Calls send(slot), which says whether the kernel took the message, for what is due.
   template <class Send>
   void send_due(Send send) {
-    if (!running()) return;
+    if (streams_.empty()) return;
     const int64_t now = now_ns();
     for (Stream& stream : streams_) send_due_of(stream, now, send);
   }
@@ -167,8 +176,10 @@ class Requests {
         return;
       }
       SurvivorEnd& end = shard_.survivors[slot];
-      if (stream.load == Load::echo)
+      if (stream.load == Load::echo) {
         set_response_left(end, static_cast<uint32_t>(shard_.header->settings.payload_bytes));
+        note_sent(shard_, end);
+      }
       if (send(slot))
         taken = true;
       else if (stream.load == Load::echo)

@@ -1,11 +1,16 @@
 #include "survivor/epoll_survivor.h"
 
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
 
 namespace lastack {
+
+// With heartbeats spread, a scan looks at so many connections' parts, one after the other.
+constexpr uint32_t kScanParts = 16;
 
 static_assert(kWatchedEvents == (EPOLLIN | EPOLLRDHUP));
 
@@ -43,9 +48,69 @@ Status EpollSurvivor::arm() {
       return make_error("epoll_ctl", failed, "arm (fs.epoll.max_user_watches limits them)");
     return std::nullopt;
   };
+  heartbeats_.start();
   if (Status failed = arm_survivors(shard_, arm)) return failed;
+  if (Status failed = arm_heartbeats()) return failed;
   requests_.start();
   return std::nullopt;
+}
+
+Status EpollSurvivor::arm_heartbeats() {
+  const int64_t interval_ns = shard_.header->settings.probe_settings.heartbeat_interval_ns;
+  if (heartbeats_.any(Heartbeat::scan)) next_scan_ns_ = now_ns() + interval_ns;
+  if (!heartbeats_.any(Heartbeat::timerfd)) return std::nullopt;
+  timers_.resize(shard_.survivors.size());
+  for (uint32_t slot = 0; slot < shard_.survivors.size(); ++slot) {
+    if (!heartbeats_.uses(slot, Heartbeat::timerfd)) continue;
+    Fd timer(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+    if (!timer.valid()) return errno_error("timerfd_create");
+    const itimerspec when{to_timespec(interval_ns), to_timespec(heartbeats_.first_after_ns(slot))};
+    if (timerfd_settime(timer.get(), 0, &when, nullptr) != 0) return errno_error("timerfd_settime");
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u64 = uint64_t{static_cast<uint32_t>(Kind::heartbeat_timer)} << 32 | slot;
+    if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, timer.get(), &event) != 0)
+      return errno_error("epoll_ctl", "heartbeat timer");
+    timers_[slot] = std::move(timer);
+  }
+  return std::nullopt;
+}
+
+// Whether its timer is needed still.
+bool EpollSurvivor::serve_heartbeat(uint32_t slot, int64_t now) {
+  SurvivorEnd& end = shard_.survivors[slot];
+  switch (heartbeats_.look(slot, now)) {
+    case Heartbeats::Due::ended:
+      return false;
+    case Heartbeats::Due::death:
+      declare_dead(shard_, end, now);
+      return false;
+    case Heartbeats::Due::heartbeat:
+      note_sent(shard_, end);
+      send_request(shard_, end, std::span(&kHeartbeat, 1));
+      return true;
+    case Heartbeats::Due::nothing:
+      return true;
+  }
+  return true;
+}
+
+void EpollSurvivor::handle_timer(uint32_t slot, int64_t now) {
+  uint64_t expirations = 0;
+  (void)!read(timers_[slot].get(), &expirations, sizeof(expirations));
+  if (!serve_heartbeat(slot, now)) timers_[slot].reset();
+}
+
+void EpollSurvivor::scan(int64_t now) {
+  const ProbeSettings& probe = shard_.header->settings.probe_settings;
+  const auto count = static_cast<uint32_t>(shard_.survivors.size());
+  const uint32_t parts = probe.heartbeats_aligned ? 1 : kScanParts;
+  const uint32_t part = (count + parts - 1) / parts;
+  const uint32_t last = std::min(count, scanned_ + part);
+  for (uint32_t slot = scanned_; slot < last; ++slot)
+    if (heartbeats_.uses(slot, Heartbeat::scan)) serve_heartbeat(slot, now);
+  scanned_ = last == count ? 0 : last;
+  next_scan_ns_ += probe.heartbeat_interval_ns / parts;
 }
 
 void EpollSurvivor::hear_of_acts(std::span<const uint32_t> slots) {
@@ -65,18 +130,24 @@ void EpollSurvivor::run_until_control() {
           std::span(scratch_).first(static_cast<size_t>(shard_.header->settings.payload_bytes)));
     });
     timespec room;
-    const int ready = epoll_pwait2(epoll_.get(), batch.data(), static_cast<int>(batch.size()),
-                                   requests_.patience(spin, room), nullptr);
-    if (ready <= 0) continue;  // the load's next instant, or a signal
+    const int ready =
+        epoll_pwait2(epoll_.get(), batch.data(), static_cast<int>(batch.size()),
+                     patience(spin, std::min(requests_.next_ns(), next_scan_ns_), room), nullptr);
     const int64_t stamp_ns = now_ns();
     bool control_ready = false;
     for (int i = 0; i < ready; ++i) {
       const epoll_event& event = batch[static_cast<size_t>(i)];
-      if (static_cast<Kind>(event.data.u64 >> 32) == Kind::control)
-        control_ready = true;
-      else
-        handle(event, stamp_ns);
+      const auto kind = static_cast<Kind>(event.data.u64 >> 32);
+      if (kind == Kind::control) control_ready = true;
+      if (kind == Kind::watch || kind == Kind::fin_arrived) handle(event, stamp_ns);
     }
+    // Timers last: an answer in the same batch counts.
+    for (int i = 0; i < ready; ++i) {
+      const epoll_event& event = batch[static_cast<size_t>(i)];
+      if (static_cast<Kind>(event.data.u64 >> 32) == Kind::heartbeat_timer)
+        handle_timer(static_cast<uint32_t>(event.data.u64), now_ns());
+    }
+    if (stamp_ns >= next_scan_ns_) scan(now_ns());
     if (control_ready) return;
   }
 }
@@ -105,6 +176,7 @@ void EpollSurvivor::handle(const epoll_event& event, int64_t stamp_ns) {
 }
 
 void EpollSurvivor::clean_up() {
+  timers_.clear();
   epoll_.reset();
   close_abortively(shard_);
 }

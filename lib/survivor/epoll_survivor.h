@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "survivor/common.h"
+#include "survivor/heartbeats.h"
 #include "survivor/survivor.h"
 
 struct epoll_event;
@@ -24,15 +25,24 @@ class EpollSurvivor final : public Survivor {
   void clean_up() override;
 
  private:
-  explicit EpollSurvivor(const ShardView& shard) : shard_(shard), requests_(shard) {}
-  enum class Kind : uint32_t { watch, fin_arrived, control };
+  explicit EpollSurvivor(const ShardView& shard)
+      : shard_(shard), requests_(shard), heartbeats_(shard) {}
+  enum class Kind : uint32_t { watch, fin_arrived, heartbeat_timer, control };
   // epoll_ctl(2) `operation` for this connection; returns an errno.
   int set_interest(int operation, uint32_t slot, uint32_t events, Kind kind);
   uint32_t watch_events(uint32_t slot) const;
+  Status arm_heartbeats();
+  bool serve_heartbeat(uint32_t slot, int64_t now);
+  void handle_timer(uint32_t slot, int64_t now);
+  void scan(int64_t now);
   void handle(const epoll_event& event, int64_t stamp_ns);
 
   ShardView shard_;
   Requests requests_;
+  Heartbeats heartbeats_;
+  std::vector<Fd> timers_;            // by slot: timerfds
+  int64_t next_scan_ns_ = kNever_ns;  // of the connections' next part
+  uint32_t scanned_ = 0;              // up to this slot, in this round
   Fd epoll_;
   std::vector<char> scratch_;
 };

@@ -76,15 +76,15 @@ void SelectSurvivor::hear_of_acts(std::span<const uint32_t> slots) {
 
 int SelectSurvivor::wait_once(bool spin) {
   timespec room;
-  const timespec* patience = requests_.patience(spin, room);
-  if (!by_select()) return ppoll(polled_.data(), polled_.size(), patience, nullptr);
+  const timespec* limit = patience(spin, requests_.next_ns(), room);
+  if (!by_select()) return ppoll(polled_.data(), polled_.size(), limit, nullptr);
   const timespec again = to_timespec(kAskAgain_ns);
   const bool sooner =
-      !patience || patience->tv_sec > 0 || patience->tv_nsec > static_cast<long>(kAskAgain_ns);
-  if (!half_closed_.empty() && sooner) patience = &again;
+      !limit || limit->tv_sec > 0 || limit->tv_nsec > static_cast<long>(kAskAgain_ns);
+  if (!half_closed_.empty() && sooner) limit = &again;
   readable_ = wanted_;
   // pselect() for its nanoseconds; the kernel does the same for both (do_select).
-  return pselect(beyond_, &readable_, nullptr, nullptr, patience, nullptr);
+  return pselect(beyond_, &readable_, nullptr, nullptr, limit, nullptr);
 }
 
 unsigned SelectSurvivor::events_of(size_t index) const {

@@ -24,7 +24,17 @@ constexpr int64_t kFarFuture_ns = 3600 * kSecond_ns;
 }  // namespace
 
 // What completed; with the slot, this is user_data. No slot is used twice in a run.
-enum class UringSurvivor::Kind : uint32_t { receive, poll, write, fin_arrived, control };
+enum class UringSurvivor::Kind : uint32_t {
+  receive,
+  poll,
+  write,
+  fin_arrived,
+  link_timeout,     // of a receive; its own completion says nothing new
+  first_heartbeat,  // then the multishot timeout is armed
+  heartbeat_timer,
+  ignored,
+  control
+};
 
 uint64_t UringSurvivor::tag(Kind kind, uint32_t slot) {
   return uint64_t{static_cast<uint32_t>(kind)} << 32 | slot;
@@ -35,7 +45,9 @@ Result<UringSurvivor> UringSurvivor::open(const ShardView& shard, int control) {
   RingSetup setup;
   setup.mode = settings.ring;
   // A storm completes the watch and, under load, the write of every connection at once.
-  const unsigned requests = has_traffic(settings) ? 2 : 1;
+  const auto planned = std::span(shard.header->rows, settings.row_count);
+  const bool beats = std::any_of(planned.begin(), planned.end(), sends_heartbeats);
+  const unsigned requests = 1 + (has_traffic(settings) || beats) + beats;
   setup.completion_entries = std::max(settings.connections * requests + 64, 512u);
   setup.submission_thread_cpu = settings.survivor_cpu;
   auto ring = Ring::open(setup);
@@ -78,14 +90,107 @@ Status UringSurvivor::arm() {
     if (!arm_watch(slot)) return plain_error("io_uring takes no entries");
     return std::nullopt;
   };
+  heartbeats_.start();
   if (Status failed = arm_survivors(shard_, arm)) return failed;
+  if (Status failed = arm_heartbeats()) return failed;
   if (const int failed = ring_->submit()) return make_error("io_uring_enter", failed, "arm");
   requests_.start();
   return std::nullopt;
 }
 
+// Heartbeats that a link times, and everything else that is timed by requests or by the wheel.
+Status UringSurvivor::arm_heartbeats() {
+  const ShardSettings& settings = shard_.header->settings;
+  const ProbeSettings& probe = settings.probe_settings;
+  const int64_t now = now_ns();
+  const int64_t span_ns = std::max(probe.heartbeat_interval_ns, probe.heartbeat_deadline_ns);
+  if (heartbeats_.any(Heartbeat::wheel)) wheel_.emplace(heartbeat_tick_ns(probe), span_ns, now);
+  for (uint32_t slot = 0; slot < shard_.survivors.size(); ++slot) {
+    const int64_t after_ns = heartbeats_.first_after_ns(slot);
+    if (heartbeats_.uses(slot, Heartbeat::wheel)) wheel_->set(slot, now + after_ns);
+    if (heartbeats_.uses(slot, Heartbeat::multishot) &&
+        !arm_timeout(slot, after_ns, 0, Kind::first_heartbeat))
+      return plain_error("io_uring takes no entries");
+  }
+  beating_ = true;
+  return std::nullopt;
+}
+
+bool UringSurvivor::arm_timeout(uint32_t slot, int64_t after_ns, unsigned flags, Kind kind) {
+  io_uring_sqe* sqe = ring_->entry();
+  if (!sqe) return false;
+  timeouts_.resize(shard_.survivors.size());
+  timeouts_[slot] = {after_ns / kSecond_ns, after_ns % kSecond_ns};
+  io_uring_prep_timeout(sqe, &timeouts_[slot], 0, flags);
+  io_uring_sqe_set_data64(sqe, tag(kind, slot));
+  return true;
+}
+
+// A receive that ends with the data, or when it is time to look at the heartbeats.
+bool UringSurvivor::arm_receive_until(uint32_t slot, int64_t look_ns) {
+  SurvivorEnd& end = shard_.survivors[slot];
+  if (io_uring_sq_space_left(ring_->raw()) < 2) ring_->submit();  // a chain is submitted as a whole
+  io_uring_sqe* receive = ring_->entry();
+  io_uring_sqe* timeout = receive ? ring_->entry() : nullptr;
+  if (!timeout) return false;
+  io_uring_prep_recv(receive, end.descriptor, scratch_.data(), scratch_.size(), 0);
+  receive->flags |= IOSQE_IO_LINK;
+  io_uring_sqe_set_data64(receive, tag(Kind::receive, slot));
+  const int64_t after_ns = std::max<int64_t>(1, look_ns - now_ns());
+  timeouts_.resize(shard_.survivors.size());
+  timeouts_[slot] = {after_ns / kSecond_ns, after_ns % kSecond_ns};
+  io_uring_prep_link_timeout(timeout, &timeouts_[slot], 0);
+  io_uring_sqe_set_data64(timeout, tag(Kind::link_timeout, slot));
+  end.flags |= kReceiveArmed;
+  return true;
+}
+
+bool UringSurvivor::serve_heartbeat(uint32_t slot, int64_t now) {
+  switch (heartbeats_.look(slot, now)) {
+    case Heartbeats::Due::ended:
+      return false;
+    case Heartbeats::Due::death:
+      declare_dead(shard_, shard_.survivors[slot], now);
+      return false;
+    case Heartbeats::Due::heartbeat:
+      // A send in flight is one already.
+      if (!(shard_.survivors[slot].flags & kSendInFlight)) {
+        note_sent(shard_, shard_.survivors[slot]);
+        send_bytes(slot, 1);
+      }
+      return true;
+    case Heartbeats::Due::nothing:
+      return true;
+  }
+  return true;
+}
+
+void UringSurvivor::turn_wheel() {
+  const int64_t now = now_ns();
+  wheel_->turn(now, [&](uint32_t slot) {
+    if (serve_heartbeat(slot, now)) wheel_->set(slot, heartbeats_.next_look_ns(slot, now));
+  });
+}
+
+void UringSurvivor::handle_heartbeat_timer(uint32_t slot, bool armed_still) {
+  const bool needed = serve_heartbeat(slot, now_ns());
+  if (needed && !armed_still)
+    arm_timeout(slot, shard_.header->settings.probe_settings.heartbeat_interval_ns,
+                kTimeoutMultishot, Kind::heartbeat_timer);
+  if (needed || !armed_still) return;
+  io_uring_sqe* sqe = ring_->entry();
+  if (!sqe) return;
+  io_uring_prep_timeout_remove(sqe, tag(Kind::heartbeat_timer, slot), 0);
+  io_uring_sqe_set_data64(sqe, tag(Kind::ignored, slot));
+}
+
 bool UringSurvivor::arm_watch(uint32_t slot) {
   SurvivorEnd& end = shard_.survivors[slot];
+  if (heartbeats_.uses(slot, Heartbeat::link)) {
+    const int64_t now = now_ns();
+    return arm_receive_until(slot, beating_ ? heartbeats_.next_look_ns(slot, now)
+                                            : now + heartbeats_.first_after_ns(slot));
+  }
   io_uring_sqe* sqe = ring_->entry();
   if (!sqe) return false;
   switch (shard_.row_of(end).watch) {
@@ -139,13 +244,16 @@ void UringSurvivor::run_until_control() {
       if (io_uring_sq_ready(ring_->raw()) > 0) ring_->submit();
       ring_->poll();
     } else {
-      ring_->wait_until(requests_.running() ? requests_.next_ns() : now_ns() + kFarFuture_ns);
+      const int64_t turn_ns = wheel_ ? wheel_->next_ns() : kNever_ns;
+      ring_->wait_until(std::min({requests_.next_ns(), turn_ns, now_ns() + kFarFuture_ns}));
     }
     const auto completions = ring_->completions(batch);
-    if (completions.empty()) continue;
     const int64_t stamp_ns = now_ns();  // one stamp per batch: no completion is younger
     for (const io_uring_cqe* completion : completions) handle(*completion, stamp_ns);
     ring_->seen(static_cast<unsigned>(completions.size()));
+    // A heartbeat's answer that waits among the completions counts: all of them come first.
+    if (wheel_ && completions.size() < batch.size()) turn_wheel();
+    if (completions.empty()) continue;
     if (const uint64_t overflows = ring_->overflows())
       shard_.header->progress.completion_overflows = overflows;
   }
@@ -166,6 +274,14 @@ void UringSurvivor::handle(const io_uring_cqe& completion, int64_t stamp_ns) {
     case Kind::fin_arrived:
       write_then_watch(slot);
       break;
+    case Kind::first_heartbeat:
+    case Kind::heartbeat_timer:
+      if (completion.res == -ETIME)
+        handle_heartbeat_timer(slot, completion.flags & IORING_CQE_F_MORE);
+      break;
+    case Kind::link_timeout:
+    case Kind::ignored:
+      break;
     case Kind::control:
       control_ready_ = true;
       break;
@@ -182,6 +298,10 @@ void UringSurvivor::handle_receive(uint32_t slot, const io_uring_cqe& completion
   if (completion.res > 0) {
     count_received(shard_, end, static_cast<uint32_t>(completion.res));
     if (!armed_still) arm_watch(slot);
+    return;
+  }
+  if (completion.res == -ECANCELED && heartbeats_.uses(slot, Heartbeat::link)) {
+    if (serve_heartbeat(slot, stamp_ns)) arm_watch(slot);
     return;
   }
   // An empty buffer ring ends a multishot receive and hides what came behind it: ask again.
@@ -229,10 +349,13 @@ void UringSurvivor::conclude_or_wait(uint32_t slot, int64_t stamp_ns) {
 }
 
 bool UringSurvivor::send_request_of(uint32_t slot) {
+  return send_bytes(slot, static_cast<size_t>(shard_.header->settings.payload_bytes));
+}
+
+bool UringSurvivor::send_bytes(uint32_t slot, size_t bytes) {
   SurvivorEnd& end = shard_.survivors[slot];
   io_uring_sqe* sqe = ring_->entry();
   if (!sqe) return false;
-  const auto bytes = static_cast<size_t>(shard_.header->settings.payload_bytes);
   io_uring_prep_send(sqe, end.descriptor, scratch_.data(), bytes, MSG_NOSIGNAL);
   io_uring_sqe_set_data64(sqe, tag(Kind::write, slot));
   end.flags |= kSendInFlight;

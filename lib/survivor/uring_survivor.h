@@ -10,6 +10,7 @@
 #include "model/ends.h"
 #include "ring/ring.h"
 #include "survivor/common.h"
+#include "survivor/heartbeats.h"
 #include "survivor/survivor.h"
 
 namespace lastack {
@@ -26,7 +27,7 @@ class UringSurvivor final : public Survivor {
 
  private:
   UringSurvivor(const ShardView& shard, Ring ring)
-      : shard_(shard), ring_(std::move(ring)), requests_(shard) {}
+      : shard_(shard), ring_(std::move(ring)), requests_(shard), heartbeats_(shard) {}
   enum class Kind : uint32_t;
   static uint64_t tag(Kind kind, uint32_t slot);
   bool arm_watch(uint32_t slot);
@@ -38,12 +39,24 @@ class UringSurvivor final : public Survivor {
   void handle_write(uint32_t slot, int result, int64_t stamp_ns);
   void conclude_or_wait(uint32_t slot, int64_t stamp_ns);
   bool send_request_of(uint32_t slot);
+  bool send_bytes(uint32_t slot, size_t bytes);
+  bool arm_receive_until(uint32_t slot, int64_t look_ns);
+  bool arm_timeout(uint32_t slot, int64_t after_ns, unsigned flags, Kind kind);
+  Status arm_heartbeats();
+  // What a look at the heartbeats of this connection asks for; whether its timer is needed still.
+  bool serve_heartbeat(uint32_t slot, int64_t now);
+  void turn_wheel();
+  void handle_heartbeat_timer(uint32_t slot, bool armed_still);
   bool arm_control();
 
   ShardView shard_;
   std::optional<Ring> ring_;
   std::optional<BufferRing> buffers_;
   Requests requests_;
+  Heartbeats heartbeats_;
+  std::optional<TimerWheel> wheel_;
+  std::vector<__kernel_timespec> timeouts_;  // by slot; requests point at them until submitted
+  bool beating_ = false;                     // the first looks at heartbeats are set
   std::vector<char> scratch_;  // what arrives is counted, not looked at: one piece for all
   int control_ = -1;
   bool control_ready_ = false;

@@ -476,6 +476,10 @@ void WriterSurvivor::settle(uint32_t slot, int result) {
     if (issued_ns != 0 && record.begun_ns >= issued_ns) {
       ++record.accepted_after_act;
       record.accepted_after_act_bytes += bytes;
+      SurvivorEnd& end = shard_.survivors[slot];
+      const bool first = end.silent_since_ns == 0;
+      if (first && shard_.row_of(end).since == Since::written)
+        end.silent_since_ns = record.begun_ns;
     }
     if (record.fin_seen) ++record.accepted_after_fin;
     return;

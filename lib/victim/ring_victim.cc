@@ -71,7 +71,7 @@ Result<RingVictim> RingVictim::open(const ShardView& shard, int control,
   const ShardSettings& settings = shard.header->settings;
   RingSetup setup;
   setup.mode = RingMode::defer;  // the victim's thread asks for completions when it has time
-  const unsigned requests = has_traffic(settings)                             ? 2
+  const unsigned requests = victims_answer(shard)                             ? 2
                             : settings.requests_in_flight || settings.writers ? 1
                                                                               : 0;
   setup.completion_entries = std::max(static_cast<unsigned>(slots.size()) * requests + 64, 512u);
@@ -82,6 +82,7 @@ Result<RingVictim> RingVictim::open(const ShardView& shard, int control,
   victim.control_ = control;
   victim.scratch_.resize(static_cast<size_t>(settings.payload_bytes), 'd');
   if (settings.writers || has_traffic(settings)) victim.drain_.resize(kDrainBytes);
+  if (has_traffic(settings)) victim.next_sign_ns_.resize(shard.victims.size());
   const auto rows = std::span(shard.header->rows, settings.row_count);
   for (const PlanRow& row : rows) {
     if (strategy_of(row).act != Step::destroy || victim.diag_) continue;
@@ -160,9 +161,11 @@ Status RingVictim::arm() {
     }
     // Who comes back is asked whether he is alive.
     const bool reads = drains(shard_.row_of(end));
-    const bool receives = traffic_of(settings, shard_.row_of(end)).load != Load::idle ||
-                          settings.requests_in_flight || strategy.silence == Silence::returns ||
-                          reads;
+    const PlanRow& row = shard_.row_of(end);
+    const bool receives =
+        !settings.reader_stopped &&
+        (traffic_of(settings, row).load != Load::idle || sends_heartbeats(row) ||
+         settings.requests_in_flight || strategy.silence == Silence::returns || reads);
     // A receive would eat the byte that must stay unread, and turn the RST into a FIN.
     if (receives && !strategy.survivor_sends_unread &&
         (reads || strategy.when_told != WhenTold::writes_after_fin) && !arm_receive(slot))
@@ -194,6 +197,7 @@ void RingVictim::handle(const io_uring_cqe& completion) {
       if (drains(shard_.row_of(end))) return count_drained(slot, completion.res);
       if (completion.res <= 0 || (end.flags & kInjected)) return;
       if (swallows(shard_, end)) {
+        show_life(slot);
         arm_receive(slot);
         return;
       }
@@ -223,6 +227,17 @@ void RingVictim::handle(const io_uring_cqe& completion) {
       control_ready_ = true;
       return;
   }
+}
+
+// Who swallows all that comes cannot tell a heartbeat from the rest: it answers with a byte now and
+// then, as long as it reads.
+void RingVictim::show_life(uint32_t slot) {
+  const VictimEnd& end = shard_.victims[slot];
+  if (!sends_heartbeats(shard_.row_of(end)) || (end.flags & kDirect)) return;
+  const int64_t now = now_ns();
+  if (now < next_sign_ns_[slot]) return;
+  next_sign_ns_[slot] = now + shard_.header->settings.probe_settings.heartbeat_interval_ns / 2;
+  (void)!send(end.descriptor, "l", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 void RingVictim::count_drained(uint32_t slot, int result) {

@@ -58,6 +58,7 @@ class RingVictim {
       : shard_(shard), ring_(std::move(ring)), slots_(std::move(slots)) {}
   bool arm_control();
   bool arm_receive(uint32_t slot);
+  void show_life(uint32_t slot);
   void count_drained(uint32_t slot, int result);
   bool reads_on(const VictimEnd& end) const;
   void reap(bool sleep, int64_t until_ns);
@@ -71,7 +72,8 @@ class RingVictim {
   std::optional<Ring> ring_;
   std::optional<SockDiag> diag_;
   std::vector<char> scratch_;
-  std::vector<char> drain_;  // for what a writing survivor sent; counted, not looked at
+  std::vector<char> drain_;            // for what a writing survivor sent; counted, not looked at
+  std::vector<int64_t> next_sign_ns_;  // by slot; under bulk load
   std::vector<uint32_t> slots_;
   int control_ = -1;
   bool control_ready_ = false;

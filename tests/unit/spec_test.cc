@@ -63,7 +63,14 @@ RunSpec unusual_spec() {
   spec.probe_settings = {.keepalive_idle_ns = 7 * kSecond_ns,
                          .keepalive_interval_ns = 3 * kSecond_ns,
                          .keepalive_count = 5,
-                         .user_timeout_ns = 1234 * kMillisecond_ns};
+                         .user_timeout_ns = 1234 * kMillisecond_ns,
+                         .retries2 = 4,
+                         .rto_min_ns = 50 * kMillisecond_ns,
+                         .rto_max_ns = 7 * kSecond_ns,
+                         .heartbeat_interval_ns = 123 * kMillisecond_ns,
+                         .heartbeat_deadline_ns = 456 * kMillisecond_ns,
+                         .heartbeats_aligned = true};
+  spec.reader_stopped = true;
   spec.survivor = Side::client;
   spec.wait = Wait::spin;
   spec.ring = RingMode::coop;
@@ -104,14 +111,15 @@ auto values_of(const RunSpec& spec) {
   for (const ExpectationOverride& entry : spec.expect)
     expect.emplace_back(entry.strategy, entry.finding);
   const ProbeSettings& probe = spec.probe_settings;
-  return std::make_tuple(spec.connections, named_weights(spec.mix), spec.watches, spec.probes,
-                         probe.keepalive_idle_ns, probe.keepalive_interval_ns,
-                         probe.keepalive_count, probe.user_timeout_ns, spec.survivor, spec.wait,
-                         spec.ring, spec.direct_descriptors, spec.family, spec.arrival,
-                         spec.arrivals_per_second, spec.deadline_ns, spec.warm_up_ns,
-                         spec.traffic.load, spec.traffic.round_trips_per_second, spec.neighbours,
-                         spec.neighbour_traffic.load, spec.cpu_hogs, spec.payload_bytes,
-                         spec.shards, spec.seed, spec.host_network, spec.keep_events, expect);
+  return std::make_tuple(
+      spec.connections, named_weights(spec.mix), spec.watches, spec.probes, probe.keepalive_idle_ns,
+      probe.keepalive_interval_ns, probe.keepalive_count, probe.user_timeout_ns, probe.retries2,
+      probe.rto_min_ns, probe.rto_max_ns, probe.heartbeat_interval_ns, probe.heartbeat_deadline_ns,
+      probe.heartbeats_aligned, spec.reader_stopped, spec.survivor, spec.wait, spec.ring,
+      spec.direct_descriptors, spec.family, spec.arrival, spec.arrivals_per_second,
+      spec.deadline_ns, spec.warm_up_ns, spec.traffic.load, spec.traffic.round_trips_per_second,
+      spec.neighbours, spec.neighbour_traffic.load, spec.cpu_hogs, spec.payload_bytes, spec.shards,
+      spec.seed, spec.host_network, spec.keep_events, expect);
 }
 
 TEST(ParseMix, TakesNamesWithAndWithoutWeights) {
@@ -352,6 +360,9 @@ TEST(CheckSpec, TakesTheDefaultAndTheUnusual) {
   unusual.before_write = BeforeWrite::none;
   unusual.sigpipe = SigpipeMode::handler;
   unusual.expect_sigpipe.clear();
+  // Nor does a stopped reader, and the host's sysctls stay as they are.
+  unusual.reader_stopped = false;
+  unusual.host_network = false;
   EXPECT_EQ(refusal(check_spec(unusual)), "accepted");
 }
 
