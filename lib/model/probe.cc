@@ -50,13 +50,13 @@ constexpr ProbeRow kProbes[] = {
 
 // The kernel's own lower bound in its computed time, whatever tcp_rto_min_us says (TCP_RTO_MIN).
 constexpr int64_t kModelRto_ns = 200 * kMillisecond_ns;
-// Round trips that predictions allow for: the RTO is SRTT + max(4 x RTTVAR, rto_min).
-constexpr int64_t kRequestRtt_ns = 4 * kMillisecond_ns, kStreamRtt_ns = 100 * kMillisecond_ns;
+// Round trips that predictions allow for, as the RTO is SRTT + max(4 x RTTVAR, rto_min): those of
+// an answer that comes late and lets a delayed ACK go first (TCP_DELACK_MIN), and of full queues.
+constexpr int64_t kRequestRtt_ns = 40 * kMillisecond_ns, kStreamRtt_ns = 100 * kMillisecond_ns;
 
-struct Span {
-  int64_t least_ns, most_ns;
-  Span operator+(Span other) const { return {least_ns + other.least_ns, most_ns + other.most_ns}; }
-};
+Span operator+(Span one, Span other) {
+  return {one.least_ns + other.least_ns, one.most_ns + other.most_ns};
+}
 
 // A kernel timer that is set to a delay of that span.
 Span fires(Span delay, int64_t tick_ns) {
@@ -97,17 +97,19 @@ int64_t computed_timeout_ns(const ProbeSettings& settings) {
 }
 
 // After the first retransmission: the RTO doubles, and whenever it fires the time since then is
-// held against the limit (retransmits_timed_out). So the limit is found passed at the next RTO.
-Span retransmissions_end(const ProbeSettings& settings, Pending pending, int64_t tick_ns) {
+// held against the limit (retransmits_timed_out). So the limit is found passed at the next RTO, and
+// a longer RTO may find it a whole RTO earlier.
+std::vector<Span> retransmissions_end(const ProbeSettings& settings, Pending pending,
+                                      int64_t tick_ns) {
   const int64_t limit_ns = computed_timeout_ns(settings);
+  std::vector<Span> ends;
   Span elapsed{0, 0};
-  int64_t least_ns = -1;
-  for (int doublings = 1;; ++doublings) {
+  for (int doublings = 1; elapsed.least_ns < limit_ns; ++doublings) {
     elapsed = elapsed + fires(rto_of(settings, pending, doublings, tick_ns), tick_ns);
-    if (least_ns < 0 && elapsed.most_ns >= limit_ns)
-      least_ns = std::max(elapsed.least_ns, limit_ns);
-    if (elapsed.least_ns >= limit_ns) return {least_ns, elapsed.most_ns};
+    if (elapsed.most_ns >= limit_ns)
+      ends.push_back({std::max(elapsed.least_ns, limit_ns), elapsed.most_ns});
   }
+  return ends;
 }
 
 // With TCP_USER_TIMEOUT the RTO is cut to what is left of it (tcp_clamp_rto_to_user_timeout).
@@ -188,6 +190,11 @@ int64_t heartbeat_slack_ns(Heartbeat heartbeat, const ProbeSettings& settings) {
   return 0;
 }
 
+Prediction promise(Since since, std::vector<Span> spans) {
+  const int64_t least_ns = spans.front().least_ns, most_ns = spans.back().most_ns;
+  return {true, since, std::move(spans), least_ns, most_ns};
+}
+
 }  // namespace
 
 std::span<const ProbeRow> probes() { return kProbes; }
@@ -203,29 +210,31 @@ Prediction predict(Probe probe, const ProbeSettings& settings, Pending pending, 
   const ProbeRow& row = probe_row(probe);
   if (row.heartbeat_decides) {
     const int64_t least_ns = settings.heartbeat_deadline_ns;
-    return {true, Since::heard, least_ns, least_ns + heartbeat_slack_ns(row.heartbeat, settings)};
+    return promise(Since::heard,
+                   {{least_ns, least_ns + heartbeat_slack_ns(row.heartbeat, settings)}});
   }
-  const auto promise = [](Since since, Span span) {
-    return Prediction{true, since, span.least_ns, span.most_ns};
-  };
   // Without data on its way only keepalive runs.
   if (pending == Pending::nothing) {
     if (!row.keepalive) return {};
-    return promise(Since::heard, keepalive_ends(settings, row.user_timeout, tick_ns));
+    return promise(Since::heard, {keepalive_ends(settings, row.user_timeout, tick_ns)});
   }
   if (pending == Pending::window) {
     if (!row.user_timeout)
-      return promise(Since::heard, window_probes_end(settings, tick_ns, shut_for_ns));
-    // From the first probe on, answered or not (icsk_probes_tstamp).
-    const Span first = fires(rto_of(settings, pending, 0, tick_ns), tick_ns);
-    return promise(Since::shut, first + user_timeout_ends(settings, pending, tick_ns));
+      return promise(Since::heard, {window_probes_end(settings, tick_ns, shut_for_ns)});
+    // From the first probe on, answered or not (icsk_probes_tstamp). A window that is open by less
+    // than a segment is filled by a first probe, and probing starts anew (tcp_send_probe0).
+    const Span alone = fires(rto_of(settings, pending, 0, tick_ns), tick_ns);
+    const Span first{alone.least_ns, 2 * alone.most_ns};
+    return promise(Since::shut, {first + user_timeout_ends(settings, pending, tick_ns)});
   }
   // Each answer starts the clock of a stream anew; a request's starts with it.
   const Since since = pending == Pending::request ? Since::written : Since::heard;
   const Span first = first_retransmission(settings, pending, tick_ns);
   if (row.user_timeout)
-    return promise(since, first + user_timeout_ends(settings, pending, tick_ns));
-  return promise(since, first + retransmissions_end(settings, pending, tick_ns));
+    return promise(since, {first + user_timeout_ends(settings, pending, tick_ns)});
+  std::vector<Span> ends = retransmissions_end(settings, pending, tick_ns);
+  for (Span& end : ends) end = first + end;
+  return promise(since, std::move(ends));
 }
 
 int64_t nominal_ns(Probe probe, const ProbeSettings& settings) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "net/counters.h"
 
@@ -76,12 +77,18 @@ enum class Since : uint8_t {
 };
 std::string_view since_name(Since since);
 
+struct Span {
+  int64_t least_ns, most_ns;
+};
+
 // How long after that instant a probe declares a peer dead that has gone without a packet. The
 // width is what kernel timers round (wheel_granularity_ns) and what the mechanism leaves open.
 struct Prediction {
   bool promised = false;  // else it never does
   Since since = Since::heard;
-  int64_t least_ns = 0, most_ns = 0;
+  // More than one where an RTO a little longer makes an earlier timer the last one.
+  std::vector<Span> spans = {};
+  int64_t least_ns = 0, most_ns = 0;  // of all spans
 };
 
 // `shut_for_ns`: how long a window has been shut before the peer dies, at least.

@@ -41,6 +41,13 @@ std::string lateness(const Spread& spread, int64_t value) {
   return spread.count ? fmt::format("{}", value) : "";
 }
 
+std::string predicted_text(const LedgerRow& row) {
+  std::vector<std::string> parts;
+  for (const auto& [least, most] : row.probing.spans)
+    parts.push_back(fmt::format("{}..{}", least, most));
+  return fmt::format("{}", fmt::join(parts, ";"));
+}
+
 using Rows = Column<LedgerRow>;
 constexpr Rows kSummary[] = {
     {"strategy", "close strategy: how the victim went away",
@@ -170,11 +177,10 @@ constexpr Rows kSummary[] = {
      "from when the prediction counts: heard (the last packet or byte that came), written (the "
      "first message that nobody answered) or shut (the window)",
      [](const LedgerRow& r) { return r.probing.since; }},
-    {"predicted_least_ns", "computed before the run: the earliest time after that",
-     [](const LedgerRow& r) { return promised(r, r.probing.least_ns); }},
-    {"predicted_most_ns",
-     "and the latest, by what kernel timers round and the mechanism leaves open",
-     [](const LedgerRow& r) { return promised(r, r.probing.most_ns); }},
+    {"predicted_ns",
+     "computed before the run, LEAST..MOST after that: what kernel timers round and the mechanism "
+     "leaves open; several separated by ; where an RTO a little longer ends it a whole RTO earlier",
+     predicted_text},
     {"predicted_early", "deaths that the probe found earlier than that",
      [](const LedgerRow& r) { return promised(r, r.probing.early); }},
     {"predicted_within", "deaths within the two",
@@ -182,7 +188,7 @@ constexpr Rows kSummary[] = {
     {"predicted_later", "deaths later than that",
      [](const LedgerRow& r) { return promised(r, r.probing.later); }},
     {"after_predicted_min_ns",
-     "smallest time from `predicted_since` to the finding, less predicted_least_ns; below 0: early",
+     "smallest time from `predicted_since` to the finding, less LEAST; below 0: early",
      [](const LedgerRow& r) {
        return lateness(r.probing.after_predicted, r.probing.after_predicted.min_ns);
      }},

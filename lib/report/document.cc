@@ -100,10 +100,7 @@ Json spread_json(const Spread& spread) {
 Json probing_json(const ProbeSums& sums) {
   Json prediction = nullptr;
   if (sums.promised)
-    prediction = {{"nominal_ns", sums.nominal_ns},
-                  {"since", sums.since},
-                  {"least_ns", sums.least_ns},
-                  {"most_ns", sums.most_ns}};
+    prediction = {{"nominal_ns", sums.nominal_ns}, {"since", sums.since}, {"spans_ns", sums.spans}};
   return {{"prediction", std::move(prediction)},
           {"after_nominal_ns", spread_json(sums.after_nominal)},
           {"after_predicted_ns", spread_json(sums.after_predicted)},

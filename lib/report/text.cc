@@ -164,6 +164,13 @@ void append_writes(const RunResult& result, std::string& text) {
       "that was killed or frozen, which cannot say whether it read them)\n\n";
 }
 
+std::string spans_text(const ProbeSums& sums) {
+  std::vector<std::string> parts;
+  for (const auto& [least, most] : sums.spans)
+    parts.push_back(fmt::format("{}..{}", milliseconds(least), milliseconds(most)));
+  return fmt::format("{}", fmt::join(parts, " or "));
+}
+
 // How late the probes were, and whom they took for dead.
 void append_probing(const RunResult& result, std::string& text) {
   TextTable table(
@@ -182,14 +189,13 @@ void append_probing(const RunResult& result, std::string& text) {
     const auto of_promise = [&](std::string shown) {
       return sums.promised ? shown : std::string("-");
     };
-    table.add(
-        {row.strategy, watch_text(row), row.probe, of_promise(milliseconds(sums.nominal_ns)),
-         of_promise(fmt::format("{}..{}", milliseconds(sums.least_ns), milliseconds(sums.most_ns))),
-         of_promise(sums.since), late(sums.after_predicted.p50_ns),
-         late(sums.after_predicted.p99_ns), late(sums.after_predicted.max_ns),
-         of_promise(grouped(sums.early)), of_promise(grouped(sums.within)),
-         of_promise(grouped(sums.later)), grouped(sums.false_alarms),
-         sums.longest_silence_ns ? milliseconds(sums.longest_silence_ns) : "-"});
+    table.add({row.strategy, watch_text(row), row.probe, of_promise(milliseconds(sums.nominal_ns)),
+               of_promise(spans_text(sums)), of_promise(sums.since),
+               late(sums.after_predicted.p50_ns), late(sums.after_predicted.p99_ns),
+               late(sums.after_predicted.max_ns), of_promise(grouped(sums.early)),
+               of_promise(grouped(sums.within)), of_promise(grouped(sums.later)),
+               grouped(sums.false_alarms),
+               sums.longest_silence_ns ? milliseconds(sums.longest_silence_ns) : "-"});
   }
   if (!any) return;
   text += table.render();

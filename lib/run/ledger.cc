@@ -52,8 +52,7 @@ ProbeSums promise_of(const RunSpec& spec, const PlanRow& row) {
                   strategy_of(row).finding == Finding::nothing && !stays_alive(strategy_of(row));
   if (!sums.promised) return sums;
   sums.since = since_name(promise.since);
-  sums.least_ns = promise.least_ns;
-  sums.most_ns = promise.most_ns;
+  for (const Span& span : promise.spans) sums.spans.emplace_back(span.least_ns, span.most_ns);
   return sums;
 }
 

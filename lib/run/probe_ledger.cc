@@ -21,10 +21,13 @@ void ProbeLedger::add_death(const VictimEnd& victim, const SurvivorEnd& survivor
   if (!sums_.promised || survivor.silent_since_ns == 0) return;
   const int64_t silent_ns = survivor.found_ns - survivor.silent_since_ns;
   after_nominal_ns_.push_back(survivor.found_ns - victim.issued_ns - sums_.nominal_ns);
-  after_predicted_ns_.push_back(silent_ns - sums_.least_ns);
-  if (silent_ns < sums_.least_ns)
+  auto span = sums_.spans.front();
+  for (const auto& later : sums_.spans)
+    if (later.first <= silent_ns) span = later;
+  after_predicted_ns_.push_back(silent_ns - span.first);
+  if (silent_ns < span.first)
     ++sums_.early;
-  else if (silent_ns > sums_.most_ns)
+  else if (silent_ns > span.second)
     ++sums_.later;
   else
     ++sums_.within;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/ends.h"
@@ -18,13 +19,13 @@ Spread spread_of(std::vector<int64_t> values_ns);
 struct ProbeSums {
   // Known before the run. Without a promise there is nothing to be late against.
   bool promised = false;
-  int64_t nominal_ns = 0;             // as configured
-  std::string since;                  // from when the prediction counts
-  int64_t least_ns = 0, most_ns = 0;  // predicted
+  int64_t nominal_ns = 0;                          // as configured
+  std::string since;                               // from when the prediction counts
+  std::vector<std::pair<int64_t, int64_t>> spans;  // predicted: least and most, ascending
   // Of the deaths that the probe found.
-  Spread after_nominal;                      // since t0, minus nominal
-  Spread after_predicted;                    // since `since`, minus the least of the prediction
-  int64_t early = 0, within = 0, later = 0;  // than the prediction's two bounds
+  Spread after_nominal;    // since t0, minus nominal
+  Spread after_predicted;  // since `since`, minus the least of the span it is in or behind
+  int64_t early = 0, within = 0, later = 0;  // than the predicted spans; between two is later
   int64_t false_alarms = 0;                  // live peers declared dead
   int64_t longest_silence_ns = 0;  // of a live peer that heartbeats watch; 0: none was watched
 };

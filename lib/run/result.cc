@@ -25,9 +25,9 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WriteSums, attempted, accepted, short_writes,
                                    second_errors, by_accepted_after_act, by_accepted_after_fin,
                                    first_error, second_error)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Spread, count, min_ns, p50_ns, p90_ns, p99_ns, max_ns)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProbeSums, promised, nominal_ns, since, least_ns, most_ns,
-                                   after_nominal, after_predicted, early, within, later,
-                                   false_alarms, longest_silence_ns)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProbeSums, promised, nominal_ns, since, spans, after_nominal,
+                                   after_predicted, early, within, later, false_alarms,
+                                   longest_silence_ns)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LedgerRow, strategy, watch, probe, family, skipped, expected,
                                    requested, established, torn_down, found, nothing, undecided,
                                    unexpected, late, findings, bytes_received, bytes_sent, alive,

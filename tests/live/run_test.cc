@@ -431,7 +431,7 @@ TEST(Program_, ListsVersionAndHelpSpeak) {
   for (const char* part : {"--connections", "Exit codes", "5  unbalanced"})
     EXPECT_THAT(help.out, HasSubstr(part));
   const auto list = nlohmann::json::parse(run_program({"list", "--format", "json"}).out);
-  EXPECT_EQ(list["strategies"].size(), 25u);
+  EXPECT_EQ(list["strategies"].size(), 26u);
   EXPECT_EQ(list["watches"].size(), 11u);
   EXPECT_EQ(list["engines"].size(), 7u);
   for (const auto& row : list["strategies"]) {
