@@ -256,7 +256,7 @@ std::string run_table(const RunResult& result) {
   text += fmt::format(
       "cost      {} user + {} system CPU while armed, {:.1f} MiB in all processes, {} from first "
       "act to last finding\n",
-      milliseconds(result.cost.user_ns), milliseconds(result.cost.system_ns),
+      milliseconds(result.cost.user_ns()), milliseconds(result.cost.system_ns()),
       static_cast<double>(peak) / (1 << 20), milliseconds(result.span_ns));
   std::string phases;
   for (const Phase& phase : result.phases)

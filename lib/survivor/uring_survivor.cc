@@ -38,6 +38,7 @@ Result<UringSurvivor> UringSurvivor::open(const ShardView& shard, int control) {
   const unsigned requests = has_traffic(settings) ? 2 : 1;
   setup.completion_entries = std::max(settings.connections * requests + 64, 512u);
   setup.submission_thread_cpu = settings.survivor_cpu;
+  setup.enters = &shard.header->progress.survivor_ring_enters;
   auto ring = Ring::open(setup);
   if (!ring) return ring.error();
   shard.header->progress.survivor_ring_bytes = ring->shared_bytes();

@@ -80,7 +80,15 @@ RunResult sample_result() {
   result.balanced = true;
   result.counters["armed"]["OutRsts"] = 42;
   result.phases = {{"establish", 1, 2'000'000}};
-  result.cost = {1, 2, 3, 4, 1'204'000, 6};
+  result.cost.victims = {11, 12, 13, 14, true};
+  result.cost.survivors = {21, 22, 23, 24, false};
+  result.cost.wall_ns = 3;
+  result.cost.traffic = {31, 32, 33, 34, 35, 36};
+  result.cost.softirq_ns = 5;
+  result.cost.memory_armed_bytes = 4;
+  result.cost.memory_peak_bytes = 1'204'000;
+  result.cost.slab_bytes = 6;
+  result.cost.tcp_memory_bytes = 7;
   result.workers = {{"victim", 1, 4'711, 3, true}};
   result.sysctls = {{"net/ipv4/tcp_retries2", "15"}};
   result.congestion_control = "cubic";
