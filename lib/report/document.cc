@@ -30,26 +30,6 @@ Json latency_json(const Histogram& histogram) {
           {"mean", any ? Json(histogram.mean()) : Json(nullptr)}};
 }
 
-Json spec_json(const RunResult& result) {
-  Json spec = Json::object();
-  for (const auto& [name, text] : result.spec) {
-    const auto parameter = std::find_if(parameters().begin(), parameters().end(),
-                                        [&, wanted = std::string_view(name)](const Parameter& row) {
-                                          return row.flag.substr(2) == wanted;
-                                        });
-    const bool known = parameter != parameters().end();
-    if (known && parameter->kind == ParameterKind::count) {
-      const auto count = parse_count(text);
-      spec[name] = count ? Json(*count) : Json(text);
-    } else if (known && parameter->kind == ParameterKind::flag) {
-      spec[name] = text == "true";
-    } else {
-      spec[name] = text;
-    }
-  }
-  return spec;
-}
-
 // The histogram of writes as [[writes, connections], ...].
 Json counts_json(const std::map<int64_t, int64_t>& counts) {
   Json list = Json::array();
@@ -185,6 +165,26 @@ int64_t connections_of(const RunResult& result) {
 
 }  // namespace
 
+Json spec_json(const std::vector<std::pair<std::string, std::string>>& values) {
+  Json spec = Json::object();
+  for (const auto& [name, text] : values) {
+    const auto parameter = std::find_if(parameters().begin(), parameters().end(),
+                                        [&, wanted = std::string_view(name)](const Parameter& row) {
+                                          return row.flag.substr(2) == wanted;
+                                        });
+    const bool known = parameter != parameters().end();
+    if (known && parameter->kind == ParameterKind::count) {
+      const auto count = parse_count(text);
+      spec[name] = count ? Json(*count) : Json(text);
+    } else if (known && parameter->kind == ParameterKind::flag) {
+      spec[name] = text == "true";
+    } else {
+      spec[name] = text;
+    }
+  }
+  return spec;
+}
+
 Json run_document(const RunResult& result, const Json& environment) {
   const Cost& cost = result.cost;
   const int64_t connections = connections_of(result);
@@ -202,7 +202,7 @@ Json run_document(const RunResult& result, const Json& environment) {
       {"status", status_row(result.status).name},
       {"exit_code", status_row(result.status).exit_code},
       {"error", result.error.empty() ? Json(nullptr) : Json(result.error)},
-      {"spec", spec_json(result)},
+      {"spec", spec_json(result.spec)},
       {"notes", result.notes},
       {"environment", environment},
       {"ledger", ledger_json(result)},
@@ -264,7 +264,7 @@ std::string schema_markdown() {
   std::string text = fmt::format(R"(# Results
 
 Reference runs, one folder a run, and the schema (version {}) of what `lastack run --out DIR`
-writes. This page is made by `lastack list --format schema`; a test keeps it so.
+and `lastack cost --out DIR` write. This page is made by `lastack list --format schema`; a test keeps it so.
 
 All times are whole nanoseconds. Counts are connections unless a name says otherwise.
 
@@ -285,6 +285,14 @@ All times are whole nanoseconds. Counts are connections unless a name says other
 | rates | requested and achieved injections and round trips a second, and span_ns from the first t0 to the last finding |
 | writers | SIGPIPEs by the thread that got them (one makes all writes of a shard), SIGPIPEs that no write explains (must be 0), and by how much the most delayed write missed its instant |
 | phases | name, start_ns, duration_ns |
+
+## cost.json
+
+| key | what it holds |
+|---|---|
+| schema_version, status, exit_code, error, spec, notes, environment | as in run.json; the spec is of every run but for its watch and probe, the environment of the first run |
+| rounds, window_ns | how many were completed, and how long each run was watched |
+| watches | per watch the probes, `none` first, each with `skipped` (why it did not run, else null), `prices` (what cost.csv holds; not of `none`) and `samples`: per round the connections, wall_ns and every quantity, per connection and, where its unit says so, second; null where it is not to be had |
 )",
                                  kSchemaVersion, kSchemaVersion, [] {
                                    std::string names;
@@ -293,7 +301,7 @@ All times are whole nanoseconds. Counts are connections unless a name says other
                                                           row.name, row.exit_code);
                                    return names;
                                  }());
-  for (const CsvFile& file : csv_files()) {
+  for (const CsvSchema& file : csv_schemas()) {
     text +=
         fmt::format("\n## {}\n\n{}.\n\n| column | meaning |\n|---|---|\n", file.name, file.help);
     for (const auto& [name, help] : file.columns) {
