@@ -293,7 +293,7 @@ void add_parameters(CLI::App& command, RunSpec& spec, std::span<const FixedParam
               std::string(parameter.flag),
               [refused](const std::vector<std::string>&) {
                 throw CLI::ValidationError(std::string(refused->flag),
-                                           "not for this command: " + std::string(refused->why));
+                                           "not with `lastack cost`: " + std::string(refused->why));
               })
           ->expected(0, 1)
           ->group("");  // not in the help

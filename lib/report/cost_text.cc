@@ -152,7 +152,8 @@ std::string cost_text(const CostResult& result) {
       "\nper connection; `none` is the mean without a probe, a probe's column how much more it "
       "is:\n"
       "mean of the rounds' differences +- half of its 95 % confidence interval (Student's t)\n"
-      "~ not distinguishable from zero; n/a not to be had here\n";
+      "~ not distinguishable from zero; n/a not to be had here\n"
+      "by chance one of twenty figures that are zero is shown all the same\n";
   const bool softirqs_contained = result.host.cost.softirq_ns < 0;
   if (softirqs_contained)
     text +=

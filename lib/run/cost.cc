@@ -12,7 +12,7 @@ namespace {
 
 constexpr FixedParameter kFixed[] = {
     {"--mix", "nobody dies while a probe's price is measured"},
-    {"--deadline", "allowed: --window TIME"},
+    {"--deadline", "every run lasts as long as --window says"},
     {"--schedule", "nobody dies while a probe's price is measured"},
     {"--neighbours", "every connection stays alive; allowed: --connections N"},
     {"--neighbour-load", "every connection stays alive; allowed: --load LOAD"},
