@@ -157,8 +157,9 @@ std::string cost_text(const CostResult& result) {
   const bool softirqs_contained = result.host.cost.softirq_ns < 0;
   if (softirqs_contained)
     text +=
-        "softirq-cpu is contained in the system time of whom it interrupts: this kernel does not\n"
-        "account it apart (CONFIG_IRQ_TIME_ACCOUNTING)\n";
+        "softirq-cpu is contained in the system time of whom it interrupts, and only in host-cpu\n"
+        "where that is an idle CPU: this kernel does not account it apart\n"
+        "(CONFIG_IRQ_TIME_ACCOUNTING)\n";
   if (result.host.cost.survivors.spins) text += "switches: survivors that spin do not sleep\n";
   for (const std::string& note : result.notes) text += fmt::format("note    {}\n", note);
   if (!result.error.empty()) text += fmt::format("error   {}\n", result.error);

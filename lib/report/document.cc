@@ -214,6 +214,7 @@ Json run_document(const RunResult& result, const Json& environment) {
         {"victims", role_cost_json(cost.victims)},
         {"survivors", role_cost_json(cost.survivors)},
         {"softirq_ns", cost.softirq_ns < 0 ? Json(nullptr) : Json(cost.softirq_ns)},
+        {"host_busy_ns", cost.host_busy_ns},
         {"wall_ns", cost.wall_ns},
         {"bytes_per_connection",
          connections > 0 ? Json(cost.memory_peak_bytes / connections) : Json(nullptr)},
@@ -281,7 +282,7 @@ All times are whole nanoseconds. Counts are connections unless a name says other
 | ledger | one object per strategy x watch x probe x write path: the columns of summary.csv up to `skipped`, `findings` as an object, and the latencies `latency_ns` (since t0), `scheduled_latency_ns` (since the scheduled instant), `written_latency_ns` (since the survivor's write), each with count, min, p50, p90, p99, p999, max, mean; null without a finding; `write_path` and `writes`, null but for `--watch writer`: the columns of summary.csv from writes_attempted on, and the histograms of writes.csv as [writes, connections] |
 | unexpected | the first 100 connections that ended otherwise than expected |
 | reconciliation | `balanced`, `exclusive`, `checks` (counter, phase, kind, expected: a number or min and max, observed, ok) and the kernel's counters before, armed, closed and cleaned |
-| cost | between armed watch and closed ledger: CPU of the workers, in all and of `victims` and `survivors` apart, with voluntary context switches (null where they spin) and calls of io_uring_enter(2); softirq CPU of the host (null where the kernel counts it as system of whom it interrupted: without CONFIG_IRQ_TIME_ACCOUNTING); `traffic` of the run's namespaces: TCP segments, IP bytes, and what interfaces sent; memory of all processes (anonymous, shared and rings, as PSS), growth of the kernel's slab and of TCP's queues |
+| cost | between armed watch and closed ledger: CPU of the workers, in all and of `victims` and `survivors` apart, with voluntary context switches (null where they spin) and calls of io_uring_enter(2); softirq CPU of the host (null where the kernel does not tell it apart: without CONFIG_IRQ_TIME_ACCOUNTING) and all that its CPUs did; `traffic` of the run's namespaces: TCP segments, IP bytes, and what interfaces sent; memory of all processes (anonymous, shared and rings, as PSS), growth of the kernel's slab and of TCP's queues |
 | rates | requested and achieved injections and round trips a second, and span_ns from the first t0 to the last finding |
 | writers | SIGPIPEs by the thread that got them (one makes all writes of a shard), SIGPIPEs that no write explains (must be 0), and by how much the most delayed write missed its instant |
 | phases | name, start_ns, duration_ns |

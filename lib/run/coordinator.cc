@@ -69,13 +69,22 @@ int64_t tcp_memory_bytes() {
   return at == std::string::npos ? 0 : std::atoll(text->c_str() + at + 5) * sysconf(_SC_PAGESIZE);
 }
 
-// CPU time of all softirqs of the host. Without CONFIG_IRQ_TIME_ACCOUNTING the figure is only
-// sampled, at ticks.
-int64_t softirq_ns() {
-  const std::string line = read_first_line("/proc/stat");  // "cpu USER NICE SYSTEM IDLE ..."
-  long long ticks = 0;
-  if (std::sscanf(line.c_str(), "cpu %*d %*d %*d %*d %*d %*d %lld", &ticks) != 1) return 0;
-  return ticks * (kSecond_ns / sysconf(_SC_CLK_TCK));
+// CPU time of the whole host since it was started, from /proc/stat.
+struct HostTimes {
+  int64_t softirq_ns = 0;  // without CONFIG_IRQ_TIME_ACCOUNTING only sampled, at ticks
+  // Of all CPUs: idle, waiting for disks, or taken by the hypervisor. With CONFIG_NO_HZ_COMMON it
+  // is measured (get_cpu_idle_time_us), while what CPUs do is sampled.
+  int64_t idle_ns = 0;
+};
+
+HostTimes host_times() {
+  const std::string line = read_first_line("/proc/stat");  // proc_stat(5)
+  long long idle = 0, io_wait = 0, softirq = 0, steal = 0;
+  const int read = std::sscanf(line.c_str(), "cpu %*d %*d %*d %lld %lld %*d %lld %lld", &idle,
+                               &io_wait, &softirq, &steal);
+  if (read != 4) return {};
+  const int64_t tick_ns = kSecond_ns / sysconf(_SC_CLK_TCK);
+  return {softirq * tick_ns, (idle + io_wait + steal) * tick_ns};
 }
 
 bool softirqs_are_told_apart() {
@@ -370,7 +379,9 @@ Done Coordinator::meter(int64_t sign) {
       add(cost.context_switches, worker.answer->context_switches);
     }
   }
-  if (softirqs_apart_) add(cost_.softirq_ns, softirq_ns());
+  const HostTimes host = host_times();
+  if (softirqs_apart_) add(cost_.softirq_ns, host.softirq_ns);
+  add(cost_.host_busy_ns, sysconf(_SC_NPROCESSORS_ONLN) * now_ns() - host.idle_ns);
   for (const Placement& place : plan_.placements)
     cost_.survivors.spins = cost_.survivors.spins || (place.role == "survivor" && place.spins);
   const auto traffic = read_all_traffic();

@@ -77,8 +77,10 @@ constexpr QuantityRow kQuantities[] = {
        if (c.softirq_ns < 0) return std::nullopt;
        return number(c.softirq_ns);
      },
-     "CPU of all softirqs of the host; without CONFIG_IRQ_TIME_ACCOUNTING it is contained in "
-     "system"},
+     "CPU of all softirqs of the host; not to be had without CONFIG_IRQ_TIME_ACCOUNTING"},
+    {"host-cpu", "ns/s", true, [](const Cost& c) -> Value { return number(c.host_busy_ns); },
+     "all that the host's CPUs did, in steps of 10 ms: with timers and packets that met an idle "
+     "CPU"},
     {"memory", "bytes", false, [](const Cost& c) -> Value { return number(c.memory_armed_bytes); },
      "lastack's own, of all its processes, with armed watches"},
     {"kernel-slab", "bytes", false, [](const Cost& c) -> Value { return number(c.slab_bytes); },

@@ -42,7 +42,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TrafficCounters, in_segments, out_segments, i
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RoleCost, user_ns, system_ns, context_switches, ring_enters,
                                    spins)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Cost, victims, survivors, wall_ns, traffic, softirq_ns,
-                                   memory_armed_bytes, memory_peak_bytes, slab_bytes,
+                                   host_busy_ns, memory_armed_bytes, memory_peak_bytes, slab_bytes,
                                    tcp_memory_bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WorkerPlace, role, shard, process, cpu, spins)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunResult, status, error, spec, notes, ledger, surprises, events,

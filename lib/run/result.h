@@ -132,8 +132,10 @@ struct Cost {
   int64_t wall_ns = 0;
   TrafficCounters traffic;  // of the run's namespaces; with --host-network of everybody in it
   // Of the whole host; -1 where the kernel cannot tell it apart (CONFIG_IRQ_TIME_ACCOUNTING): then
-  // it is part of the CPU time of the processes that it interrupted, as system.
+  // it is part of the CPU time of the processes that it interrupted, as system, and of nobody's
+  // where it found a CPU idle.
   int64_t softirq_ns = -1;
+  int64_t host_busy_ns = 0;  // all that the host's CPUs did, whoever they did it for
   int64_t memory_armed_bytes = 0;  // anonymous + shared + rings, PSS over all processes
   int64_t memory_peak_bytes = 0;
   int64_t slab_bytes = 0;  // growth of the kernel's slab while establishing, host-wide
