@@ -597,6 +597,9 @@ std::pair<CounterValues, CounterValues> expected_changes(const Strategy& strateg
     most[Counter::abort_on_data] += 1;
     most[Counter::out_rsts] += 1;
   }
+  // A live peer that keepalive gave up gets the RST, unless that is lost, too.
+  if (stays_alive(strategy) && finding == Finding::etimedout && least[Counter::out_rsts] > 0)
+    most[Counter::estab_resets] += 1;
   most += strategy.may_add;
   if (is_writer(when)) add_streaming(strategy, when, finding, least, most);
 

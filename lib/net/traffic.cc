@@ -1,6 +1,7 @@
 #include "net/traffic.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -68,6 +69,24 @@ TrafficCounters parse_traffic(std::string_view snmp, std::string_view netstat,
     traffic.interface_packets += std::stoll(figures[kSentPackets]);
   }
   return traffic;
+}
+
+int64_t parse_backlog_drops(std::string_view softnet_stat) {
+  constexpr int kHexadecimal = 16;
+  std::istringstream lines{std::string(softnet_stat)};
+  int64_t drops = 0;
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words{line};
+    std::string processed, dropped;
+    if (words >> processed >> dropped)
+      drops += static_cast<int64_t>(std::strtoull(dropped.c_str(), nullptr, kHexadecimal));
+  }
+  return drops;
+}
+
+int64_t read_backlog_drops() {
+  const auto text = read_file("/proc/net/softnet_stat");
+  return text ? parse_backlog_drops(*text) : 0;
 }
 
 Result<TrafficCounters> read_traffic() {

@@ -23,6 +23,11 @@ TrafficCounters parse_traffic(std::string_view snmp, std::string_view netstat,
 // Of the calling thread's network namespace.
 Result<TrafficCounters> read_traffic();
 
+// Packets that found a CPU's backlog full (net.core.netdev_max_backlog), which loopback and veth go
+// through: of the whole host, from /proc/net/softnet_stat (softnet_seq_show: the second column).
+int64_t parse_backlog_drops(std::string_view softnet_stat);
+int64_t read_backlog_drops();
+
 TrafficCounters& operator+=(TrafficCounters& sum, const TrafficCounters& more);
 TrafficCounters operator-(const TrafficCounters& later, const TrafficCounters& earlier);
 

@@ -142,6 +142,7 @@ Json reconciliation_json(const RunResult& result) {
   }
   return {{"balanced", result.balanced},
           {"exclusive", result.exclusive},
+          {"backlog_drops", result.backlog_drops},
           {"note", result.exclusive ? Json(nullptr)
                                     : Json("not exclusive: other programs of this network "
                                            "namespace move the counters, too")},
@@ -304,7 +305,7 @@ All times are whole nanoseconds. Counts are connections unless a name says other
 | environment | the host: kernel, CPU, mitigations, sysctls, limits, build, threads |
 | ledger | one object per strategy x watch x probe x write path: the columns of summary.csv up to `skipped`, `findings` as an object, and the latencies `latency_ns` (since t0), `scheduled_latency_ns` (since the scheduled instant), `written_latency_ns` (since the survivor's write), each with count, min, p50, p90, p99, p999, max, mean; null without a finding; `write_path` and `writes`, null but for `--watch writer`: the columns of summary.csv from writes_attempted on, and the histograms of writes.csv as [writes, connections] |
 | unexpected | the first 100 connections that ended otherwise than expected |
-| reconciliation | `balanced`, `exclusive`, `checks` (counter, phase, kind, expected: a number or min and max, observed, ok) and the kernel's counters before, armed, closed and cleaned |
+| reconciliation | `balanced`, `exclusive`, `backlog_drops` (packets that the host's CPUs dropped at full backlogs meanwhile), `checks` (counter, phase, kind, expected: a number or min and max, observed, ok) and the kernel's counters before, armed, closed and cleaned |
 | cost | between armed watch and closed ledger: CPU of the workers, in all and of `victims` and `survivors` apart, with voluntary context switches (null where they spin) and calls of io_uring_enter(2); softirq CPU of the host (null where the kernel does not tell it apart: without CONFIG_IRQ_TIME_ACCOUNTING) and all that its CPUs did; `traffic` of the run's namespaces: TCP segments, IP bytes, and what interfaces sent; memory of all processes (anonymous, shared and rings, as PSS), growth of the kernel's slab and of TCP's queues |
 | rates | requested and achieved injections and round trips a second, and span_ns from the first t0 to the last finding |
 | writers | SIGPIPEs by the thread that got them (one makes all writes of a shard), SIGPIPEs that no write explains (must be 0), and by how much the most delayed write missed its instant |

@@ -255,6 +255,11 @@ std::string run_table(const RunResult& result) {
                         grouped(unexplained));
   append_surprises(result, text);
   append_checks(result, text);
+  if (result.backlog_drops > 0)
+    text += fmt::format(
+        "drops     {} packets at full backlogs of the host's CPUs (net.core.netdev_max_backlog): "
+        "probes may be among them\n",
+        grouped(result.backlog_drops));
   if (result.requested_rate > 0)
     text += fmt::format("rate      {:.0f} injections/s of {:.0f} requested\n", result.achieved_rate,
                         result.requested_rate);

@@ -210,6 +210,7 @@ class Coordinator {
   Snapshots snapshots_{};
   CounterValues cleaned_{};
   std::vector<SilentPair> silent_pairs_;  // did not prove that they are alive
+  int64_t backlog_drops_ = 0;
   bool asked_alive_ = false;
   Cost cost_;
   std::vector<Phase> phases_;
@@ -384,6 +385,7 @@ Done Coordinator::meter(int64_t sign) {
   add(cost_.host_busy_ns, sysconf(_SC_NPROCESSORS_ONLN) * now_ns() - host.idle_ns);
   for (const Placement& place : plan_.placements)
     cost_.survivors.spins = cost_.survivors.spins || (place.role == "survivor" && place.spins);
+  add(backlog_drops_, read_backlog_drops());
   const auto traffic = read_all_traffic();
   if (!traffic) return traffic.error();
   cost_.traffic = sign > 0 ? *traffic - cost_.traffic : *traffic;
@@ -815,6 +817,7 @@ std::vector<LedgerShard> Coordinator::ledger_shards() {
 }
 
 void Coordinator::finish(RunResult& result) {
+  result.backlog_drops = backlog_drops_;
   const std::vector<Outcome> outcomes =
       fill_ledger(spec_, plan_, ledger_shards(), start_ns_, closed_at_ns_, result);
   if (asked_alive_) count_alive(plan_, silent_pairs_, result);

@@ -50,11 +50,11 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Cost, victims, survivors, wall_ns, traffic, s
                                    tcp_memory_bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WorkerPlace, role, shard, process, cpu, spins)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunResult, status, error, spec, notes, ledger, surprises, events,
-                                   timeline, checks, exclusive, balanced, counters, phases, cost,
-                                   workers, sysctls, congestion_control, requested_rate,
-                                   achieved_rate, requested_round_trips, achieved_round_trips,
-                                   span_ns, completion_overflows, writer_threads, sigpipes_unblamed,
-                                   write_lag_ns)
+                                   timeline, checks, backlog_drops, exclusive, balanced, counters,
+                                   phases, cost, workers, sysctls, congestion_control,
+                                   requested_rate, achieved_rate, requested_round_trips,
+                                   achieved_round_trips, span_ns, completion_overflows,
+                                   writer_threads, sigpipes_unblamed, write_lag_ns)
 
 namespace {
 

@@ -170,6 +170,10 @@ struct RunResult {
   std::vector<Event> events;
   std::vector<TimelineBin> timeline;
   std::vector<Check> checks;
+  // Packets that the host's CPUs dropped at full backlogs while the watch was armed: probes and
+  // their
+  // answers may be among them.
+  int64_t backlog_drops = 0;
   bool exclusive = true;  // nobody else's traffic is in the counters
   bool balanced = false;
   std::map<std::string, std::map<std::string, int64_t>> counters;  // phase -> counter -> value

@@ -71,9 +71,8 @@ Result<RingVictim> RingVictim::open(const ShardView& shard, int control,
   const ShardSettings& settings = shard.header->settings;
   RingSetup setup;
   setup.mode = RingMode::defer;  // the victim's thread asks for completions when it has time
-  const unsigned requests = victims_answer(shard)                             ? 2
-                            : settings.requests_in_flight || settings.writers ? 1
-                                                                              : 0;
+  const bool receives = settings.requests_in_flight || settings.writers || victims_answer(shard);
+  const unsigned requests = has_traffic(settings) ? 2 : receives ? 1 : 0;
   setup.completion_entries = std::max(static_cast<unsigned>(slots.size()) * requests + 64, 512u);
   setup.enters = &shard.header->progress.victim_ring_enters;
   auto ring = Ring::open(setup);

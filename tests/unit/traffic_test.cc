@@ -49,5 +49,10 @@ TEST(Traffic, OfThisNamespaceCanBeReadAndSubtracted) {
   EXPECT_EQ(sum.interface_bytes, later->interface_bytes);
 }
 
+TEST(BacklogDrops, AreTheSecondColumnOfEveryCpu) {
+  EXPECT_EQ(parse_backlog_drops("0001a2b3 0000000a 00000000\n0000ffff 00000010 00000001\n"), 26);
+  EXPECT_EQ(parse_backlog_drops(""), 0);
+}
+
 }  // namespace
 }  // namespace lastack
