@@ -13,12 +13,14 @@
 
 #include "base/clock.h"
 #include "base/parse.h"
+#include "report/cost_text.h"
 #include "report/csv.h"
 #include "report/document.h"
 #include "report/environment.h"
 #include "report/matrix_text.h"
 #include "report/text.h"
 #include "report/verify_text.h"
+#include "run/cost.h"
 #include "run/doctor.h"
 #include "run/runner.h"
 #include "run/verify.h"
@@ -133,6 +135,45 @@ int doctor_command(const Options& options) {
   return healthy(examinations) ? 0 : exit_code(RunStatus::no_resources);
 }
 
+struct CostOptions {
+  CostSpec spec;
+  std::string out;
+  std::string format = "text";
+};
+
+int cost_command(const CostOptions& options) {
+  const CostPlan plan = plan_cost(options.spec);
+  if (!plan.error.empty()) return complain(plan.status, plan.error);
+  std::error_code unreadable;  // prepare_output_folder() says what is wrong with it
+  const bool folder_was_there = std::filesystem::exists(options.out, unreadable);
+  if (!options.out.empty())
+    if (const Status bad = prepare_output_folder(options.out))
+      return complain(RunStatus::bad_usage, bad->message());
+  fmt::print(stderr, "{}", cost_estimate(options.spec, plan));
+
+  catch_signals();
+  ProgressLine line(isatty(STDERR_FILENO));
+  RunHooks hooks;
+  hooks.progress = [&](const Progress& progress) { line.show(progress); };
+  hooks.interrupted = [] { return g_interrupted != 0; };
+  const CostResult result = measure_cost(options.spec, plan, hooks);
+  line.clear();
+
+  if (result.rounds < kFewestRounds) {
+    if (!options.out.empty() && !folder_was_there) rmdir(options.out.c_str());
+    return complain(result.status, result.error);
+  }
+  const auto document = cost_document(result, describe_environment(result.host));
+  if (!options.out.empty())
+    if (const Status bad = write_cost(options.out, result, document))
+      return complain(RunStatus::no_resources, bad->message());
+  if (options.format == "json")
+    fmt::print("{}\n", document.dump(2));
+  else
+    fmt::print("{}", cost_text(result));
+  return exit_code(result.status);
+}
+
 struct VerifyOptions {
   VerifySpec spec;
   std::string path = "both";
@@ -239,10 +280,25 @@ int list_command(const std::string& format) {
   return 0;
 }
 
-// Adds one flag per row of the parameter table.
-void add_parameters(CLI::App& command, RunSpec& spec) {
+// Adds one flag per row of the parameter table, but for those in `fixed`, which are refused.
+void add_parameters(CLI::App& command, RunSpec& spec, std::span<const FixedParameter> fixed = {}) {
   const RunSpec defaults;
   for (const Parameter& parameter : parameters()) {
+    const auto refused = std::find_if(fixed.begin(), fixed.end(), [&](const FixedParameter& row) {
+      return row.flag == parameter.flag;
+    });
+    if (refused != fixed.end()) {
+      command
+          .add_option_function<std::vector<std::string>>(
+              std::string(parameter.flag),
+              [refused](const std::vector<std::string>&) {
+                throw CLI::ValidationError(std::string(refused->flag),
+                                           "not with `lastack cost`: " + std::string(refused->why));
+              })
+          ->expected(0, 1)
+          ->group("");  // not in the help
+      continue;
+    }
     const auto read = [&parameter, &spec](const std::string& text) {
       if (const Status bad = parameter.read(spec, text))
         throw CLI::ValidationError(std::string(parameter.flag), bad->message());
@@ -259,6 +315,37 @@ void add_parameters(CLI::App& command, RunSpec& spec) {
         ->type_name(std::string(parameter.placeholder))
         ->default_str(shown);
   }
+}
+
+// Text options of a command that are read by a parser of base/parse.h.
+template <class Parse>
+void add_parsed(CLI::App& command, const std::string& flag, const std::string& type,
+                const std::string& help, Parse parse, int64_t least, int64_t most, int64_t& into,
+                std::string (*print)(int64_t)) {
+  command
+      .add_option_function<std::string>(
+          flag,
+          [=, &into](const std::string& text) {
+            const Result<int64_t> value = parse(text);
+            if (!value) throw CLI::ValidationError(flag, value.error().message());
+            if (*value < least || *value > most)
+              throw CLI::ValidationError(flag, fmt::format("{} is out of range; allowed: {} to {}",
+                                                           text, print(least), print(most)));
+            into = *value;
+          },
+          help)
+      ->type_name(type)
+      ->default_str(print(into));
+}
+
+void add_cost_options(CLI::App& command, CostOptions& options) {
+  add_parameters(command, options.spec.run, fixed_parameters());
+  add_parsed(command, "--rounds", "N", "how often every probe is compared with none", parse_count,
+             kFewestRounds, kMostRounds, options.spec.rounds, format_count);
+  add_parsed(command, "--window", "TIME", "how long each run is watched", parse_duration,
+             kShortestWindow_ns, kLongestWindow_ns, options.spec.window_ns, format_duration);
+  command.add_option("--out", options.out, "a new or empty folder for cost.csv and cost.json")
+      ->type_name("DIR");
 }
 
 std::string exit_code_help() {
@@ -334,6 +421,16 @@ int main_with_arguments(int argc, char** argv) {
       "  2  the command line asks for something impossible\n"
       "  7  SIGINT or SIGTERM ended it early\n"
       "  1  lastack itself failed\n");
+  CostOptions cost_options;
+  CLI::App* cost = app.add_subcommand(
+      "cost", "measure what each probe costs per connection and second while nobody dies");
+  add_cost_options(*cost, cost_options);
+  add_format(*cost, cost_options.format, {"text", "json"});
+  cost->footer(
+      "Every round runs each --watch without a probe and with each --probe, in an order by "
+      "chance,\n"
+      "and the differences count. Whoever measures needs the host for himself.\n" +
+      exit_code_help());
   std::string list_format = "text";
   CLI::App* list = app.add_subcommand("list", "strategies, watches, probes and columns");
   add_format(*list, list_format, {"text", "json", "markdown", "schema"});
@@ -350,6 +447,7 @@ int main_with_arguments(int argc, char** argv) {
   }
   if (run->parsed()) return run_command(options);
   if (doctor->parsed()) return doctor_command(options);
+  if (cost->parsed()) return cost_command(cost_options);
   if (verify_app->parsed()) return verify_command(std::move(verify_options));
   return list_command(list_format);
 }

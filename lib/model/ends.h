@@ -157,6 +157,7 @@ struct ShardProgress {
   std::atomic<uint64_t> accepted, connected, injected, failed_acts, found, round_trips,
       completion_overflows;
   std::atomic<uint64_t> victim_ring_bytes, survivor_ring_bytes;
+  std::atomic<uint64_t> victim_ring_enters, survivor_ring_enters;  // io_uring_enter(2)
   // Writers: SIGPIPEs that their thread got, those of them that no write was blamed for, who may
   // still learn something, the slot whose write is being made, and how far the writes fell behind.
   std::atomic<uint64_t> sigpipes, sigpipes_unblamed;

@@ -6,19 +6,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "report/cost_text.h"
+
 namespace lastack {
 namespace {
-
-// Quotes a field only when it must be (RFC 4180).
-std::string quoted(std::string text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string result = "\"";
-  for (const char letter : text) {
-    if (letter == '"') result += '"';
-    result += letter;
-  }
-  return result + "\"";
-}
 
 // A latency figure of a row, empty where there is no finding: no percentile of nothing.
 std::string figure(const Histogram& histogram, int64_t value) {
@@ -304,27 +295,6 @@ constexpr Column<WriteCount> kWrites[] = {
      [](const WriteCount& w) { return fmt::format("{}", w.connections); }},
 };
 
-// Builds a file row by row: the header first.
-template <class Row>
-class Csv {
- public:
-  explicit Csv(std::span<const Column<Row>> columns) : columns_(columns) {
-    text_ = "schema_version";
-    for (const auto& column : columns_) text_.append(",").append(column.name);
-    text_ += "\n";
-  }
-  void add(const Row& row) {
-    text_ += fmt::format("{}", kSchemaVersion);
-    for (const auto& column : columns_) text_.append(",").append(quoted(column.value(row)));
-    text_ += "\n";
-  }
-  std::string take() { return std::move(text_); }
-
- private:
-  std::span<const Column<Row>> columns_;
-  std::string text_;
-};
-
 std::string summary_csv(const RunResult& result) {
   Csv<LedgerRow> csv(kSummary);
   for (const LedgerRow& row : result.ledger) csv.add(row);
@@ -371,16 +341,17 @@ bool has_writers(const RunResult& result) {
                      [](const LedgerRow& row) { return !row.write_path.empty(); });
 }
 
-template <class Row>
-std::vector<std::pair<std::string_view, std::string_view>> names_and_help(
-    std::span<const Column<Row>> columns) {
-  std::vector<std::pair<std::string_view, std::string_view>> list = {
-      {"schema_version", "version of this file's columns"}};
-  for (const auto& column : columns) list.emplace_back(column.name, column.help);
-  return list;
-}
-
 }  // namespace
+
+std::string quoted(std::string text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string result = "\"";
+  for (const char letter : text) {
+    if (letter == '"') result += '"';
+    result += letter;
+  }
+  return result + "\"";
+}
 
 std::span<const Column<LedgerRow>> summary_columns() { return kSummary; }
 std::span<const Column<CurvePoint>> latency_columns() { return kLatency; }
@@ -438,6 +409,13 @@ const std::vector<CsvFile>& csv_files() {
        names_and_help(event_columns()), has_events},
   };
   return kFiles;
+}
+
+std::vector<CsvSchema> csv_schemas() {
+  std::vector<CsvSchema> schemas;
+  for (const CsvFile& file : csv_files()) schemas.push_back({file.name, file.help, file.columns});
+  schemas.push_back(cost_csv_schema());
+  return schemas;
 }
 
 }  // namespace lastack

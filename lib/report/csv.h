@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "run/result.h"
@@ -21,6 +22,39 @@ struct Column {
   std::string_view help;
   std::string (*value)(const Row& row);
 };
+
+// Quotes a field only when it must be (RFC 4180).
+std::string quoted(std::string text);
+
+// Builds a file row by row: the header first.
+template <class Row>
+class Csv {
+ public:
+  explicit Csv(std::span<const Column<Row>> columns) : columns_(columns) {
+    text_ = "schema_version";
+    for (const auto& column : columns_) text_.append(",").append(column.name);
+    text_ += "\n";
+  }
+  void add(const Row& row) {
+    text_ += std::to_string(kSchemaVersion);
+    for (const auto& column : columns_) text_.append(",").append(quoted(column.value(row)));
+    text_ += "\n";
+  }
+  std::string take() { return std::move(text_); }
+
+ private:
+  std::span<const Column<Row>> columns_;
+  std::string text_;
+};
+
+// (column, help) of every column, in order.
+using ColumnNames = std::vector<std::pair<std::string_view, std::string_view>>;
+template <class Row>
+ColumnNames names_and_help(std::span<const Column<Row>> columns) {
+  ColumnNames list = {{"schema_version", "version of this file's columns"}};
+  for (const auto& column : columns) list.emplace_back(column.name, column.help);
+  return list;
+}
 
 // One point of a percentile curve.
 struct CurvePoint {
@@ -59,11 +93,18 @@ struct CsvFile {
   std::string_view name;
   std::string_view help;
   std::string (*content)(const RunResult& result);
-  // (column, help) in order
-  std::vector<std::pair<std::string_view, std::string_view>> columns;
+  ColumnNames columns;
   bool (*wanted)(const RunResult& result);  // whether there is anything for it
 };
 const std::vector<CsvFile>& csv_files();
+
+// What a file of any command holds.
+struct CsvSchema {
+  std::string_view name;
+  std::string_view help;
+  ColumnNames columns;
+};
+std::vector<CsvSchema> csv_schemas();
 
 // "econnreset=833;eof=2": findings other than `nothing`.
 std::string findings_text(const LedgerRow& row);

@@ -30,26 +30,6 @@ Json latency_json(const Histogram& histogram) {
           {"mean", any ? Json(histogram.mean()) : Json(nullptr)}};
 }
 
-Json spec_json(const RunResult& result) {
-  Json spec = Json::object();
-  for (const auto& [name, text] : result.spec) {
-    const auto parameter = std::find_if(parameters().begin(), parameters().end(),
-                                        [&, wanted = std::string_view(name)](const Parameter& row) {
-                                          return row.flag.substr(2) == wanted;
-                                        });
-    const bool known = parameter != parameters().end();
-    if (known && parameter->kind == ParameterKind::count) {
-      const auto count = parse_count(text);
-      spec[name] = count ? Json(*count) : Json(text);
-    } else if (known && parameter->kind == ParameterKind::flag) {
-      spec[name] = text == "true";
-    } else {
-      spec[name] = text;
-    }
-  }
-  return spec;
-}
-
 // The histogram of writes as [[writes, connections], ...].
 Json counts_json(const std::map<int64_t, int64_t>& counts) {
   Json list = Json::array();
@@ -187,6 +167,22 @@ Json surprises_json(const RunResult& result) {
   return list;
 }
 
+Json role_cost_json(const RoleCost& cost) {
+  return {{"user_ns", cost.user_ns},
+          {"system_ns", cost.system_ns},
+          {"context_switches", cost.spins ? Json(nullptr) : Json(cost.context_switches)},
+          {"ring_enters", cost.ring_enters}};
+}
+
+Json traffic_json(const TrafficCounters& traffic) {
+  return {{"in_segments", traffic.in_segments},
+          {"out_segments", traffic.out_segments},
+          {"in_bytes", traffic.in_bytes},
+          {"out_bytes", traffic.out_bytes},
+          {"interface_packets", traffic.interface_packets},
+          {"interface_bytes", traffic.interface_bytes}};
+}
+
 int64_t connections_of(const RunResult& result) {
   int64_t connections = 0;
   for (const LedgerRow& row : result.ledger) connections += row.requested;
@@ -194,6 +190,26 @@ int64_t connections_of(const RunResult& result) {
 }
 
 }  // namespace
+
+Json spec_json(const std::vector<std::pair<std::string, std::string>>& values) {
+  Json spec = Json::object();
+  for (const auto& [name, text] : values) {
+    const auto parameter = std::find_if(parameters().begin(), parameters().end(),
+                                        [&, wanted = std::string_view(name)](const Parameter& row) {
+                                          return row.flag.substr(2) == wanted;
+                                        });
+    const bool known = parameter != parameters().end();
+    if (known && parameter->kind == ParameterKind::count) {
+      const auto count = parse_count(text);
+      spec[name] = count ? Json(*count) : Json(text);
+    } else if (known && parameter->kind == ParameterKind::flag) {
+      spec[name] = text == "true";
+    } else {
+      spec[name] = text;
+    }
+  }
+  return spec;
+}
 
 Json run_document(const RunResult& result, const Json& environment) {
   const Cost& cost = result.cost;
@@ -212,21 +228,26 @@ Json run_document(const RunResult& result, const Json& environment) {
       {"status", status_row(result.status).name},
       {"exit_code", status_row(result.status).exit_code},
       {"error", result.error.empty() ? Json(nullptr) : Json(result.error)},
-      {"spec", spec_json(result)},
+      {"spec", spec_json(result.spec)},
       {"notes", result.notes},
       {"environment", environment},
       {"ledger", ledger_json(result)},
       {"unexpected", surprises_json(result)},
       {"reconciliation", reconciliation_json(result)},
       {"cost",
-       {{"user_ns", cost.user_ns},
-        {"system_ns", cost.system_ns},
+       {{"user_ns", cost.user_ns()},
+        {"system_ns", cost.system_ns()},
+        {"victims", role_cost_json(cost.victims)},
+        {"survivors", role_cost_json(cost.survivors)},
+        {"softirq_ns", cost.softirq_ns < 0 ? Json(nullptr) : Json(cost.softirq_ns)},
         {"wall_ns", cost.wall_ns},
         {"bytes_per_connection",
          connections > 0 ? Json(cost.memory_peak_bytes / connections) : Json(nullptr)},
         {"memory_armed_bytes", cost.memory_armed_bytes},
         {"memory_peak_bytes", cost.memory_peak_bytes},
         {"kernel_slab_bytes", cost.slab_bytes},
+        {"kernel_tcp_bytes", cost.tcp_memory_bytes},
+        {"traffic", traffic_json(cost.traffic)},
         {"completion_overflows", result.completion_overflows}}},
       {"rates",
        {{"requested_per_second", rate(result.requested_rate)},
@@ -269,7 +290,7 @@ std::string schema_markdown() {
   std::string text = fmt::format(R"(# Results
 
 Reference runs, one folder a run, and the schema (version {}) of what `lastack run --out DIR`
-writes. This page is made by `lastack list --format schema`; a test keeps it so.
+and `lastack cost --out DIR` write. This page is made by `lastack list --format schema`; a test keeps it so.
 
 All times are whole nanoseconds. Counts are connections unless a name says otherwise.
 
@@ -286,10 +307,18 @@ All times are whole nanoseconds. Counts are connections unless a name says other
 | ledger | one object per strategy x watch x probe x write path: the columns of summary.csv up to `skipped`, `findings` as an object, and the latencies `latency_ns` (since t0), `scheduled_latency_ns` (since the scheduled instant), `written_latency_ns` (since the survivor's write), each with count, min, p50, p90, p99, p999, max, mean; null without a finding; `write_path` and `writes`, null but for `--watch writer`: the columns of summary.csv from writes_attempted on, and the histograms of writes.csv as [writes, connections] |
 | unexpected | the first 100 connections that ended otherwise than expected |
 | reconciliation | `balanced`, `exclusive`, `checks` (counter, phase, kind, expected: a number or min and max, observed, ok) and the kernel's counters before, armed, closed and cleaned |
-| cost | CPU of the workers between armed watch and closed ledger, memory of all processes (anonymous, shared and rings, as PSS), growth of the kernel's slab |
+| cost | between armed watch and closed ledger: CPU of the workers, in all and of `victims` and `survivors` apart, with voluntary context switches (null where they spin) and calls of io_uring_enter(2); softirq CPU of the host (null where the kernel counts it as system of whom it interrupted: without CONFIG_IRQ_TIME_ACCOUNTING); `traffic` of the run's namespaces: TCP segments, IP bytes, and what interfaces sent; memory of all processes (anonymous, shared and rings, as PSS), growth of the kernel's slab and of TCP's queues |
 | rates | requested and achieved injections and round trips a second, and span_ns from the first t0 to the last finding |
 | writers | SIGPIPEs by the thread that got them (one makes all writes of a shard), SIGPIPEs that no write explains (must be 0), and by how much the most delayed write missed its instant |
 | phases | name, start_ns, duration_ns |
+
+## cost.json
+
+| key | what it holds |
+|---|---|
+| schema_version, status, exit_code, error, spec, notes, environment | as in run.json; the spec is of every run but for its watch and probe, the environment of the first run |
+| rounds, window_ns | how many were completed, and how long each run was watched |
+| watches | per watch the probes, `none` first, each with `skipped` (why it did not run, else null), `prices` (what cost.csv holds; not of `none`) and `samples`: per round the connections, wall_ns and every quantity, per connection and, where its unit says so, second; null where it is not to be had |
 )",
                                  kSchemaVersion, kSchemaVersion, [] {
                                    std::string names;
@@ -298,7 +327,7 @@ All times are whole nanoseconds. Counts are connections unless a name says other
                                                           row.name, row.exit_code);
                                    return names;
                                  }());
-  for (const CsvFile& file : csv_files()) {
+  for (const CsvSchema& file : csv_schemas()) {
     text +=
         fmt::format("\n## {}\n\n{}.\n\n| column | meaning |\n|---|---|\n", file.name, file.help);
     for (const auto& [name, help] : file.columns) {

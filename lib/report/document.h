@@ -3,6 +3,8 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "run/result.h"
 
@@ -11,6 +13,9 @@ namespace lastack {
 // The run.json document; see results/README.md for its keys.
 nlohmann::ordered_json run_document(const RunResult& result,
                                     const nlohmann::ordered_json& environment);
+
+// Every option by its flag's name: counts as numbers, flags as booleans.
+nlohmann::ordered_json spec_json(const std::vector<std::pair<std::string, std::string>>& values);
 
 // Makes sure that `folder` is an empty, writable folder, creating it if it is not there.
 Status prepare_output_folder(const std::string& folder);

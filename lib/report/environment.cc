@@ -5,7 +5,6 @@
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
-#include <zlib.h>
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
 #endif
@@ -18,7 +17,6 @@
 #include <ctime>
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -27,6 +25,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/kernel_config.h"
 #include "base/parse.h"
 #include "ring/ring.h"
 
@@ -159,27 +158,6 @@ Json describe_host(const RunResult&) { return text_fact(kernel_name().nodename);
 
 Json describe_privileged(const RunResult&) { return geteuid() == 0; }
 
-struct KernelConfig {
-  std::string path;  // "" when none can be read
-  std::string text;
-};
-
-// gzread() hands through what is not compressed, so that one reader serves both files.
-KernelConfig read_kernel_config(const std::string& release) {
-  // IKCONFIG_PROC is of the running kernel for certain; a file in /boot only has its name.
-  for (const std::string& path : {std::string("/proc/config.gz"), "/boot/config-" + release}) {
-    const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "re"), gzclose);
-    if (!file) continue;
-    std::string text;
-    std::array<char, 16384> buffer;
-    int got = 0;
-    while ((got = gzread(file.get(), buffer.data(), buffer.size())) > 0)
-      text.append(buffer.data(), static_cast<size_t>(got));
-    if (got == 0 && !text.empty()) return {path, text};
-  }
-  return {};
-}
-
 // No single place names the model to an ordinary user: with PREEMPT_DYNAMIC, uname says only
 // that it was chosen at boot, by the parameter or else the configuration (preempt_dynamic_init()
 // in kernel/sched/core.c), and only root may read debugfs, which says what it is now.
@@ -192,7 +170,7 @@ Json describe_preemption(std::string_view version, std::string_view command_line
   if (!config.text.empty()) {
     chosen = Json::array();
     for (const char* option : kOptions)
-      if (field(config.text, option, '=') == "y") chosen.push_back(option);
+      if (is_set(config, option)) chosen.push_back(option);
   }
   // What follows "--" is for init (kernel-parameters.rst).
   const std::string_view parameters = command_line.substr(0, command_line.find(" -- "));

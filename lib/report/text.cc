@@ -8,52 +8,15 @@
 
 #include "base/clock.h"
 #include "base/parse.h"
+#include "report/cost_text.h"
 #include "report/csv.h"
+#include "report/text_table.h"
 
 namespace lastack {
 namespace {
 
-// A table of strings, aligned: the first `left` columns and the last to the left, figures to the
-// right.
-class TextTable {
- public:
-  TextTable(std::vector<std::string> header, size_t left) : left_(left) { add(std::move(header)); }
-  void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
-  std::string render(std::string_view indent = "") const {
-    std::vector<size_t> widths(rows_.front().size());
-    for (const auto& row : rows_)
-      for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-    std::string text;
-    for (const auto& row : rows_) {
-      std::string line(indent);
-      for (size_t i = 0; i < row.size(); ++i) {
-        if (i > 0) line += "  ";
-        const bool last = i + 1 == row.size();
-        if (i < left_ || last)
-          line += last ? row[i] : fmt::format("{:<{}}", row[i], widths[i]);
-        else
-          line += fmt::format("{:>{}}", row[i], widths[i]);
-      }
-      line.erase(line.find_last_not_of(' ') + 1);
-      text += line + "\n";
-    }
-    return text;
-  }
-
- private:
-  size_t left_;
-  std::vector<std::vector<std::string>> rows_;
-};
-
 std::string duration(const Histogram& histogram, int64_t value_ns) {
   return histogram.count() ? format_rounded_duration(static_cast<double>(value_ns)) : "-";
-}
-
-std::string grouped(int64_t value) {
-  std::string digits = fmt::format("{}", value);
-  for (auto at = static_cast<int64_t>(digits.size()) - 3; at > (value < 0 ? 1 : 0); at -= 3)
-    digits.insert(static_cast<size_t>(at), ",");
-  return digits;
 }
 
 std::string milliseconds(int64_t duration_ns) {
@@ -126,7 +89,12 @@ std::vector<Listing> listings() {
   simple("ring modes", ring_modes());
   simple("counters", kCounters);
   simple("exit codes", run_statuses());
-  for (const CsvFile& file : csv_files()) {
+  Listing quantity_list{"quantities of a cost", {"name", "unit", "help"}, {}};
+  for (const QuantityRow& row : quantities())
+    quantity_list.rows.push_back(
+        {std::string(row.name), std::string(row.unit), std::string(row.help)});
+  lists.push_back(std::move(quantity_list));
+  for (const CsvSchema& file : csv_schemas()) {
     Listing list{fmt::format("columns of {}", file.name), {"name", "help"}, {}};
     for (const auto& [name, help] : file.columns)
       list.rows.push_back({std::string(name), std::string(help)});
@@ -295,7 +263,7 @@ std::string run_table(const RunResult& result) {
   text += fmt::format(
       "cost      {} user + {} system CPU while armed, {:.1f} MiB in all processes, {} from first "
       "act to last finding\n",
-      milliseconds(result.cost.user_ns), milliseconds(result.cost.system_ns),
+      milliseconds(result.cost.user_ns()), milliseconds(result.cost.system_ns()),
       static_cast<double>(peak) / (1 << 20), milliseconds(result.span_ns));
   std::string phases;
   for (const Phase& phase : result.phases)

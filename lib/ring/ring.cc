@@ -63,6 +63,7 @@ Result<Ring> Ring::open(const RingSetup& setup) {
   }
   Ring ring;
   ring.mode_ = setup.mode;
+  ring.enters_ = setup.enters;
   // Rings count against RLIMIT_MEMLOCK, summed over a user's processes, and the kernel frees those
   // of an ended process a little later (io_ring_exit_work): a run that follows another one may
   // have to wait for that.
@@ -80,7 +81,11 @@ Result<Ring> Ring::open(const RingSetup& setup) {
 }
 
 Ring::Ring(Ring&& other) noexcept
-    : raw_(other.raw_), mode_(other.mode_), open_(std::exchange(other.open_, false)) {}
+    : raw_(other.raw_),
+      mode_(other.mode_),
+      overflows_(other.overflows_),
+      enters_(other.enters_),
+      open_(std::exchange(other.open_, false)) {}
 
 Ring::~Ring() {
   if (open_) io_uring_queue_exit(&raw_);
@@ -97,8 +102,23 @@ io_uring_sqe* Ring::entry() {
   return sqe;
 }
 
+bool Ring::completions_are_held_back() const {
+  const unsigned flags = __atomic_load_n(raw_.sq.kflags, __ATOMIC_RELAXED);
+  return flags & (IORING_SQ_CQ_OVERFLOW | IORING_SQ_TASKRUN);
+}
+
+// As liburing's sq_ring_needs_enter() and cq_ring_needs_enter(). A submission thread that falls
+// asleep just now makes it wrong by one.
+bool Ring::submit_enters() {
+  if (completions_are_held_back()) return true;
+  if (io_uring_sq_ready(&raw_) == 0) return false;
+  if (mode_ != RingMode::sqpoll) return true;
+  return __atomic_load_n(raw_.sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_NEED_WAKEUP;
+}
+
 int Ring::submit() {
   while (true) {
+    if (submit_enters()) count_enter();
     const int submitted = io_uring_submit(&raw_);
     if (submitted >= 0) return 0;
     if (submitted == -EINTR) continue;
@@ -118,6 +138,7 @@ void Ring::poll() {
   const auto flagged = [&] { return flags() & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW); };
   constexpr int kMostRounds = 4096;  // bounded: completions may come as fast as they are made
   for (int round = 0; flagged() && round < kMostRounds; ++round) {
+    count_enter();
     io_uring_get_events(&raw_);
     // A full queue cannot take the overflow: the caller must reap first.
     if (io_uring_cq_ready(&raw_) >= *raw_.cq.kring_entries / 2) return;
@@ -134,6 +155,7 @@ void Ring::wait_until(int64_t instant_ns) {
   __kernel_timespec timeout{left_ns / kSecond_ns, left_ns % kSecond_ns};
   io_uring_cqe* first = nullptr;
   // One completion is enough: waiting for more would add the time-out to the latency.
+  count_enter();
   io_uring_submit_and_wait_timeout(&raw_, &first, 1, &timeout, nullptr);
   flags();
 }
@@ -148,6 +170,7 @@ void Ring::cancel_all() {
   std::array<io_uring_cqe*, 256> batch;
   // A request lets go of its file when its completion is made, in this thread's deferred work.
   do {
+    count_enter();
     io_uring_get_events(&raw_);
     const auto reaped = completions(batch);
     seen(static_cast<unsigned>(reaped.size()));
@@ -156,6 +179,8 @@ void Ring::cancel_all() {
 }
 
 std::span<io_uring_cqe*> Ring::completions(std::span<io_uring_cqe*> batch) {
+  // An empty queue is filled first.
+  if (io_uring_cq_ready(&raw_) == 0 && completions_are_held_back()) count_enter();
   return batch.first(
       io_uring_peek_batch_cqe(&raw_, batch.data(), static_cast<unsigned>(batch.size())));
 }

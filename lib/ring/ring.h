@@ -4,6 +4,7 @@
 
 #include <liburing.h>
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <span>
@@ -34,6 +35,8 @@ struct RingSetup {
   unsigned completion_entries = 4096;  // the kernel rounds up to a power of two, at most 65,536
   int submission_thread_cpu = -1;      // sqpoll only: where its kernel thread runs
   unsigned submission_thread_idle_ms = 1000;  // ... and how long it spins before it sleeps
+  // Where this ring's calls of io_uring_enter(2) are counted, if anywhere; it outlives the ring.
+  std::atomic<uint64_t>* enters = nullptr;
 };
 
 class Ring {
@@ -73,9 +76,17 @@ class Ring {
   Ring() = default;
   // The flags of the submission queue; notes an overflow.
   unsigned flags();
+  void count_enter() {
+    if (enters_) enters_->fetch_add(1, std::memory_order_relaxed);
+  }
+  // Whether liburing is about to enter the kernel: to hand over entries, or for completions that
+  // the kernel holds back. It decides by itself, and does not tell.
+  bool submit_enters();
+  bool completions_are_held_back() const;
   io_uring raw_{};
   RingMode mode_ = RingMode::defer;
   uint64_t overflows_ = 0;
+  std::atomic<uint64_t>* enters_ = nullptr;
   bool open_ = false;
 };
 

@@ -24,7 +24,8 @@ enum class Verb : uint32_t {
                  // victim process: exit
   told,          // survivor: items are slots whose victim has gone (WhenTold)
   halt,          // victim: inject nothing more; -> done
-  close_ledger,  // survivor: find nothing more; -> ledger_closed
+  close_ledger,  // survivor: find nothing more; victim: only says what it has used; ->
+                 // ledger_closed
   ask_alive,     // survivor: ask the victims that should have come back; -> asked
   clean_up,      // -> clean
   quit,
@@ -42,7 +43,7 @@ enum class Verb : uint32_t {
   progress,  // launcher -> program: text is the phase, `value` of `total` are done
 };
 
-// Every answer carries the worker's own CPU time so far.
+// Every answer carries what the worker has used of the CPU so far.
 struct Message {
   Verb verb{};
   uint32_t count = 0;  // of items
@@ -50,6 +51,7 @@ struct Message {
   int64_t total = 0;
   int64_t user_ns = 0;
   int64_t system_ns = 0;
+  int64_t context_switches = 0;  // voluntary ones, of all its threads
   static constexpr size_t kMostItems = 96;
   uint32_t items[kMostItems] = {};
   char text[256] = {};

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include <optional>
 
 #include "base/clock.h"
+#include "base/kernel_config.h"
 #include "base/memory.h"
 #include "net/veth.h"
 #include "run/ledger.h"
@@ -57,6 +59,29 @@ int64_t slab_bytes() {
   const auto text = read_file("/proc/meminfo");
   const size_t at = text ? text->find("\nSlab:") : std::string::npos;
   return at == std::string::npos ? 0 : std::atoll(text->c_str() + at + 6) * 1024;
+}
+
+// "TCP: inuse 5 orphan 0 tw 0 alloc 6 mem 1": pages, of all namespaces (tcp_memory_allocated).
+int64_t tcp_memory_bytes() {
+  const auto text = read_file("/proc/net/sockstat");
+  const size_t line = text ? text->find("TCP:") : std::string::npos;
+  const size_t at = line == std::string::npos ? line : text->find(" mem ", line);
+  return at == std::string::npos ? 0 : std::atoll(text->c_str() + at + 5) * sysconf(_SC_PAGESIZE);
+}
+
+// CPU time of all softirqs of the host. Without CONFIG_IRQ_TIME_ACCOUNTING the figure is only
+// sampled, at ticks.
+int64_t softirq_ns() {
+  const std::string line = read_first_line("/proc/stat");  // "cpu USER NICE SYSTEM IDLE ..."
+  long long ticks = 0;
+  if (std::sscanf(line.c_str(), "cpu %*d %*d %*d %*d %*d %*d %lld", &ticks) != 1) return 0;
+  return ticks * (kSecond_ns / sysconf(_SC_CLK_TCK));
+}
+
+bool softirqs_are_told_apart() {
+  utsname name{};
+  uname(&name);
+  return is_set(read_kernel_config(name.release), "CONFIG_IRQ_TIME_ACCOUNTING");
 }
 
 // Errnos that say that the host has not enough of something, or does not allow it.
@@ -118,6 +143,9 @@ class Coordinator {
   Result<Worker> start_worker(const char* role, const ShardTable& table, const Fd& side);
   // The counters of all namespaces of the run, those that are gone included.
   Result<CounterValues> read_all_counters();
+  Result<TrafficCounters> read_all_traffic();
+  // Adds to `cost_` what its figures say now, or takes it away: before and after what is measured.
+  Done meter(int64_t sign);
   Done reboot(Shard& shard);
   Done establish();
   Done join();
@@ -168,8 +196,8 @@ class Coordinator {
   int64_t last_report_ns_ = 0;
   int64_t start_ns_ = 0;  // of the schedule
   int64_t opened_at_ns_ = 0, armed_at_ns_ = 0, closed_at_ns_ = 0;
-  int64_t cpu_user_ns_ = 0, cpu_system_ns_ = 0;  // of the workers, between armed and closed
-  int64_t slab_before_ = 0;
+  int64_t slab_before_ = 0, tcp_memory_before_ = 0;
+  bool softirqs_apart_ = false;
   Snapshots snapshots_{};
   CounterValues cleaned_{};
   std::vector<SilentPair> silent_pairs_;  // did not prove that they are alive
@@ -317,6 +345,40 @@ Result<CounterValues> Coordinator::read_all_counters() {
   return sum;
 }
 
+Result<TrafficCounters> Coordinator::read_all_traffic() {
+  auto sum = read_traffic();
+  for (const Network& network : networks_) {
+    if (!sum) return sum;
+    const auto there = read_network_traffic(network);
+    if (!there) return there;
+    *sum += *there;
+  }
+  return sum;
+}
+
+Done Coordinator::meter(int64_t sign) {
+  const auto add = [sign](int64_t& figure, int64_t now) { figure += sign * now; };
+  add(cost_.wall_ns, now_ns());
+  for (Shard& shard : shards_) {
+    ShardProgress& progress = shard.table.view().header->progress;
+    add(cost_.victims.ring_enters, static_cast<int64_t>(progress.victim_ring_enters.load()));
+    add(cost_.survivors.ring_enters, static_cast<int64_t>(progress.survivor_ring_enters.load()));
+    for (Worker& worker : shard.workers) {
+      RoleCost& cost = &worker == &shard.victim() ? cost_.victims : cost_.survivors;
+      add(cost.user_ns, worker.answer->user_ns);
+      add(cost.system_ns, worker.answer->system_ns);
+      add(cost.context_switches, worker.answer->context_switches);
+    }
+  }
+  if (softirqs_apart_) add(cost_.softirq_ns, softirq_ns());
+  for (const Placement& place : plan_.placements)
+    cost_.survivors.spins = cost_.survivors.spins || (place.role == "survivor" && place.spins);
+  const auto traffic = read_all_traffic();
+  if (!traffic) return traffic.error();
+  cost_.traffic = sign > 0 ? *traffic - cost_.traffic : *traffic;
+  return std::nullopt;
+}
+
 // The act has cut the path: now the victims' process and namespace go, and the host comes back
 // with the same addresses.
 Done Coordinator::reboot(Shard& shard) {
@@ -440,6 +502,9 @@ Result<Worker> Coordinator::start_worker(const char* role, const ShardTable& tab
 Done Coordinator::establish() {
   begin_phase("establish");
   slab_before_ = slab_bytes();
+  tcp_memory_before_ = tcp_memory_bytes();
+  softirqs_apart_ = softirqs_are_told_apart();
+  if (softirqs_apart_) cost_.softirq_ns = 0;
   const bool survivor_listens = spec_.survivor == Side::server;
   const size_t acceptor = survivor_listens ? 1 : 0, connector = 1 - acceptor;
   if (Done failed = ask_all(acceptor, Verb::listen, Verb::listening)) return failed;
@@ -574,14 +639,9 @@ Done Coordinator::arm() {
   begin_phase("arm");
   if (Done failed = ask_all(0, Verb::arm, Verb::armed)) return failed;
   if (Done failed = ask_all(1, Verb::arm, Verb::armed)) return failed;
+  if (Done failed = meter(-1)) return failed;
   cost_.slab_bytes = slab_bytes() - slab_before_;
   cost_.memory_armed_bytes = memory_bytes();
-  for (Shard& shard : shards_) {
-    for (Worker& worker : shard.workers) {
-      cpu_user_ns_ -= worker.answer->user_ns;
-      cpu_system_ns_ -= worker.answer->system_ns;
-    }
-  }
   return std::nullopt;
 }
 
@@ -640,22 +700,16 @@ void Coordinator::wait_for_findings() {
 }
 
 Done Coordinator::close_ledger() {
+  cost_.tcp_memory_bytes = tcp_memory_bytes() - tcp_memory_before_;
   if (Done failed = ask_all(1, Verb::close_ledger, Verb::ledger_closed)) return failed;
+  if (Done failed = ask_all(0, Verb::close_ledger, Verb::ledger_closed)) return failed;
+  if (Done failed = meter(+1)) return failed;
   end_hogs();
   const auto counters = read_all_counters();
   if (!counters) return counters.error();
   snapshots_.closed = *counters;
   closed_at_ns_ = now_ns();
   cost_.memory_peak_bytes = std::max(memory_bytes(), cost_.memory_armed_bytes);
-  for (Shard& shard : shards_) {
-    for (Worker& worker : shard.workers) {
-      cpu_user_ns_ += worker.answer->user_ns;
-      cpu_system_ns_ += worker.answer->system_ns;
-    }
-  }
-  cost_.user_ns = cpu_user_ns_;
-  cost_.system_ns = cpu_system_ns_;
-  cost_.wall_ns = closed_at_ns_ - armed_at_ns_;
   return std::nullopt;
 }
 

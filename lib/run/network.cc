@@ -65,6 +65,22 @@ Status configure_survivors(const Network& network) {
   });
 }
 
+// Adds what `read` says in each of the namespaces that are only this network's.
+template <class Values>
+Result<Values> sum_over_own(const Network& network, Values sum, Result<Values> (*read)()) {
+  if (!network.veth) return sum;
+  const auto add = [&]() -> Status {
+    const auto values = read();
+    if (!values) return values.error();
+    sum += *values;
+    return std::nullopt;
+  };
+  if (Status failed = inside(network.victims, add)) return *failed;
+  if (!network.survivors_at_home)
+    if (Status failed = inside(network.survivors, add)) return *failed;
+  return sum;
+}
+
 Result<Fd> new_side(const std::vector<Sysctl>& timers) {
   auto side = create_network_namespace();
   if (!side) return side;
@@ -99,18 +115,11 @@ Result<Network> open_veth_network(uint32_t number, bool survivors_too,
 }
 
 Result<CounterValues> read_network_counters(const Network& network) {
-  CounterValues sum = network.ended;
-  if (!network.veth) return sum;
-  const auto add_counters = [&]() -> Status {
-    const auto counters = read_counters();
-    if (!counters) return counters.error();
-    sum += *counters;
-    return std::nullopt;
-  };
-  if (Status failed = inside(network.victims, add_counters)) return *failed;
-  if (!network.survivors_at_home)
-    if (Status failed = inside(network.survivors, add_counters)) return *failed;
-  return sum;
+  return sum_over_own(network, network.ended, read_counters);
+}
+
+Result<TrafficCounters> read_network_traffic(const Network& network) {
+  return sum_over_own(network, network.ended_traffic, read_traffic);
 }
 
 Status reboot_victims(Network& network) {
@@ -120,6 +129,11 @@ Status reboot_victims(Network& network) {
     const auto counters = read_counters();
     if (!counters) return counters.error();
     network.ended += *counters;
+    auto traffic = read_traffic();
+    if (!traffic) return traffic.error();
+    // The interface keeps its own figures.
+    traffic->interface_packets = traffic->interface_bytes = 0;
+    network.ended_traffic += *traffic;
     // The cable is plugged into the new host: destroying the old one would destroy it, too.
     return move_interface(kVictimInterface, fresh->get());
   });

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "net/counters.h"
 #include "net/namespaces.h"
+#include "net/traffic.h"
 
 namespace lastack {
 
@@ -30,6 +31,7 @@ struct Network {
   bool survivors_at_home = true;  // in the caller's namespace
   Fd survivors, victims;          // namespaces; without veth none, both sides are the caller's
   CounterValues ended;            // last values of namespaces that are gone
+  TrafficCounters ended_traffic;  // the same
 };
 
 // Two sides; with `survivors_too` also the survivors' namespace is a new one. `timers` are sysctls
@@ -38,6 +40,7 @@ Result<Network> open_veth_network(uint32_t number, bool survivors_too,
                                   const std::vector<Sysctl>& timers);
 // The sum over the namespaces that are only this network's, those that are gone included.
 Result<CounterValues> read_network_counters(const Network& network);
+Result<TrafficCounters> read_network_traffic(const Network& network);
 // Destroys the victims' namespace, whose processes must have ended, and makes one with the same
 // addresses that knows of no connection: a host that has rebooted.
 Status reboot_victims(Network& network);

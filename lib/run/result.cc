@@ -41,8 +41,13 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Event, pair, row, victim_address, survivor_ad
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TimelineBin, start_ns, injected, found, in_flight)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Check, counter, phase, least, most, observed, ok)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Phase, name, start_ns, duration_ns)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Cost, user_ns, system_ns, wall_ns, memory_armed_bytes,
-                                   memory_peak_bytes, slab_bytes)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TrafficCounters, in_segments, out_segments, in_bytes, out_bytes,
+                                   interface_packets, interface_bytes)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RoleCost, user_ns, system_ns, context_switches, ring_enters,
+                                   spins)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Cost, victims, survivors, wall_ns, traffic, softirq_ns,
+                                   memory_armed_bytes, memory_peak_bytes, slab_bytes,
+                                   tcp_memory_bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WorkerPlace, role, shard, process, cpu, spins)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunResult, status, error, spec, notes, ledger, surprises, events,
                                    timeline, checks, exclusive, balanced, counters, phases, cost,

@@ -12,6 +12,7 @@
 #include "model/finding.h"
 #include "net/counters.h"
 #include "net/namespaces.h"
+#include "net/traffic.h"
 #include "run/plan.h"
 #include "run/probe_ledger.h"
 #include "run/spec.h"
@@ -117,13 +118,33 @@ struct Phase {
   int64_t duration_ns = 0;
 };
 
-struct Cost {
-  int64_t user_ns = 0;  // of all workers, from the armed watch to the closed ledger
+// Of the workers of one role, with the threads that the kernel makes for their io_uring. Processes
+// that victims have started are not in it.
+struct RoleCost {
+  int64_t user_ns = 0;
   int64_t system_ns = 0;
+  int64_t context_switches = 0;  // voluntary: how often their threads went to sleep
+  int64_t ring_enters = 0;       // calls of io_uring_enter(2)
+  bool spins = false;            // they do not sleep: their CPU and switches tell nothing
+};
+
+// From the armed watch to the closed ledger, where nothing else is said.
+struct Cost {
+  RoleCost victims, survivors;
   int64_t wall_ns = 0;
+  TrafficCounters traffic;  // of the run's namespaces; with --host-network of everybody in it
+  // Of the whole host; -1 where the kernel cannot tell it apart (CONFIG_IRQ_TIME_ACCOUNTING): then
+  // it is part of the CPU time of the processes that it interrupted, as system.
+  int64_t softirq_ns = -1;
   int64_t memory_armed_bytes = 0;  // anonymous + shared + rings, PSS over all processes
   int64_t memory_peak_bytes = 0;
   int64_t slab_bytes = 0;  // growth of the kernel's slab while establishing, host-wide
+  // Growth of TCP's queues (`mem` of /proc/net/sockstat), host-wide, from before establishing to
+  // just before the ledger is closed.
+  int64_t tcp_memory_bytes = 0;
+
+  int64_t user_ns() const { return victims.user_ns + survivors.user_ns; }
+  int64_t system_ns() const { return victims.system_ns + survivors.system_ns; }
 };
 
 struct WorkerPlace {

@@ -44,6 +44,9 @@ void add_usage(int who, Message& message) {
   getrusage(who, &usage);
   message.user_ns += to_ns(usage.ru_utime);
   message.system_ns += to_ns(usage.ru_stime);
+  // The threads that the kernel makes for io_uring (create_io_thread: SQPOLL, io-wq) belong to this
+  // process and are in all three figures.
+  message.context_switches += usage.ru_nvcsw;
 }
 
 Message message_of(Verb verb, int64_t value = 0) {
@@ -329,6 +332,8 @@ int victim_worker_main() {
         return message_of(Verb::done);
       case Verb::halt:
         return message_of(Verb::done);
+      case Verb::close_ledger:
+        return message_of(Verb::ledger_closed);
       case Verb::clean_up:
         armed = false;
         groups.clean_up();

@@ -50,6 +50,7 @@ Result<UringSurvivor> UringSurvivor::open(const ShardView& shard, int control) {
   const unsigned requests = 1 + (has_traffic(settings) || beats) + beats;
   setup.completion_entries = std::max(settings.connections * requests + 64, 512u);
   setup.submission_thread_cpu = settings.survivor_cpu;
+  setup.enters = &shard.header->progress.survivor_ring_enters;
   auto ring = Ring::open(setup);
   if (!ring) return ring.error();
   shard.header->progress.survivor_ring_bytes = ring->shared_bytes();

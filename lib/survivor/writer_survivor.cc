@@ -118,6 +118,7 @@ Status WriterSurvivor::open_paths() {
       // Few are in flight: only kernel workers take their time. What overflows is kept.
       setup.completion_entries = one_by_one ? 16 : 4096;
       setup.submission_thread_cpu = settings.survivor_cpu;
+      setup.enters = &shard_.header->progress.survivor_ring_enters;
       setup.submission_thread_idle_ms = 1;  // it shares its CPU with the thread that feeds it
       auto opened = Ring::open(setup);
       if (!opened) return opened.error();

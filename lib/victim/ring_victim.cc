@@ -75,6 +75,7 @@ Result<RingVictim> RingVictim::open(const ShardView& shard, int control,
                             : settings.requests_in_flight || settings.writers ? 1
                                                                               : 0;
   setup.completion_entries = std::max(static_cast<unsigned>(slots.size()) * requests + 64, 512u);
+  setup.enters = &shard.header->progress.victim_ring_enters;
   auto ring = Ring::open(setup);
   if (!ring) return ring.error();
   shard.header->progress.victim_ring_bytes += ring->shared_bytes();

@@ -80,7 +80,15 @@ RunResult sample_result() {
   result.balanced = true;
   result.counters["armed"]["OutRsts"] = 42;
   result.phases = {{"establish", 1, 2'000'000}};
-  result.cost = {1, 2, 3, 4, 1'204'000, 6};
+  result.cost.victims = {11, 12, 13, 14, true};
+  result.cost.survivors = {21, 22, 23, 24, false};
+  result.cost.wall_ns = 3;
+  result.cost.traffic = {31, 32, 33, 34, 35, 36};
+  result.cost.softirq_ns = 5;
+  result.cost.memory_armed_bytes = 4;
+  result.cost.memory_peak_bytes = 1'204'000;
+  result.cost.slab_bytes = 6;
+  result.cost.tcp_memory_bytes = 7;
   result.workers = {{"victim", 1, 4'711, 3, true}};
   result.sysctls = {{"net/ipv4/tcp_retries2", "15"}};
   result.congestion_control = "cubic";
@@ -405,15 +413,35 @@ TEST(RunDocument, AnExactCheckExpectsANumberAndABoundedOneTwo) {
 
 TEST(RunDocument, CostIsSharedByTheConnections) {
   const Json cost = run_document(sample_result(), {})["cost"];
-  EXPECT_EQ(cost, Json({{"user_ns", 1},
-                        {"system_ns", 2},
+  EXPECT_EQ(cost, Json({{"user_ns", 32},
+                        {"system_ns", 34},
+                        {"victims",
+                         {{"user_ns", 11},
+                          {"system_ns", 12},
+                          {"context_switches", nullptr},
+                          {"ring_enters", 14}}},
+                        {"survivors",
+                         {{"user_ns", 21},
+                          {"system_ns", 22},
+                          {"context_switches", 23},
+                          {"ring_enters", 24}}},
+                        {"softirq_ns", 5},
                         {"wall_ns", 3},
                         {"bytes_per_connection", 1'000},
                         {"memory_armed_bytes", 4},
                         {"memory_peak_bytes", 1'204'000},
                         {"kernel_slab_bytes", 6},
+                        {"kernel_tcp_bytes", 7},
+                        {"traffic",
+                         {{"in_segments", 31},
+                          {"out_segments", 32},
+                          {"in_bytes", 33},
+                          {"out_bytes", 34},
+                          {"interface_packets", 35},
+                          {"interface_bytes", 36}}},
                         {"completion_overflows", 8}}));
   EXPECT_TRUE(run_document(RunResult{}, {})["cost"]["bytes_per_connection"].is_null());
+  EXPECT_TRUE(run_document(RunResult{}, {})["cost"]["softirq_ns"].is_null());
 }
 
 TEST(RunDocument, AStormHasNoRates) {
