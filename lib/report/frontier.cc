@@ -3,13 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "base/parse.h"
 
 namespace lastack {
 namespace {
 
-std::string_view kSilent = "silent", kAlive = "alive";
+constexpr std::string_view kSilent = "silent", kAlive = "alive";
 
 std::string option_of(const RunSpec& spec, std::string_view name) {
   for (const auto& [option, value] : print_spec(spec))
@@ -17,14 +18,20 @@ std::string option_of(const RunSpec& spec, std::string_view name) {
   return "";
 }
 
-// How often a probe that is not answered by death makes a packet of an idle connection: its price
-// depends on that, and on no other setting. 0: it makes none.
+// After how long a probe sends its next packet on an idle connection whose peer lives: its price
+// depends on that, and on no other setting. 0: it sends none.
 int64_t period_ns(Probe probe, const ProbeSettings& settings) {
   const ProbeRow& row = probe_row(probe);
   if (row.heartbeat != Heartbeat::none) return settings.heartbeat_interval_ns;
   // The timer behind an answered keepalive probe is set to the interval.
   if (row.keepalive) return std::max(settings.keepalive_idle_ns, settings.keepalive_interval_ns);
   return 0;
+}
+
+Probe probe_named(std::string_view name) {
+  for (const ProbeRow& row : probes())
+    if (row.name == name) return row.id;
+  return Probe::none;
 }
 
 struct MeasuredCost {
@@ -60,13 +67,13 @@ std::vector<MeasuredCost> measured_costs(const SuiteResult& result) {
   return costs;
 }
 
-// Work per period: between two measured periods the price is linear in the frequency.
-FrontierCost between(const MeasuredCost& shorter, const MeasuredCost& longer, int64_t period_ns) {
+// Work per period: between two measured frequencies the price is linear.
+FrontierCost between(const MeasuredCost& rarer, const MeasuredCost& more_often, int64_t period_ns) {
   const auto frequency = [](int64_t period) { return 1e9 / static_cast<double>(period); };
-  const double least = frequency(longer.period_ns), most = frequency(shorter.period_ns);
+  const double least = frequency(rarer.period_ns), most = frequency(more_often.period_ns);
   const double share = (frequency(period_ns) - least) / (most - least);
   const auto at = [&](double FrontierCost::*figure) {
-    return longer.cost.*figure + share * (shorter.cost.*figure - longer.cost.*figure);
+    return rarer.cost.*figure + share * (more_often.cost.*figure - rarer.cost.*figure);
   };
   return {false,
           at(&FrontierCost::survivor_cpu_ns),
@@ -78,22 +85,20 @@ FrontierCost between(const MeasuredCost& shorter, const MeasuredCost& longer, in
 
 std::optional<FrontierCost> cost_for(const std::vector<MeasuredCost>& costs, std::string_view watch,
                                      std::string_view probe, int64_t period_ns) {
-  const MeasuredCost *shorter = nullptr, *longer = nullptr;
+  // A kernel timer that never fires costs nothing. Of heartbeats that cannot be said: an engine
+  // turns its wheel, too.
+  const bool kernel = probe_row(probe_named(probe)).heartbeat == Heartbeat::none;
+  const MeasuredCost never{watch, probe, std::numeric_limits<int64_t>::max(), {}};
+  const MeasuredCost *more_often = nullptr, *rarer = kernel ? &never : nullptr;
   for (const MeasuredCost& one : costs) {
     if (one.watch != watch || one.probe != probe) continue;
     if (one.period_ns == period_ns) return one.cost;
-    if (one.period_ns < period_ns && (!shorter || one.period_ns > shorter->period_ns))
-      shorter = &one;
-    if (one.period_ns > period_ns && (!longer || one.period_ns < longer->period_ns)) longer = &one;
+    if (one.period_ns < period_ns && (!more_often || one.period_ns > more_often->period_ns))
+      more_often = &one;
+    if (one.period_ns > period_ns && (!rarer || one.period_ns < rarer->period_ns)) rarer = &one;
   }
-  if (!shorter || !longer) return std::nullopt;
-  return between(*shorter, *longer, period_ns);
-}
-
-Probe probe_named(std::string_view name) {
-  for (const ProbeRow& row : probes())
-    if (row.name == name) return row.id;
-  return Probe::none;
+  if (!more_often || !rarer) return std::nullopt;
+  return between(*rarer, *more_often, period_ns);
 }
 
 std::string number(double value) { return fmt::format("{:.9g}", value); }
@@ -138,7 +143,8 @@ constexpr Column<FrontierLine> kColumns[] = {
      [](const FrontierLine& l) { return fmt::format("{}", l.early_alarms); }},
     {"cost_basis",
      "measured: with so frequent probes; interpolated: linear in their frequency, between two "
-     "measured ones; empty: not measured. Costs are per connection and second, of a quiet host and "
+     "measured ones, of kernel timers also between one and none; empty: not measured. Costs are "
+     "per connection and second, of a quiet host and "
      "connections that carry nothing else",
      [](const FrontierLine& l) {
        return std::string(!l.cost ? "" : l.cost->measured ? "measured" : "interpolated");
