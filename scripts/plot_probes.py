@@ -33,6 +33,7 @@ LOOKS = {"keepalive": ("#0072B2", "o"), "keepalive+user-timeout": ("#56B4E9", "p
          "heartbeat-multishot": ("#E69F00", "^"), "heartbeat-timerfd": ("#CC79A7", "v"),
          "heartbeat-scan": ("#000000", "<")}
 OTHER_LOOK = ("#666666", "*")
+DEFAULT_RTO_MAX = "2min"  # of the kernel; any other is a part of the setting
 STATES = {"quiet": "quiet host", "cpu-hog": "CPUs taken by other processes"}
 STYLE = {"axes.grid": True, "grid.color": "#DDDDDD", "grid.linewidth": 0.6, "axes.axisbelow": True,
          "axes.titlesize": 10, "axes.titlelocation": "left", "legend.frameon": False,
@@ -102,7 +103,7 @@ def read_frontier(path):
 
 
 def setting_label(row):
-    """What a reader has to set: "idle 1s + 2 x 1s", "300ms every 100ms"."""
+    """What a reader has to set: "1s+2x1s" (idle, count, interval), "3" (retries), "300ms"."""
     options = dict(item.split("=", 1) for item in row["settings"].split(";") if "=" in item)
     if "heartbeat-deadline" in options:
         return f"{options['heartbeat-deadline']}, beat {options['heartbeat-interval']}"
@@ -112,8 +113,8 @@ def setting_label(row):
         return (f"{options['keepalive-idle']}+{options['keepalive-count']}"
                 f"x{options['keepalive-interval']}")
     if "retries2" in options:
-        limit = options.get("rto-max", "")
-        return f"{options['retries2']} retries" + (f", max {limit}" if limit != "120s" else "")
+        limit = options.get("rto-max", DEFAULT_RTO_MAX)
+        return options["retries2"] + (f", max {limit}" if limit != DEFAULT_RTO_MAX else "")
     return row["settings"]
 
 
@@ -167,7 +168,7 @@ def draw_values(ax, rows, values):
         draw_point(ax, row, y)
     labelled = rows.assign(y=values, label=[setting_label(row) for _, row in rows.iterrows()])
     keys = ["label", labelled["probe"].str.replace(r"^heartbeat-.*", "heartbeat", regex=True)]
-    for place, ((label, _), group) in enumerate(labelled.groupby(keys, sort=False)):
+    for (label, _), group in labelled.groupby(keys, sort=False):
         kernel = not group["probe"].iloc[0].startswith("heartbeat")
         top = group.loc[group["y"].idxmin() if kernel else group["y"].idxmax()]
         annotate(ax, top["latency_p50_ns"] / 1e9, top["y"], label, above=not kernel)
