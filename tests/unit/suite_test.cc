@@ -223,6 +223,16 @@ TEST(SuiteSummary, HasEveryRunsRowsWithTheirSettings) {
   }
 }
 
+TEST(SuiteText, NamesRunsThatTookTooLong) {
+  SuiteResult suite;
+  add_run(suite, heartbeat_row("300ms", "100ms"), 0, 0);
+  suite.runs[0].estimated_ns = 2'000'000'000;
+  suite.runs[0].wall_ns = 1'900'000'000;
+  EXPECT_THAT(suite_text(suite, {}), testing::Not(HasSubstr("instead of")));
+  suite.runs[0].wall_ns = 9'000'000'000;
+  EXPECT_THAT(suite_text(suite, {}), HasSubstr("01-beat-300ms took 9.0 s instead of at most 2.0"));
+}
+
 TEST(SuiteDocument, TellsWhatWasNotPlayed) {
   SuiteResult suite;
   suite.name = "dead-peer";
