@@ -17,12 +17,15 @@
 #include "report/csv.h"
 #include "report/document.h"
 #include "report/environment.h"
+#include "report/frontier.h"
 #include "report/matrix_text.h"
+#include "report/suite_text.h"
 #include "report/text.h"
 #include "report/verify_text.h"
 #include "run/cost.h"
 #include "run/doctor.h"
 #include "run/runner.h"
+#include "run/suite.h"
 #include "run/verify.h"
 
 namespace lastack {
@@ -171,6 +174,52 @@ int cost_command(const CostOptions& options) {
     fmt::print("{}\n", document.dump(2));
   else
     fmt::print("{}", cost_text(result));
+  return exit_code(result.status);
+}
+
+struct SuiteOptions {
+  std::string name;
+  std::string out;
+  std::string format = "text";
+  bool quick = false;
+};
+
+int suite_command(const SuiteOptions& options) {
+  if (options.name == "list") {
+    fmt::print("{}", options.format == "json" ? suite_list_json() : suite_list_text());
+    return 0;
+  }
+  const auto suite = find_suite(options.name);
+  if (!suite) return complain(RunStatus::bad_usage, suite.error().message());
+  if (options.out.empty())
+    return complain(RunStatus::bad_usage, "--out is missing: a new or empty folder for the suite");
+  if (const Status bad = prepare_output_folder(options.out))
+    return complain(RunStatus::bad_usage, bad->message());
+  fmt::print(stderr, "{}", suite_estimate(**suite, options.quick));
+
+  catch_signals();
+  ProgressLine line(isatty(STDERR_FILENO));
+  SuiteHooks hooks;
+  hooks.run.progress = [&](const Progress& progress) { line.show(progress); };
+  hooks.run.interrupted = [] { return g_interrupted != 0; };
+  hooks.finished = [&](const SuiteRow& row, const SuiteRun& run) {
+    const RunResult& host = row.prices() ? run.cost.host : run.result;
+    return write_suite_run(fmt::format("{}/{}", options.out, row_folder(run.index, row)), row, run,
+                           describe_environment(host));
+  };
+  const SuiteResult result = run_suite(**suite, options.quick, hooks);
+  line.clear();
+
+  const RunResult* host = described_run(result);
+  const auto frontier = frontier_of(result);
+  const auto document =
+      suite_document(result, describe_environment(host ? *host : RunResult()), frontier);
+  if (const Status bad = write_suite(options.out, result, document, frontier))
+    return complain(RunStatus::no_resources, bad->message());
+  if (options.format == "json")
+    fmt::print("{}\n", document.dump(2));
+  else
+    fmt::print("{}", suite_text(result, frontier));
   return exit_code(result.status);
 }
 
@@ -431,6 +480,20 @@ int main_with_arguments(int argc, char** argv) {
       "chance,\n"
       "and the differences count. Whoever measures needs the host for himself.\n" +
       exit_code_help());
+  SuiteOptions suite_options;
+  CLI::App* suite =
+      app.add_subcommand("suite", "play a table of runs that answer one question together");
+  suite
+      ->add_option("NAME", suite_options.name,
+                   "list: what there is, with every run; or the name of a suite")
+      ->type_name("")
+      ->required();
+  suite->add_option("--out", suite_options.out, "a new or empty folder for the files of all runs")
+      ->type_name("DIR");
+  suite->add_flag("--quick", suite_options.quick,
+                  "the same kinds of runs with small numbers, to see that everything works");
+  add_format(*suite, suite_options.format, {"text", "json"});
+  suite->footer(exit_code_help());
   std::string list_format = "text";
   CLI::App* list = app.add_subcommand("list", "strategies, watches, probes and columns");
   add_format(*list, list_format, {"text", "json", "markdown", "schema"});
@@ -448,6 +511,7 @@ int main_with_arguments(int argc, char** argv) {
   if (run->parsed()) return run_command(options);
   if (doctor->parsed()) return doctor_command(options);
   if (cost->parsed()) return cost_command(cost_options);
+  if (suite->parsed()) return suite_command(suite_options);
   if (verify_app->parsed()) return verify_command(std::move(verify_options));
   return list_command(list_format);
 }

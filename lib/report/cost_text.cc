@@ -16,20 +16,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// The options that set a probe begin with its name, or with a part of it.
-constexpr std::string_view kSettings[] = {"keepalive", "user-timeout", "heartbeat"};
-
-// "keepalive-idle=1s;keepalive-interval=1s;keepalive-count=2".
-std::string settings_text(const CostResult& result, Probe probe) {
-  const std::string_view name = probe_row(probe).name;
-  std::vector<std::string> settings;
-  for (const auto& [option, value] : print_spec(result.spec.run))
-    for (const std::string_view part : kSettings)
-      if (name.find(part) != std::string_view::npos && option.starts_with(part))
-        settings.push_back(fmt::format("{}={}", option, value));
-  return fmt::format("{}", fmt::join(settings, ";"));
-}
-
 int64_t connections_of(const PricedProbe& probe) {
   return probe.samples.empty() ? 0 : probe.samples.front().connections;
 }
@@ -51,7 +37,7 @@ constexpr Column<CostRow> kColumns[] = {
     {"probe", "what was compared with `none`",
      [](const CostRow& r) { return std::string(probe_row(r.probe->probe).name); }},
     {"settings", "OPTION=VALUE of the probe, separated by ;",
-     [](const CostRow& r) { return settings_text(*r.result, r.probe->probe); }},
+     [](const CostRow& r) { return probe_settings_text(r.result->spec.run, r.probe->probe); }},
     {"connections", "that stood in each run; nobody died",
      [](const CostRow& r) { return fmt::format("{}", connections_of(*r.probe)); }},
     {"rounds", "in each of them one run with the probe and one with `none`",
@@ -141,7 +127,7 @@ std::string cost_text(const CostResult& result) {
       text += table.render();
     }
     for (const PricedProbe& probe : watch.probes) {
-      const std::string settings = settings_text(result, probe.probe);
+      const std::string settings = probe_settings_text(result.spec.run, probe.probe);
       if (!probe.skipped.empty())
         text += fmt::format("{} skipped: {}\n", probe_row(probe.probe).name, probe.skipped);
       else if (!settings.empty())
@@ -207,7 +193,7 @@ Json cost_document(const CostResult& result, const Json& environment) {
         samples.push_back(std::move(values));
       }
       probes.push_back({{"probe", probe_row(probe.probe).name},
-                        {"settings", settings_text(result, probe.probe)},
+                        {"settings", probe_settings_text(result.spec.run, probe.probe)},
                         {"skipped", probe.skipped.empty() ? Json(nullptr) : Json(probe.skipped)},
                         {"prices", std::move(prices)},
                         {"samples", std::move(samples)}});

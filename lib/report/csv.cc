@@ -7,6 +7,8 @@
 #include <cmath>
 
 #include "report/cost_text.h"
+#include "report/frontier.h"
+#include "report/suite_text.h"
 
 namespace lastack {
 namespace {
@@ -421,6 +423,8 @@ std::vector<CsvSchema> csv_schemas() {
   std::vector<CsvSchema> schemas;
   for (const CsvFile& file : csv_files()) schemas.push_back({file.name, file.help, file.columns});
   schemas.push_back(cost_csv_schema());
+  schemas.push_back(suite_summary_csv_schema());
+  schemas.push_back(frontier_csv_schema());
   return schemas;
 }
 

@@ -288,8 +288,8 @@ Status write_results(const std::string& folder, const RunResult& result, const J
 std::string schema_markdown() {
   std::string text = fmt::format(R"(# Results
 
-Reference runs, one folder a run, and the schema (version {}) of what `lastack run --out DIR`
-and `lastack cost --out DIR` write. This page is made by `lastack list --format schema`; a test keeps it so.
+Reference runs, one folder a run, and the schema (version {}) of what `lastack run --out DIR`,
+`lastack cost --out DIR` and `lastack suite NAME --out DIR` write. This page is made by `lastack list --format schema`; a test keeps it so.
 
 All times are whole nanoseconds. Counts are connections unless a name says otherwise.
 
@@ -318,6 +318,21 @@ All times are whole nanoseconds. Counts are connections unless a name says other
 | schema_version, status, exit_code, error, spec, notes, environment | as in run.json; the spec is of every run but for its watch and probe, the environment of the first run |
 | rounds, window_ns | how many were completed, and how long each run was watched |
 | watches | per watch the probes, `none` first, each with `skipped` (why it did not run, else null), `prices` (what cost.csv holds; not of `none`) and `samples`: per round the connections, wall_ns and every quantity, per connection and, where its unit says so, second; null where it is not to be had |
+
+## manifest.json
+
+Of `lastack suite`, beside a folder per run (NN-name) with the files of that run.
+
+| key | what it holds |
+|---|---|
+| schema_version, environment | as in run.json; of the first run |
+| suite, quick | which one, and whether with `--quick` |
+| status, exit_code | the worst of its runs |
+| estimated_ns, wall_ns | said before the first run, and taken |
+| notes | what to bear in mind when comparing |
+| runs | per run its name, folder, the command that repeats it, status, exit_code, error, estimated_ns, wall_ns and the sysctls of its namespace; null what an interruption left out |
+| frontier | what frontier.csv holds, in short |
+| safe_heartbeat_deadlines | per watch, probe and load state the smallest heartbeat deadline that raised no false alarm, and no longer one did; null where even the longest did |
 )",
                                  kSchemaVersion, kSchemaVersion, [] {
                                    std::string names;

@@ -276,8 +276,10 @@ Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
     const auto expected = expected_findings(strategy_of(row.row), circumstances(spec, row.row));
     return row.requested > 0 && expected.back().finding == Finding::nothing;
   });
-  plan.estimated_ns = kSecond_ns / 2 + all_connections(spec) * 60 * kMicrosecond_ns +
-                      spec.warm_up_ns + schedule_ns + (silence ? spec.deadline_ns : 0);
+  const int64_t before_the_end_ns =
+      kSecond_ns / 2 + all_connections(spec) * 60 * kMicrosecond_ns + spec.warm_up_ns + schedule_ns;
+  plan.longest_ns = before_the_end_ns + spec.deadline_ns;
+  plan.estimated_ns = silence ? plan.longest_ns : before_the_end_ns;
   return plan;
 }
 

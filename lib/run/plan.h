@@ -46,6 +46,7 @@ struct Plan {
   std::vector<std::string> notes;  // what was changed, and why
   int64_t descriptors_needed;      // by the largest worker
   int64_t estimated_ns;
+  int64_t longest_ns;  // the same, should somebody learn nothing before the deadline
 };
 
 // Descriptors that the launcher holds: per shard the table and two channels, and the two

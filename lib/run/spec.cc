@@ -770,4 +770,20 @@ Result<RunSpec> read_spec(const std::vector<std::pair<std::string, std::string>>
   return spec;
 }
 
+std::string probe_settings_text(const RunSpec& spec, Probe probe) {
+  // A part of a probe's name, and how the options begin that set it.
+  constexpr std::pair<std::string_view, std::string_view> kParts[] = {
+      {"keepalive", "keepalive"}, {"user-timeout", "user-timeout"},
+      {"heartbeat", "heartbeat"}, {"retransmit", "retries2"},
+      {"retransmit", "rto"},
+  };
+  const std::string_view name = probe_row(probe).name;
+  std::vector<std::string> settings;
+  for (const auto& [option, value] : print_spec(spec))
+    for (const auto& [part, start] : kParts)
+      if (name.find(part) != std::string_view::npos && option.starts_with(start))
+        settings.push_back(fmt::format("{}={}", option, value));
+  return fmt::format("{}", fmt::join(settings, ";"));
+}
+
 }  // namespace lastack

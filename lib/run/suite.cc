@@ -1,0 +1,321 @@
+#include "run/suite.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/clock.h"
+#include "base/parse.h"
+#include "run/plan.h"
+
+namespace lastack {
+namespace {
+
+// Rows that differ in one setting. Every text is `name=value name=value`; where both say something,
+// the setting wins over what the block's rows have in common.
+struct Setting {
+  std::string name;  // of the row, behind the block's
+  std::string parameters;
+};
+struct Block {
+  std::string name;
+  std::string common;
+  std::vector<Setting> settings;
+  int64_t rounds = 0;  // above 0: prices
+  int64_t window_ns = 0;
+};
+
+std::vector<SuiteRow> rows_of(const std::vector<Block>& blocks) {
+  std::vector<SuiteRow> rows;
+  for (const Block& block : blocks)
+    for (const Setting& setting : block.settings) {
+      Parameters parameters = parse_parameters(block.common);
+      for (auto& pair : parse_parameters(setting.parameters)) parameters.push_back(std::move(pair));
+      const std::string name =
+          setting.name.empty() ? block.name : fmt::format("{}-{}", block.name, setting.name);
+      rows.push_back({name, std::move(parameters), block.rounds, block.window_ns});
+    }
+  return rows;
+}
+
+// A heartbeat goes out three times per deadline, so that one lost answer is no death. The run's
+// deadline leaves a host with CPU hogs time to come round to its timers.
+const std::vector<Setting> kHeartbeatDeadlines = {
+    {"100ms", "heartbeat-deadline=100ms heartbeat-interval=33ms deadline=3100ms"},
+    {"250ms", "heartbeat-deadline=250ms heartbeat-interval=83ms deadline=3250ms"},
+    {"500ms", "heartbeat-deadline=500ms heartbeat-interval=166ms deadline=3500ms"},
+    {"1s", "heartbeat-deadline=1s heartbeat-interval=333ms deadline=4s"},
+    {"2s", "heartbeat-deadline=2s heartbeat-interval=666ms deadline=5s"},
+    {"5s", "heartbeat-deadline=5s heartbeat-interval=1666ms deadline=8s"},
+};
+// Prices at both ends of those intervals. The deadline has no part in them, and is long so that
+// nobody is given up.
+const std::vector<Setting> kHeartbeatIntervals = {
+    {"33ms", "heartbeat-interval=33ms heartbeat-deadline=10s"},
+    {"1666ms", "heartbeat-interval=1666ms heartbeat-deadline=10s"},
+};
+const std::string kUringHeartbeats =
+    "watch=recv probe=heartbeat-link,heartbeat-wheel,heartbeat-multishot ";
+const std::string kEpollHeartbeats = "watch=epoll probe=heartbeat-timerfd,heartbeat-scan ";
+
+// Where a kernel timer decides, the deadline is about two seconds more than predict() says.
+std::vector<SuiteRow> dead_peer() {
+  const std::string half_silent = "mix=silent=1,alive=1 connections=2k ";
+  constexpr int64_t kRounds = 4, kWindow_ns = 1'500'000'000;
+  return rows_of({
+      {"keepalive",
+       half_silent + "probe=keepalive",
+       {{"1s-1s-2", "keepalive-idle=1s keepalive-interval=1s keepalive-count=2 deadline=5s"},
+        {"2s-1s-3", "keepalive-idle=2s keepalive-interval=1s keepalive-count=3 deadline=7s"},
+        {"1s-2s-2", "keepalive-idle=1s keepalive-interval=2s keepalive-count=2 deadline=8s"},
+        {"3s-1s-1", "keepalive-idle=3s keepalive-interval=1s keepalive-count=1 deadline=6s"},
+        {"1s-1s-5", "keepalive-idle=1s keepalive-interval=1s keepalive-count=5 deadline=8s"},
+        {"5s-1s-2", "keepalive-idle=5s keepalive-interval=1s keepalive-count=2 deadline=9s"}}},
+      // The count is high: only the user timeout can end these.
+      {"keepalive+user-timeout",
+       half_silent + "probe=keepalive+user-timeout keepalive-idle=1s keepalive-interval=1s "
+                     "keepalive-count=9",
+       {{"500ms", "user-timeout=500ms deadline=4s"},
+        {"1500ms", "user-timeout=1500ms deadline=4s"},
+        {"2500ms", "user-timeout=2500ms deadline=5s"},
+        {"3500ms", "user-timeout=3500ms deadline=6s"},
+        {"5s", "user-timeout=5s deadline=8s"},
+        {"7s", "user-timeout=7s deadline=10s"}}},
+      {"user-timeout",
+       half_silent + "probe=user-timeout load=echo=2k/s warm-up=2s",
+       {{"100ms", "user-timeout=100ms deadline=3500ms"},
+        {"300ms", "user-timeout=300ms deadline=3800ms"},
+        {"700ms", "user-timeout=700ms deadline=4s"},
+        {"1500ms", "user-timeout=1500ms deadline=5s"},
+        {"3s", "user-timeout=3s deadline=6500ms"},
+        {"6s", "user-timeout=6s deadline=10s"}}},
+      {"retransmit",
+       half_silent + "probe=retransmit load=echo=2k/s warm-up=2s",
+       {{"1-1s", "retries2=1 rto-max=1s deadline=5s"},
+        {"2-1s", "retries2=2 rto-max=1s deadline=6s"},
+        {"3-1s", "retries2=3 rto-max=1s deadline=7s"},
+        {"5-1s", "retries2=5 rto-max=1s deadline=9s"},
+        {"3", "retries2=3 deadline=8s"},
+        {"4", "retries2=4 deadline=11s"}}},
+      // A window that is full holds about 200 KB of the kernel's memory.
+      {"stopped-reader-user-timeout",
+       "mix=silent=1,alive=1 connections=1k probe=user-timeout reader=stopped warm-up=3s",
+       {{"4s", "user-timeout=4s deadline=6s"}, {"6s", "user-timeout=6s deadline=8s"}}},
+      {"stopped-reader-retransmit",
+       "mix=silent=1,alive=1 connections=1k probe=retransmit rto-max=1s reader=stopped warm-up=3s",
+       {{"2", "retries2=2 deadline=5s"},
+        {"3", "retries2=3 deadline=6s"},
+        {"4", "retries2=4 deadline=7s"}}},
+      {"writer-user-timeout",
+       "mix=silent=1,alive=1 connections=1k watch=writer write-rate=rate=5/s probe=user-timeout",
+       {{"1s", "user-timeout=1s deadline=4s"}}},
+      {"heartbeats-uring", half_silent + kUringHeartbeats, kHeartbeatDeadlines},
+      {"heartbeats-epoll", half_silent + kEpollHeartbeats, kHeartbeatDeadlines},
+      {"heartbeats-uring-hogs", half_silent + kUringHeartbeats + "cpu-hog=4", kHeartbeatDeadlines},
+      {"heartbeats-epoll-hogs", half_silent + kEpollHeartbeats + "cpu-hog=4", kHeartbeatDeadlines},
+      // The kernel of a frozen process goes on to answer keepalive probes.
+      {"freeze",
+       "mix=freeze connections=2k probe=keepalive,keepalive+heartbeat,heartbeat-wheel",
+       {{"", "heartbeat-deadline=1s heartbeat-interval=333ms deadline=5s"}}},
+      // Who comes back before the heartbeat's deadline has never been away.
+      {"cable-restore",
+       "mix=cable-restore connections=1k probe=heartbeat-wheel heartbeat-deadline=1s "
+       "heartbeat-interval=333ms deadline=4s",
+       {{"500ms", "cut-for=500ms"}, {"2s", "cut-for=2s"}}},
+      {"neighbours",
+       "mix=silent connections=1k load=bulk warm-up=1s neighbours=1k neighbour-load=echo=2k/s",
+       {{"user-timeout", "probe=user-timeout user-timeout=1s deadline=4s"},
+        {"heartbeat",
+         "probe=heartbeat-wheel heartbeat-deadline=2s heartbeat-interval=666ms "
+         "deadline=5s"}}},
+      // Connections of one age send their probes all at once, each second: the window holds two.
+      {"prices-kernel",
+       "connections=500 watch=recv probe=keepalive,keepalive+user-timeout,user-timeout "
+       "warm-up=500ms",
+       {{"1s", "keepalive-idle=1s keepalive-interval=1s"}},
+       kRounds,
+       2 * kSecond_ns},
+      {"prices-uring", "connections=500 " + kUringHeartbeats, kHeartbeatIntervals, kRounds,
+       kWindow_ns},
+      {"prices-epoll", "connections=500 " + kEpollHeartbeats, kHeartbeatIntervals, kRounds,
+       kWindow_ns},
+  });
+}
+
+std::vector<SuiteRow> dead_peer_quick() {
+  const std::string half_silent = "mix=silent=1,alive=1 connections=200 ";
+  const std::vector<Setting> heartbeat_deadline = {
+      {"300ms", "heartbeat-deadline=300ms heartbeat-interval=100ms deadline=800ms"}};
+  constexpr int64_t kRounds = 3, kWindow_ns = 300'000'000;
+  return rows_of({
+      {"keepalive",
+       half_silent + "probe=keepalive,keepalive+user-timeout",
+       {{"1s-1s-1",
+         "keepalive-idle=1s keepalive-interval=1s keepalive-count=1 user-timeout=1500ms "
+         "deadline=2500ms"}}},
+      {"unanswered",
+       half_silent + "probe=user-timeout,retransmit load=echo=2k/s warm-up=300ms",
+       {{"", "user-timeout=100ms retries2=1 rto-max=1s deadline=2500ms"}}},
+      // With fewer retries a live peer dies, too: of two probes within half a second it answers one
+      // (tcp_invalid_ratelimit).
+      {"stopped-reader",
+       "mix=silent=1,alive=1 connections=50 probe=user-timeout,retransmit reader=stopped "
+       "warm-up=300ms",
+       {{"", "user-timeout=700ms retries2=2 rto-max=1s deadline=3200ms"}}},
+      {"writer-user-timeout",
+       "mix=silent=1,alive=1 connections=100 watch=writer write-rate=rate=20/s probe=user-timeout",
+       {{"300ms", "user-timeout=300ms deadline=1500ms"}}},
+      {"heartbeats-uring", half_silent + kUringHeartbeats, heartbeat_deadline},
+      {"heartbeats-epoll-hogs", half_silent + kEpollHeartbeats + "cpu-hog=4", heartbeat_deadline},
+      {"freeze",
+       "mix=freeze connections=200 probe=keepalive,keepalive+heartbeat,heartbeat-wheel "
+       "keepalive-count=1",
+       {{"", "heartbeat-deadline=500ms heartbeat-interval=166ms deadline=2s"}}},
+      {"cable-restore",
+       "mix=cable-restore connections=100 probe=heartbeat-wheel heartbeat-deadline=600ms "
+       "heartbeat-interval=200ms deadline=1s",
+       {{"50ms", "cut-for=50ms"}, {"900ms", "cut-for=900ms"}}},
+      {"neighbours",
+       "mix=silent connections=50 load=bulk warm-up=200ms neighbours=50 neighbour-load=echo=500/s",
+       {{"", "probe=user-timeout user-timeout=300ms deadline=1500ms"}}},
+      {"prices-uring",
+       "connections=100 watch=recv probe=heartbeat-wheel",
+       {{"100ms", "heartbeat-interval=100ms heartbeat-deadline=10s"}},
+       kRounds,
+       kWindow_ns},
+  });
+}
+
+constexpr Suite kSuites[] = {
+    {"dead-peer", "how soon which probe finds a peer that fell silent, and what it costs",
+     [](bool quick) { return quick ? dead_peer_quick() : dead_peer(); }},
+};
+
+// Beyond what a plan counts: processes that start and end, and under --load bulk the acts, whose
+// thread gets its turn between two survivors' data.
+int64_t overhead_ns(const RunSpec& spec) {
+  constexpr int64_t kEach_ns = kSecond_ns / 2, kBulkAct_ns = 5 * kMillisecond_ns;
+  return kEach_ns + (spec.traffic.load == Load::bulk ? spec.connections * kBulkAct_ns : 0);
+}
+
+void play(SuiteRun& run, const SuiteRow& row, const RunHooks& hooks) {
+  const auto refuse = [&](RunStatus status, std::string error) {
+    run.status = status;
+    run.error = std::move(error);
+  };
+  if (row.prices()) {
+    const auto spec = cost_of(row);
+    if (!spec) return refuse(RunStatus::bad_usage, spec.error().message());
+    run.spec = spec->run;
+    const CostPlan plan = plan_cost(*spec);
+    if (!plan.error.empty()) return refuse(plan.status, plan.error);
+    run.cost = measure_cost(*spec, plan, hooks);
+    return refuse(run.cost.status, run.cost.error);
+  }
+  const auto spec = run_of(row);
+  if (!spec) return refuse(RunStatus::bad_usage, spec.error().message());
+  run.spec = *spec;
+  run.result = lastack::run(*spec, hooks);
+  refuse(run.result.status, run.result.error);
+}
+
+}  // namespace
+
+std::span<const Suite> suites() { return kSuites; }
+
+Result<const Suite*> find_suite(std::string_view name) {
+  std::vector<std::string_view> names;
+  for (const Suite& suite : kSuites) {
+    if (suite.name == name) return &suite;
+    names.push_back(suite.name);
+  }
+  names.push_back("list");
+  return unknown_name("suite", name, names);
+}
+
+Parameters parse_parameters(std::string_view text) {
+  Parameters parameters;
+  for (const std::string_view word : split(text, ' ')) {
+    if (word.empty()) continue;
+    const size_t equals = std::min(word.find('='), word.size());
+    const size_t value = std::min(equals + 1, word.size());
+    parameters.emplace_back(word.substr(0, equals), word.substr(value));
+  }
+  return parameters;
+}
+
+Result<RunSpec> run_of(const SuiteRow& row) {
+  auto spec = read_spec(row.parameters);
+  if (!spec) return spec;
+  if (const Status bad = check_spec(*spec)) return *bad;
+  return spec;
+}
+
+Result<CostSpec> cost_of(const SuiteRow& row) {
+  const auto spec = read_spec(row.parameters);
+  if (!spec) return spec.error();
+  return CostSpec{*spec, row.rounds, row.window_ns};
+}
+
+int64_t estimated_ns(const SuiteRow& row) {
+  if (row.prices()) {
+    const auto spec = cost_of(row);
+    return spec ? plan_cost(*spec).estimated_ns : 0;
+  }
+  const auto spec = run_of(row);
+  if (!spec) return 0;
+  const auto plan = make_plan(*spec, this_host(*spec));
+  return plan ? plan->longest_ns + overhead_ns(*spec) : 0;
+}
+
+std::string row_folder(size_t index, const SuiteRow& row) {
+  return fmt::format("{:02}-{}", index + 1, row.name);
+}
+
+SuiteResult run_suite(const Suite& suite, bool quick, const SuiteHooks& hooks) {
+  SuiteResult result;
+  result.name = suite.name;
+  result.quick = quick;
+  result.rows = suite.rows(quick);
+  std::vector<int64_t> estimates_ns;
+  for (const SuiteRow& row : result.rows) {
+    estimates_ns.push_back(estimated_ns(row));
+    result.estimated_ns += estimates_ns.back();
+  }
+  const int64_t start_ns = now_ns();
+  for (size_t i = 0; i < result.rows.size(); ++i) {
+    const SuiteRow& row = result.rows[i];
+    RunHooks run_hooks = hooks.run;
+    run_hooks.progress = [&](const Progress& progress) {
+      if (!hooks.run.progress) return;
+      hooks.run.progress(
+          {fmt::format("{} of {}, {}: {}", i + 1, result.rows.size(), row.name, progress.phase),
+           progress.done, progress.total});
+    };
+    SuiteRun run;
+    run.index = i;
+    run.estimated_ns = estimates_ns[i];
+    const int64_t run_start_ns = now_ns();
+    play(run, row, run_hooks);
+    run.wall_ns = now_ns() - run_start_ns;
+    result.wall_ns = now_ns() - start_ns;
+    result.status = std::min(result.status, run.status);  // the worse one stands first
+    if (run.status == RunStatus::interrupted) break;
+    const bool asked_to_end = hooks.run.interrupted && hooks.run.interrupted();
+    Status failed;
+    if (hooks.finished) failed = hooks.finished(row, run);
+    if (failed) {
+      run.status = result.status = std::min(result.status, RunStatus::no_resources);
+      run.error = failed->message();
+    }
+    result.runs.push_back(std::move(run));
+    if (failed) break;
+    if (asked_to_end) {
+      result.status = std::min(result.status, RunStatus::interrupted);
+      break;
+    }
+  }
+  return result;
+}
+
+}  // namespace lastack

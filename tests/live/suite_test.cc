@@ -1,0 +1,91 @@
+// `lastack suite` as its user meets it: small, whole, and drawn. No time is asserted but that the
+// estimate is a bound.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "base/file.h"
+#include "program.h"
+
+namespace lastack::live {
+namespace {
+
+using testing::HasSubstr;
+namespace fs = std::filesystem;
+
+TEST(Suite, OfDeadPeersQuickly) {
+  const TemporaryFolder folder;
+  const std::string out = folder.path() + "/suite";
+  const Outcome outcome = run_program({"suite", "dead-peer", "--quick", "--out", out});
+  // A busy host may keep a rate from being reached; that is no matter here.
+  ASSERT_THAT(outcome.exit_code, testing::AnyOf(0, 6)) << outcome.out << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("suite dead-peer: 11 runs, at most about"));
+  EXPECT_THAT(outcome.out, HasSubstr("smallest safe deadline"));
+
+  const auto manifest = nlohmann::json::parse(*read_file(out + "/manifest.json"));
+  EXPECT_EQ(manifest["exit_code"], outcome.exit_code);
+  ASSERT_EQ(manifest["runs"].size(), 11u);
+  for (const auto& run : manifest["runs"]) {
+    SCOPED_TRACE(run["name"].get<std::string>());
+    EXPECT_FALSE(run["sysctls"].empty());
+    const std::string in = out + "/" + run["folder"].get<std::string>();
+    EXPECT_TRUE(fs::exists(in + "/run.json") || fs::exists(in + "/cost.json"));
+  }
+
+  // A frozen process is alive to keepalive, and a path that comes back in time was never gone.
+  const auto summary = read_csv(out + "/summary.csv");
+  const auto column = [&](const std::string& name) {
+    return static_cast<size_t>(std::ranges::find(summary[0], name) - summary[0].begin());
+  };
+  int frozen = 0, restored = 0;
+  for (const auto& row : summary) {
+    const std::string &strategy = row[column("strategy")], &probe = row[column("probe")];
+    if (strategy == "freeze") {
+      ++frozen;
+      EXPECT_EQ(row[column("found")], probe == "heartbeat-wheel" ? row[column("requested")] : "0");
+    }
+    if (strategy == "cable-restore") ++restored;
+  }
+  EXPECT_EQ(frozen, 3);
+  EXPECT_EQ(restored, 2);
+  EXPECT_GT(read_csv(out + "/frontier.csv").size(), 10u);
+
+  const std::string picture = folder.path() + "/probes.png";
+  const std::string command = std::string("/usr/bin/python3 ") + LASTACK_SOURCE_DIR +
+                              "/scripts/plot_probes.py " + out + " -o " + picture + " > " +
+                              folder.path() + "/plot.log";
+  EXPECT_EQ(std::system(command.c_str()), 0);
+  EXPECT_TRUE(fs::exists(picture));
+}
+
+TEST(Suite, AnInterruptionKeepsWhatIsDone) {
+  const TemporaryFolder folder;
+  const std::string out = folder.path() + "/suite";
+  Program program({"suite", "dead-peer", "--quick", "--out", out});
+  const bool first_done = eventually(
+      60'000'000'000, [&] { return fs::exists(out + "/01-keepalive-1s-1s-1/run.json"); });
+  ASSERT_TRUE(first_done);
+  kill(program.pid(), SIGINT);
+  const Outcome outcome = program.wait();
+  EXPECT_EQ(outcome.exit_code, 7) << outcome.err;
+  const auto manifest = nlohmann::json::parse(*read_file(out + "/manifest.json"));
+  EXPECT_EQ(manifest["status"], "interrupted");
+  EXPECT_EQ(manifest["runs"][0]["status"], "ok");
+  EXPECT_TRUE(manifest["runs"][10]["status"].is_null());
+  EXPECT_GT(read_csv(out + "/summary.csv").size(), 1u);
+}
+
+TEST(Suite, RefusesWhatItCannotDo) {
+  EXPECT_EQ(run_program({"suite", "dead-peer"}).exit_code, 2);
+  EXPECT_THAT(run_program({"suite", "dead-pear"}).err, HasSubstr("did you mean 'dead-peer'"));
+  const TemporaryFolder folder;
+  ASSERT_FALSE(write_file_atomically(folder.path() + "/file", "something"));
+  EXPECT_EQ(run_program({"suite", "dead-peer", "--out", folder.path()}).exit_code, 2);
+  EXPECT_THAT(run_program({"suite", "list"}).out, HasSubstr("lastack run --mix"));
+}
+
+}  // namespace
+}  // namespace lastack::live
