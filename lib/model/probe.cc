@@ -219,8 +219,10 @@ Prediction predict(Probe probe, const ProbeSettings& settings, Pending pending, 
     return promise(Since::heard, {keepalive_ends(settings, row.user_timeout, tick_ns)});
   }
   if (pending == Pending::window) {
-    if (!row.user_timeout)
-      return promise(Since::heard, {window_probes_end(settings, tick_ns, shut_for_ns)});
+    // Whichever is passed first (tcp_probe_timer).
+    const Span by_count = window_probes_end(settings, tick_ns, shut_for_ns);
+    if (!row.user_timeout || by_count.most_ns < settings.user_timeout_ns)
+      return promise(Since::heard, {by_count});
     // From the first probe on, answered or not (icsk_probes_tstamp). A window that is open by less
     // than a segment is filled by a first probe, and probing starts anew (tcp_send_probe0).
     const Span alone = fires(rto_of(settings, pending, 0, tick_ns), tick_ns);

@@ -53,9 +53,6 @@ struct ProbeRow {
   int survivor_descriptors;  // per connection
   CounterValues on_timeout;  // counter changes per connection that the kernel's timer ends
   std::string_view help;
-
-  // Its kernel timer runs only while data is unacknowledged.
-  bool needs_data_in_flight() const { return (user_timeout || retransmits) && !keepalive; }
 };
 
 std::span<const ProbeRow> probes();

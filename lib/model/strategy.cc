@@ -390,7 +390,10 @@ void add_streaming(const Strategy& strategy, const Circumstances& when, Finding 
 std::vector<Expected> expected_of_the_living(const Circumstances& when) {
   const ProbeRow& probe = probe_row(when.probe);
   if (probe.heartbeat_decides) return expect({Finding::nothing, Finding::heartbeat_missed});
-  if (when.reader_stopped && probe.user_timeout)
+  // Answers to a window's probes are rationed to one in 500 ms (tcp_oow_rate_limited,
+  // tcp_invalid_ratelimit): of two quick ones, one stays unanswered.
+  const bool rationed = when.settings.retries2 < 2;
+  if (when.reader_stopped && (probe.user_timeout || rationed))
     return expect({Finding::etimedout, Finding::nothing});
   return expect({Finding::nothing});
 }
@@ -483,6 +486,11 @@ std::span<const Strategy> strategies() { return kStrategies; }
 
 bool stays_alive(const Strategy& strategy) { return strategy.act == Step::none; }
 
+bool victim_answers(const Strategy& strategy) {
+  return strategy.scope != Scope::listener && !strategy.victim_sends &&
+         !strategy.survivor_sends_unread && strategy.when_told == WhenTold::goes_on;
+}
+
 std::vector<size_t> close_strategies() {
   std::vector<size_t> closing;
   for (size_t i = 0; i < strategies().size(); ++i)
@@ -505,8 +513,11 @@ Prediction prediction_of(const Circumstances& when) {
       !when.reader_stopped)
     promise.since = Since::written;
   // And it is the next write that hears of it.
-  if (is_writer(when) && when.writes_per_second > 0)
-    promise.most_ns += static_cast<int64_t>(1e9 / when.writes_per_second);
+  if (is_writer(when) && when.writes_per_second > 0) {
+    for (Span& span : promise.spans)
+      span.most_ns += static_cast<int64_t>(1e9 / when.writes_per_second);
+    if (promise.promised) promise.most_ns = promise.spans.back().most_ns;
+  }
   return promise;
 }
 

@@ -97,6 +97,8 @@ std::span<const Strategy> strategies();
 bool may_survive(const Strategy& strategy, Side side);
 // The control: nobody goes away. Its act does nothing, and every finding is a false alarm.
 bool stays_alive(const Strategy& strategy);
+// Whether the victim reads and answers what survivors send it, as long as it is there.
+bool victim_answers(const Strategy& strategy);
 // The strategies that make a peer go away; `all` of --mix.
 std::vector<size_t> close_strategies();
 

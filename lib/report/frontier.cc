@@ -217,7 +217,8 @@ CsvSchema frontier_csv_schema() {
 std::vector<SafeDeadline> safe_deadlines(const std::vector<FrontierLine>& lines) {
   std::vector<FrontierLine> longest_first;
   for (const FrontierLine& line : lines)
-    if (line.heartbeat_deadline_ns > 0 && line.neighbours == 0) longest_first.push_back(line);
+    if (line.heartbeat_deadline_ns > 0 && line.neighbours == 0 && line.alive > 0)
+      longest_first.push_back(line);
   std::ranges::stable_sort(longest_first, std::ranges::greater{},
                            &FrontierLine::heartbeat_deadline_ns);
   std::vector<SafeDeadline> safe;

@@ -204,12 +204,14 @@ std::string suite_text(const SuiteResult& result, const std::vector<FrontierLine
       fmt::format("\nruns      {} of {}\ntime      {}, estimated at most {}\n", result.runs.size(),
                   result.rows.size(), seconds(result.wall_ns), seconds(result.estimated_ns));
   text += fmt::format("note      {}\n", kTimersNote);
-  // Deadlines bound every run, so this is the host's doing, and may have raised false alarms.
+
   for (const SuiteRun& run : result.runs)
     if (run.wall_ns > run.estimated_ns)
-      text += fmt::format("note      {} took {} instead of at most {}: the host stood still\n",
-                          row_folder(run.index, result.rows[run.index]), seconds(run.wall_ns),
-                          seconds(run.estimated_ns));
+      text += fmt::format(
+          "note      {} took {}, longer than the {} that its deadlines allow: the host may have "
+          "raised false alarms\n",
+          row_folder(run.index, result.rows[run.index]), seconds(run.wall_ns),
+          seconds(run.estimated_ns));
   return text + fmt::format("status    {}\n", status_row(result.status).name);
 }
 

@@ -239,8 +239,15 @@ CostResult measure_cost(const CostSpec& spec, const CostPlan& plan, const RunHoo
       }
       if (run_result.status != RunStatus::ok)
         result.notes.push_back(fmt::format("{}: {}", name, status_row(run_result.status).name));
-      int64_t established = 0;
-      for (const LedgerRow& row : run_result.ledger) established += row.established;
+      int64_t established = 0, false_alarms = 0;
+      for (const LedgerRow& row : run_result.ledger) {
+        established += row.established;
+        false_alarms += row.probing.false_alarms;
+      }
+      if (false_alarms > 0)
+        result.notes.push_back(
+            fmt::format("{}: {} live peers were declared dead and cost nothing from then on", name,
+                        false_alarms));
       priced.samples.push_back({established, run_result.cost});
       if (!first) continue;
       first = false;

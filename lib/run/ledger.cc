@@ -71,11 +71,12 @@ struct Fate {
   bool before_act = false;
 };
 
-Fate fate_of(const VictimEnd& victim, const SurvivorEnd& survivor, int64_t deadline_ns,
+// `lives`: nothing begins at its t0, so that its finding is one until the ledger is closed.
+Fate fate_of(const VictimEnd& victim, const SurvivorEnd& survivor, bool lives, int64_t deadline_ns,
              int64_t closed_ns) {
   Fate fate;
   const bool found = survivor.flags & kConcluded;
-  const int64_t until_ns = victim.issued_ns + deadline_ns;
+  const int64_t until_ns = lives ? closed_ns : victim.issued_ns + deadline_ns;
   const bool acted = victim.issued_ns != 0;
   if (found && acted && survivor.found_ns > until_ns) {
     fate.late = true;  // right-censored, as if it had never been found
@@ -171,16 +172,21 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
 
       const bool acted = victim.issued_ns != 0 && victim.act_error == 0;
       const bool early = (survivor.flags & kConcluded) && !acted;
-      Fate fate = fate_of(victim, survivor, spec.deadline_ns, closed_ns);
-      fate.before_act |= early;
       const PlanRow& cell = plan.rows[victim.row].row;
+      const bool lives = stays_alive(strategy_of(cell));
+      Fate fate = fate_of(victim, survivor, lives, spec.deadline_ns, closed_ns);
+      fate.before_act |= early;
       // Who is declared dead while he lives is a false alarm, which a heartbeat may be.
-      const bool lived = stays_alive(strategy_of(cell)) || fate.before_act;
+      const bool lived = lives || fate.before_act;
       const bool declared = (survivor.flags & kConcluded) && found_by_probe(cell, survivor.finding);
       if (lived && declared) probing[victim.row].add_false_alarm();
       if (lived && declared && is_expected(expected[victim.row], fate)) fate.before_act = false;
       if (declared && !lived && !fate.late) probing[victim.row].add_death(victim, survivor);
-      if (sends_heartbeats(cell)) probing[victim.row].add_silence(survivor.longest_silence_ns);
+      if (lives && sends_heartbeats(cell)) {
+        probing[victim.row].add_silence(survivor.longest_silence_ns);
+        // The silence that raised the alarm is one, too.
+        if (declared) probing[victim.row].add_silence(survivor.found_ns - survivor.silent_since_ns);
+      }
 
       if (!acted && !early && !victim.act_error) continue;  // interrupted before its turn
       const bool surprising = victim.act_error || fate.before_act ||

@@ -272,14 +272,24 @@ Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
                                   ? spec.connections * 20 * kMicrosecond_ns
                                   : static_cast<int64_t>(static_cast<double>(spec.connections) /
                                                          spec.arrivals_per_second * 1e9);
-  const bool silence = std::any_of(plan.rows.begin(), plan.rows.end(), [&](const auto& row) {
-    const auto expected = expected_findings(strategy_of(row.row), circumstances(spec, row.row));
-    return row.requested > 0 && expected.back().finding == Finding::nothing;
-  });
+  // The slowest row: one that may find nothing waits for the deadline, one whose peer dies without
+  // a packet for its probe.
+  int64_t wait_ns = 0;
+  for (const PlannedRow& row : plan.rows) {
+    if (row.requested == 0 || strategy_of(row.row).finding != Finding::nothing) continue;
+    const Circumstances when = circumstances(spec, row.row);
+    const bool may_wait =
+        stays_alive(strategy_of(row.row)) ||
+        expected_findings(strategy_of(row.row), when).back().finding == Finding::nothing;
+    const int64_t promised_ns = prediction_of(when).most_ns;
+    wait_ns =
+        std::max(wait_ns, may_wait || promised_ns == 0 ? spec.deadline_ns
+                                                       : std::min(promised_ns, spec.deadline_ns));
+  }
   const int64_t before_the_end_ns =
       kSecond_ns / 2 + all_connections(spec) * 60 * kMicrosecond_ns + spec.warm_up_ns + schedule_ns;
   plan.longest_ns = before_the_end_ns + spec.deadline_ns;
-  plan.estimated_ns = silence ? plan.longest_ns : before_the_end_ns;
+  plan.estimated_ns = before_the_end_ns + wait_ns;
   return plan;
 }
 

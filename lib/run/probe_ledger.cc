@@ -18,9 +18,10 @@ Spread spread_of(std::vector<int64_t> values_ns) {
 }
 
 void ProbeLedger::add_death(const VictimEnd& victim, const SurvivorEnd& survivor) {
-  if (!sums_.promised || survivor.silent_since_ns == 0) return;
-  const int64_t silent_ns = survivor.found_ns - survivor.silent_since_ns;
+  if (!sums_.promised) return;
   after_nominal_ns_.push_back(survivor.found_ns - victim.issued_ns - sums_.nominal_ns);
+  if (survivor.silent_since_ns == 0) return;
+  const int64_t silent_ns = survivor.found_ns - survivor.silent_since_ns;
   auto span = sums_.spans.front();
   for (const auto& later : sums_.spans)
     if (later.first <= silent_ns) span = later;

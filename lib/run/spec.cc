@@ -610,6 +610,16 @@ Status check_probes(const RunSpec& spec) {
       return plain_error(
           fmt::format("--deadline {} is below the {} that probe '{}' needs; allowed: at least that",
                       format_duration(spec.deadline_ns), format_duration(nominal), row.name));
+    const bool bulk = spec.traffic.load == Load::bulk ||
+                      (spec.neighbours > 0 && spec.neighbour_traffic.load == Load::bulk);
+    if (row.heartbeat != Heartbeat::none && bulk && spec.direct_descriptors)
+      return plain_error(
+          "victims with --descriptors direct answer no heartbeat under bulk load; allowed: plain");
+    if (row.heartbeat == Heartbeat::link && spec.ring == RingMode::sqpoll)
+      return plain_error(fmt::format(
+          "--ring sqpoll may take a receive without its timeout, which probe '{}' links to it; "
+          "allowed: default, coop or defer",
+          row.name));
     if (row.heartbeat != Heartbeat::none &&
         settings.heartbeat_deadline_ns <= settings.heartbeat_interval_ns)
       return plain_error(fmt::format(

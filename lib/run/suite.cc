@@ -305,7 +305,8 @@ SuiteResult run_suite(const Suite& suite, bool quick, const SuiteHooks& hooks) {
     Status failed;
     if (hooks.finished) failed = hooks.finished(row, run);
     if (failed) {
-      run.status = result.status = std::min(result.status, RunStatus::no_resources);
+      run.status = RunStatus::no_resources;
+      result.status = std::min(result.status, run.status);
       run.error = failed->message();
     }
     result.runs.push_back(std::move(run));

@@ -119,6 +119,7 @@ void close_abortively(const ShardView& shard) {
 
 void count_received(const ShardView& shard, SurvivorEnd& end, uint32_t bytes) {
   end.bytes_received += bytes;
+  if (end.flags & kConcluded) return;  // from a path that came back: the verdict stands
   const PlanRow& row = shard.row_of(end);
   if (probe_row(row.probe).heartbeat_decides) {
     const int64_t now = now_ns();

@@ -201,10 +201,7 @@ class Requests {
     const Strategy& strategy = strategy_of(shard_, end);
     const bool neighbour = shard_.header->settings.has_neighbours && stays_alive(strategy);
     if (neighbour != stream.neighbours) return false;
-    const bool answers = strategy.scope != Scope::listener && !strategy.victim_sends;
-    if (!answers || strategy.survivor_sends_unread) return false;
-    if (strategy.when_told != WhenTold::goes_on) return false;
-    return response_left(end) == 0;
+    return victim_answers(strategy) && response_left(end) == 0;
   }
   ShardView shard_;
   std::vector<Stream> streams_;

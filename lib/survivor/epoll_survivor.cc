@@ -87,7 +87,7 @@ bool EpollSurvivor::serve_heartbeat(uint32_t slot, int64_t now) {
       return false;
     case Heartbeats::Due::heartbeat:
       note_sent(shard_, end);
-      send_request(shard_, end, std::span(&kHeartbeat, 1));
+      send_request(shard_, end, std::span(scratch_).first(1));
       return true;
     case Heartbeats::Due::nothing:
       return true;
@@ -104,12 +104,13 @@ void EpollSurvivor::handle_timer(uint32_t slot, int64_t now) {
 void EpollSurvivor::scan(int64_t now) {
   const ProbeSettings& probe = shard_.header->settings.probe_settings;
   const auto count = static_cast<uint32_t>(shard_.survivors.size());
-  const uint32_t parts = probe.heartbeats_aligned ? 1 : kScanParts;
-  const uint32_t part = (count + parts - 1) / parts;
-  const uint32_t last = std::min(count, scanned_ + part);
-  for (uint32_t slot = scanned_; slot < last; ++slot)
+  const uint32_t parts = probe.heartbeats_aligned ? 1 : std::min(count, kScanParts);
+  // Equal steps in time, and as equal as they can be in connections.
+  const uint32_t last = static_cast<uint32_t>(uint64_t{count} * (scanned_parts_ + 1) / parts);
+  for (uint32_t slot = static_cast<uint32_t>(uint64_t{count} * scanned_parts_ / parts); slot < last;
+       ++slot)
     if (heartbeats_.uses(slot, Heartbeat::scan)) serve_heartbeat(slot, now);
-  scanned_ = last == count ? 0 : last;
+  scanned_parts_ = (scanned_parts_ + 1) % parts;
   next_scan_ns_ += probe.heartbeat_interval_ns / parts;
 }
 

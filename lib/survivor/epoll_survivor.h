@@ -42,7 +42,7 @@ class EpollSurvivor final : public Survivor {
   Heartbeats heartbeats_;
   std::vector<Fd> timers_;            // by slot: timerfds
   int64_t next_scan_ns_ = kNever_ns;  // of the connections' next part
-  uint32_t scanned_ = 0;              // up to this slot, in this round
+  uint32_t scanned_parts_ = 0;        // in this round
   Fd epoll_;
   std::vector<char> scratch_;
 };

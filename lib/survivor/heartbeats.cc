@@ -14,8 +14,7 @@ void Heartbeats::start() {
 bool Heartbeats::uses(uint32_t slot, Heartbeat way) const {
   const SurvivorEnd& end = shard_.survivors[slot];
   if (!(end.flags & kEstablished)) return false;
-  // Who is told of the act watches only from then on, and its victim reads nothing.
-  if (strategy_of(shard_, end).when_told != WhenTold::goes_on) return false;
+  if (!victim_answers(strategy_of(shard_, end))) return false;
   return probe_row(shard_.row_of(end).probe).heartbeat == way;
 }
 

@@ -11,8 +11,6 @@
 
 namespace lastack {
 
-constexpr char kHeartbeat = 'h';
-
 class Heartbeats {
  public:
   explicit Heartbeats(const ShardView& shard) : shard_(shard) {}

@@ -53,6 +53,7 @@ bool LateSurvivor::write_one(uint32_t slot) {
   SurvivorEnd& end = shard_.survivors[slot];
   const char byte = 'w';
   if (end.written_ns == 0) end.written_ns = now_ns();
+  note_sent(shard_, end);
   if (send(end.descriptor, &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1) return false;
   const int failed = errno;
   const int64_t stamp_ns = now_ns();

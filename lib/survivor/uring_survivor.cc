@@ -252,7 +252,11 @@ void UringSurvivor::run_until_control() {
     for (const io_uring_cqe* completion : completions) handle(*completion, stamp_ns);
     ring_->seen(static_cast<unsigned>(completions.size()));
     // A heartbeat's answer that waits among the completions counts: all of them come first.
-    if (wheel_ && completions.size() < batch.size()) turn_wheel();
+    // Unless they never end.
+    constexpr int64_t kLatestTurn_ns = 100 * kMillisecond_ns;
+    if (wheel_ &&
+        (completions.size() < batch.size() || stamp_ns > wheel_->next_ns() + kLatestTurn_ns))
+      turn_wheel();
     if (completions.empty()) continue;
     if (const uint64_t overflows = ring_->overflows())
       shard_.header->progress.completion_overflows = overflows;

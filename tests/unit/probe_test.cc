@@ -206,8 +206,10 @@ TEST(ProbeLedger, CountsEarlyWithinAndLater) {
     ledger.add_death(victim, survivor);
   }
   SurvivorEnd unknown{};
+  VictimEnd unacted{};
+  unacted.issued_ns = 4500;
   unknown.found_ns = 5000;  // nothing was on its way: the prediction has no start
-  ledger.add_death({}, unknown);
+  ledger.add_death(unacted, unknown);
   ledger.add_silence(7);
   ledger.add_silence(5);
   ledger.add_false_alarm();
