@@ -9,9 +9,6 @@
 
 namespace lastack {
 
-// With heartbeats spread, a scan looks at so many connections' parts, one after the other.
-constexpr uint32_t kScanParts = 16;
-
 static_assert(kWatchedEvents == (EPOLLIN | EPOLLRDHUP));
 
 Result<EpollSurvivor> EpollSurvivor::open(const ShardView& shard, int control) {
@@ -51,14 +48,13 @@ Status EpollSurvivor::arm() {
   heartbeats_.start();
   if (Status failed = arm_survivors(shard_, arm)) return failed;
   if (Status failed = arm_heartbeats()) return failed;
+  heartbeats_.start();
   requests_.start();
   return std::nullopt;
 }
 
 Status EpollSurvivor::arm_heartbeats() {
   const int64_t interval_ns = shard_.header->settings.probe_settings.heartbeat_interval_ns;
-  if (heartbeats_.any(Heartbeat::scan)) next_scan_ns_ = now_ns() + interval_ns;
-  if (!heartbeats_.any(Heartbeat::timerfd)) return std::nullopt;
   timers_.resize(shard_.survivors.size());
   for (uint32_t slot = 0; slot < shard_.survivors.size(); ++slot) {
     if (!heartbeats_.uses(slot, Heartbeat::timerfd)) continue;
@@ -73,6 +69,7 @@ Status EpollSurvivor::arm_heartbeats() {
       return errno_error("epoll_ctl", "heartbeat timer");
     timers_[slot] = std::move(timer);
   }
+  if (heartbeats_.any(Heartbeat::scan)) next_scan_ns_ = now_ns() + interval_ns / scan_parts();
   return std::nullopt;
 }
 
@@ -101,10 +98,18 @@ void EpollSurvivor::handle_timer(uint32_t slot, int64_t now) {
   if (!serve_heartbeat(slot, now)) timers_[slot].reset();
 }
 
+// With heartbeats spread, one interval's scans look at so many parts, one after the other.
+uint32_t EpollSurvivor::scan_parts() const {
+  constexpr uint32_t kParts = 16;
+  const auto count = static_cast<uint32_t>(shard_.survivors.size());
+  const bool aligned = shard_.header->settings.probe_settings.heartbeats_aligned;
+  return aligned ? 1 : std::min(count, kParts);
+}
+
 void EpollSurvivor::scan(int64_t now) {
   const ProbeSettings& probe = shard_.header->settings.probe_settings;
   const auto count = static_cast<uint32_t>(shard_.survivors.size());
-  const uint32_t parts = probe.heartbeats_aligned ? 1 : std::min(count, kScanParts);
+  const uint32_t parts = scan_parts();
   // Equal steps in time, and as equal as they can be in connections.
   const uint32_t last = static_cast<uint32_t>(uint64_t{count} * (scanned_parts_ + 1) / parts);
   for (uint32_t slot = static_cast<uint32_t>(uint64_t{count} * scanned_parts_ / parts); slot < last;

@@ -34,6 +34,7 @@ class EpollSurvivor final : public Survivor {
   Status arm_heartbeats();
   bool serve_heartbeat(uint32_t slot, int64_t now);
   void handle_timer(uint32_t slot, int64_t now);
+  uint32_t scan_parts() const;
   void scan(int64_t now);
   void handle(const epoll_event& event, int64_t stamp_ns);
 

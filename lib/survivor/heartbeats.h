@@ -15,7 +15,9 @@ class Heartbeats {
  public:
   explicit Heartbeats(const ShardView& shard) : shard_(shard) {}
 
-  // The peers that heartbeats watch have been heard: now.
+  // The peers that heartbeats watch have been heard: now. Before the first watch is armed, and
+  // again
+  // after the last one, for arming thousands takes time.
   void start();
   // Whether this connection's timers are kept in that way.
   bool uses(uint32_t slot, Heartbeat way) const;

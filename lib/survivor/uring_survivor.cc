@@ -94,6 +94,7 @@ Status UringSurvivor::arm() {
   if (Status failed = arm_survivors(shard_, arm)) return failed;
   if (Status failed = arm_heartbeats()) return failed;
   if (const int failed = ring_->submit()) return make_error("io_uring_enter", failed, "arm");
+  heartbeats_.start();
   requests_.start();
   return std::nullopt;
 }
