@@ -211,8 +211,12 @@ INSTANTIATE_TEST_SUITE_P(OnTheRing, Matrix, testing::ValuesIn(many_on_the_ring()
 std::vector<Case> everything(const std::string& path) {
   std::vector<Case> cases;
   for (const char* survivor : {"server", "client"})
-    for (const auto& [probe, deadline] : kDeadlines)
-      cases.push_back({survivor, probe, deadline, kAllWatches, 20, path});
+    for (const auto& [probe, deadline] : kDeadlines) {
+      // A probe does not know which side it is on; the ring's cases have both.
+      const bool known =
+          path == "loopback" && survivor == std::string("client") && probe != std::string("none");
+      if (!known) cases.push_back({survivor, probe, deadline, kAllWatches, 20, path});
+    }
   return cases;
 }
 INSTANTIATE_TEST_SUITE_P(Loopback, Matrix, testing::ValuesIn(everything("loopback")), name_of);
