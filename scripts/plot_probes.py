@@ -177,7 +177,8 @@ def draw_values(ax, rows, values):
 def draw_rows(ax, rows, names):
     """A line of the chart per name: points that have no value but their time."""
     for place, name in enumerate(names):
-        own = rows[[row_name(row) == name for _, row in rows.iterrows()]]
+        is_own = [row_name(row) == name for _, row in rows.iterrows()]
+        own = rows.loc[rows.index[is_own]]  # an empty list would select columns
         own = own.sort_values("latency_p50_ns")
         for number, (_, row) in enumerate(own.iterrows()):
             draw_point(ax, row, place)

@@ -178,10 +178,11 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
       fate.before_act |= early;
       // Who is declared dead while he lives is a false alarm, which a heartbeat may be.
       const bool lived = lives || fate.before_act;
-      const bool declared = (survivor.flags & kConcluded) && found_by_probe(cell, survivor.finding);
+      const bool declared =
+          (survivor.flags & kConcluded) && !fate.late && found_by_probe(cell, survivor.finding);
       if (lived && declared) probing[victim.row].add_false_alarm();
       if (lived && declared && is_expected(expected[victim.row], fate)) fate.before_act = false;
-      if (declared && !lived && !fate.late) probing[victim.row].add_death(victim, survivor);
+      if (declared && !lived) probing[victim.row].add_death(victim, survivor);
       if (lives && sends_heartbeats(cell)) {
         probing[victim.row].add_silence(survivor.longest_silence_ns);
         // The silence that raised the alarm is one, too.

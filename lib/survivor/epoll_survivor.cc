@@ -184,6 +184,7 @@ void EpollSurvivor::handle(const epoll_event& event, int64_t stamp_ns) {
 void EpollSurvivor::clean_up() {
   timers_.clear();
   epoll_.reset();
+  heartbeats_.clean_up();
   close_abortively(shard_);
 }
 

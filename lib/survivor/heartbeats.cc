@@ -11,6 +11,18 @@ void Heartbeats::start() {
       end.silent_since_ns = now;
 }
 
+void Heartbeats::stop() {
+  stopped_ = true;
+  longest_silence_ns_.clear();
+  for (const SurvivorEnd& end : shard_.survivors)
+    longest_silence_ns_.push_back(end.longest_silence_ns);
+}
+
+void Heartbeats::clean_up() {
+  for (size_t slot = 0; slot < longest_silence_ns_.size(); ++slot)
+    shard_.survivors[slot].longest_silence_ns = longest_silence_ns_[slot];
+}
+
 bool Heartbeats::uses(uint32_t slot, Heartbeat way) const {
   const SurvivorEnd& end = shard_.survivors[slot];
   if (!(end.flags & kEstablished)) return false;
@@ -33,7 +45,7 @@ int64_t Heartbeats::first_after_ns(uint32_t slot) const {
 
 Heartbeats::Due Heartbeats::look(uint32_t slot, int64_t now) const {
   const SurvivorEnd& end = shard_.survivors[slot];
-  if (end.flags & kConcluded) return Due::ended;
+  if (stopped_ || (end.flags & kConcluded)) return Due::ended;
   if (!probe_row(shard_.row_of(end).probe).heartbeat_decides) return Due::heartbeat;
   const int64_t silent_ns = now - end.silent_since_ns;
   // Whose answer lies in the socket while this thread was busy elsewhere is not dead.

@@ -19,6 +19,11 @@ class Heartbeats {
   // again
   // after the last one, for arming thousands takes time.
   void start();
+  // The ledger is closed: nobody is asked or declared dead any more, and what comes while the run
+  // is
+  // taken down is not counted as a silence.
+  void stop();
+  void clean_up();
   // Whether this connection's timers are kept in that way.
   bool uses(uint32_t slot, Heartbeat way) const;
   bool any(Heartbeat way) const;
@@ -34,6 +39,8 @@ class Heartbeats {
  private:
   const ProbeSettings& settings() const { return shard_.header->settings.probe_settings; }
   ShardView shard_;
+  bool stopped_ = false;
+  std::vector<int64_t> longest_silence_ns_;  // by slot, when stopped
 };
 
 // Slots by the tick in which they are due; turned by one timeout for all of them.

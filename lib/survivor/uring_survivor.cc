@@ -371,6 +371,7 @@ void UringSurvivor::clean_up() {
   // Requests in flight keep sockets open after their close().
   if (ring_) ring_->cancel_all();
   ring_.reset();
+  heartbeats_.clean_up();
   close_abortively(shard_);
 }
 
