@@ -132,6 +132,20 @@ void form_groups(const ShardView& shard, int64_t per_process) {
   }
 }
 
+// What the launcher's own namespace says, and those of each network.
+template <class Values>
+Result<Values> sum_over(const std::vector<Network>& networks, Result<Values> (*read_own)(),
+                        Result<Values> (*read_network)(const Network&)) {
+  auto sum = read_own();
+  for (const Network& network : networks) {
+    if (!sum) return sum;
+    const auto there = read_network(network);
+    if (!there) return there;
+    *sum += *there;
+  }
+  return sum;
+}
+
 class Coordinator {
  public:
   Coordinator(const RunSpec& spec, Plan plan, Channel& channel)
@@ -345,25 +359,11 @@ Done Coordinator::open_networks() {
 }
 
 Result<CounterValues> Coordinator::read_all_counters() {
-  auto sum = read_counters();
-  for (const Network& network : networks_) {
-    if (!sum) return sum;
-    const auto there = read_network_counters(network);
-    if (!there) return there;
-    *sum += *there;
-  }
-  return sum;
+  return sum_over(networks_, read_counters, read_network_counters);
 }
 
 Result<TrafficCounters> Coordinator::read_all_traffic() {
-  auto sum = read_traffic();
-  for (const Network& network : networks_) {
-    if (!sum) return sum;
-    const auto there = read_network_traffic(network);
-    if (!there) return there;
-    *sum += *there;
-  }
-  return sum;
+  return sum_over(networks_, read_traffic, read_network_traffic);
 }
 
 Done Coordinator::meter(int64_t sign) {

@@ -117,12 +117,16 @@ Status UringSurvivor::arm_heartbeats() {
   return std::nullopt;
 }
 
+__kernel_timespec* UringSurvivor::timeout_of(uint32_t slot, int64_t after_ns) {
+  timeouts_.resize(shard_.survivors.size());
+  timeouts_[slot] = {after_ns / kSecond_ns, after_ns % kSecond_ns};
+  return &timeouts_[slot];
+}
+
 bool UringSurvivor::arm_timeout(uint32_t slot, int64_t after_ns, unsigned flags, Kind kind) {
   io_uring_sqe* sqe = ring_->entry();
   if (!sqe) return false;
-  timeouts_.resize(shard_.survivors.size());
-  timeouts_[slot] = {after_ns / kSecond_ns, after_ns % kSecond_ns};
-  io_uring_prep_timeout(sqe, &timeouts_[slot], 0, flags);
+  io_uring_prep_timeout(sqe, timeout_of(slot, after_ns), 0, flags);
   io_uring_sqe_set_data64(sqe, tag(kind, slot));
   return true;
 }
@@ -138,9 +142,7 @@ bool UringSurvivor::arm_receive_until(uint32_t slot, int64_t look_ns) {
   receive->flags |= IOSQE_IO_LINK;
   io_uring_sqe_set_data64(receive, tag(Kind::receive, slot));
   const int64_t after_ns = std::max<int64_t>(1, look_ns - now_ns());
-  timeouts_.resize(shard_.survivors.size());
-  timeouts_[slot] = {after_ns / kSecond_ns, after_ns % kSecond_ns};
-  io_uring_prep_link_timeout(timeout, &timeouts_[slot], 0);
+  io_uring_prep_link_timeout(timeout, timeout_of(slot, after_ns), 0);
   io_uring_sqe_set_data64(timeout, tag(Kind::link_timeout, slot));
   end.flags |= kReceiveArmed;
   return true;

@@ -44,6 +44,7 @@ class UringSurvivor final : public Survivor {
   bool send_request_of(uint32_t slot);
   bool send_bytes(uint32_t slot, size_t bytes);
   bool arm_receive_until(uint32_t slot, int64_t look_ns);
+  __kernel_timespec* timeout_of(uint32_t slot, int64_t after_ns);
   bool arm_timeout(uint32_t slot, int64_t after_ns, unsigned flags, Kind kind);
   Status arm_heartbeats();
   // What a look at the heartbeats of this connection asks for; whether its timer is needed still.
