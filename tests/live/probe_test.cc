@@ -11,20 +11,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-Json run_probes(std::vector<std::string> more) {
-  std::vector<std::string> arguments = {"run", "--format", "json"};
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  const Outcome outcome = run_program(arguments);
-  if (outcome.exit_code == 2 || outcome.out.empty()) {
-    ADD_FAILURE() << outcome.err;
-    return {};
-  }
-  Json run = outcome.json();
-  EXPECT_EQ(outcome.exit_code, 0) << run["unexpected"].dump(1).substr(0, 3000) << run["error"]
-                                  << run["reconciliation"]["checks"].dump(1).substr(0, 4000);
-  return run;
-}
-
 const Json& row_of(const Json& run, const std::string& strategy, const std::string& probe,
                    const std::string& watch = "recv") {
   for (const Json& row : run["ledger"])
@@ -53,9 +39,9 @@ void expect_nothing(const Json& row) {
 }
 
 TEST(Probes, KernelTimersNeverFireBeforeTheirTimeAndSpareTheLiving) {
-  const Json run = run_probes({"--connections", "400", "--mix", "silent,alive", "--probe",
-                               "none,keepalive,keepalive+user-timeout", "--user-timeout", "2500ms",
-                               "--deadline", "7s"});
+  const Json run = run_json({"--connections", "400", "--mix", "silent,alive", "--probe",
+                             "none,keepalive,keepalive+user-timeout", "--user-timeout", "2500ms",
+                             "--deadline", "7s"});
   expect_all_found(row_of(run, "silent", "keepalive"), "etimedout");
   expect_all_found(row_of(run, "silent", "keepalive+user-timeout"), "etimedout");
   expect_nothing(row_of(run, "silent", "none"));
@@ -68,10 +54,10 @@ TEST(Probes, KernelTimersNeverFireBeforeTheirTimeAndSpareTheLiving) {
 
 TEST(Probes, OnlyAHeartbeatFindsAFrozenPeerAndItSilencesKeepalive) {
   const Json run =
-      run_probes({"--connections", "300", "--mix", "freeze,silent,alive", "--per-process", "25",
-                  "--probe", "keepalive,keepalive+heartbeat,heartbeat-wheel", "--keepalive-idle",
-                  "5s", "--keepalive-count", "1", "--heartbeat-interval", "500ms",
-                  "--heartbeat-deadline", "2500ms", "--deadline", "9s"});
+      run_json({"--connections", "300", "--mix", "freeze,silent,alive", "--per-process", "25",
+                "--probe", "keepalive,keepalive+heartbeat,heartbeat-wheel", "--keepalive-idle",
+                "5s", "--keepalive-count", "1", "--heartbeat-interval", "500ms",
+                "--heartbeat-deadline", "2500ms", "--deadline", "9s"});
   expect_nothing(row_of(run, "freeze", "keepalive"));
   expect_nothing(row_of(run, "freeze", "keepalive+heartbeat"));
   expect_all_found(row_of(run, "freeze", "heartbeat-wheel"), "heartbeat-missed");
@@ -84,9 +70,9 @@ TEST(Probes, EveryHeartbeatFindsTheDead) {
       "heartbeat-link,heartbeat-wheel,heartbeat-multishot,heartbeat-timerfd,heartbeat-scan";
   for (const char* phase : {"spread", "aligned"}) {
     const Json run =
-        run_probes({"--connections", "600", "--mix", "silent,alive", "--watch", "recv,epoll",
-                    "--probe", ways, "--heartbeat-interval", "300ms", "--heartbeat-deadline",
-                    "900ms", "--heartbeat-phase", phase, "--deadline", "4s"});
+        run_json({"--connections", "600", "--mix", "silent,alive", "--watch", "recv,epoll",
+                  "--probe", ways, "--heartbeat-interval", "300ms", "--heartbeat-deadline", "900ms",
+                  "--heartbeat-phase", phase, "--deadline", "4s"});
     for (const Json& row : run["ledger"]) {
       if (!row["skipped"].is_null()) continue;
       if (row["strategy"] == "silent") expect_all_found(row, "heartbeat-missed");
@@ -100,10 +86,9 @@ TEST(Probes, EveryHeartbeatFindsTheDead) {
 }
 
 TEST(Probes, AUserTimeoutDoesNotForgiveAPeerThatDoesNotRead) {
-  const Json run =
-      run_probes({"--connections", "120", "--mix", "silent,alive", "--reader", "stopped", "--probe",
-                  "user-timeout,keepalive,retransmit", "--user-timeout", "2s", "--retries2", "2",
-                  "--rto-max", "1s", "--deadline", "8s"});
+  const Json run = run_json({"--connections", "120", "--mix", "silent,alive", "--reader", "stopped",
+                             "--probe", "user-timeout,keepalive,retransmit", "--user-timeout", "2s",
+                             "--retries2", "2", "--rto-max", "1s", "--deadline", "8s"});
   const Json& spared = row_of(run, "alive", "user-timeout");
   EXPECT_EQ(spared["probing"]["false_alarms"], spared["requested"]);
   expect_nothing(row_of(run, "alive", "retransmit"));
@@ -116,9 +101,9 @@ TEST(Probes, AUserTimeoutDoesNotForgiveAPeerThatDoesNotRead) {
 
 TEST(Probes, BulkNeighboursAndHogsKeepNobodyFromDying) {
   const Json run =
-      run_probes({"--connections", "60", "--mix", "silent", "--neighbours", "60", "--load", "bulk",
-                  "--neighbour-load", "echo=200/s", "--probe", "user-timeout", "--user-timeout",
-                  "500ms", "--cpu-hog", "2", "--deadline", "4s"});
+      run_json({"--connections", "60", "--mix", "silent", "--neighbours", "60", "--load", "bulk",
+                "--neighbour-load", "echo=200/s", "--probe", "user-timeout", "--user-timeout",
+                "500ms", "--cpu-hog", "2", "--deadline", "4s"});
   expect_nothing(row_of(run, "alive", "user-timeout"));
   const Json& dead = row_of(run, "silent", "user-timeout");
   EXPECT_GE(dead["findings"].value("etimedout", 0), 1) << dead.dump();

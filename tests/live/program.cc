@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <gtest/gtest.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/mman.h>
@@ -107,6 +108,21 @@ Outcome Program::wait() {
 
 Outcome run_program(const std::vector<std::string>& arguments, Program::Options options) {
   return Program(arguments, options).wait();
+}
+
+nlohmann::json run_json(std::vector<std::string> more, int wanted_exit_code) {
+  std::vector<std::string> arguments = {"run", "--format", "json"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  const Outcome outcome = run_program(arguments);
+  if (outcome.exit_code == 2 || outcome.out.empty()) {
+    ADD_FAILURE() << outcome.err;
+    return {};
+  }
+  nlohmann::json run = outcome.json();
+  EXPECT_EQ(outcome.exit_code, wanted_exit_code)
+      << run["unexpected"].dump(1).substr(0, 3000) << run["error"]
+      << run["reconciliation"]["checks"].dump(1).substr(0, 4000) << outcome.err;
+  return run;
 }
 
 TemporaryFolder::TemporaryFolder() {

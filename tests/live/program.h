@@ -47,6 +47,9 @@ constexpr bool kForkedChildMayEnterNamespaces = true;
 #endif
 
 Outcome run_program(const std::vector<std::string>& arguments, Program::Options options = {});
+// The run.json of `lastack run` with these arguments, which must end with this code; else what was
+// unexpected and which counters disagree is a part of the failure.
+nlohmann::json run_json(std::vector<std::string> more, int wanted_exit_code = 0);
 
 // A new empty folder below the system's temporary one; gone, with its content, at the end.
 class TemporaryFolder {

@@ -19,19 +19,9 @@ const std::set<std::string> kRaisesSigpipe = {"write",     "writev",     "write-
 constexpr size_t kWritePaths = 14;
 
 Json run_writers(std::vector<std::string> more, int wanted_exit_code = 0) {
-  std::vector<std::string> arguments = {"run", "--format", "json"};
   if (std::find(more.begin(), more.end(), "--watch") == more.end())
-    arguments.insert(arguments.end(), {"--watch", "writer"});
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  const Outcome outcome = run_program(arguments);
-  if (outcome.exit_code == 2 || outcome.out.empty()) {
-    ADD_FAILURE() << outcome.err;
-    return {};
-  }
-  Json run = outcome.json();
-  EXPECT_EQ(outcome.exit_code, wanted_exit_code)
-      << run["unexpected"].dump(1).substr(0, 3000) << run["error"] << outcome.err;
-  return run;
+    more.insert(more.begin(), {"--watch", "writer"});
+  return run_json(std::move(more), wanted_exit_code);
 }
 
 // The sums as a reader of run.json would check them.
