@@ -143,7 +143,8 @@ void expect_nothing_left(int64_t orphans_before) {
       << sockstat("self", "orphan") << " orphans, " << orphans_before << " before";
 }
 
-TEST(Verify, SigkillAtAnyMomentLeavesNoProcess) {
+// Named apart: they count every process of the program on the host, so no test may run beside them.
+TEST(VerifyAlone, SigkillAtAnyMomentLeavesNoProcess) {
   for (const int after_ms : {5, 50, 200, 500, 1000, 2000, 4000}) {
     SCOPED_TRACE(after_ms);
     const int64_t orphans = sockstat("self", "orphan");
@@ -155,7 +156,7 @@ TEST(Verify, SigkillAtAnyMomentLeavesNoProcess) {
   }
 }
 
-TEST(Verify, SigintEndsItWithItsOwnCode) {
+TEST(VerifyAlone, SigintEndsItWithItsOwnCode) {
   const int64_t orphans = sockstat("self", "orphan");
   Program program({"verify"});
   EXPECT_TRUE(
