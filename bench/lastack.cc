@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
+#include <limits>
 
 #include "base/clock.h"
 #include "base/parse.h"
@@ -19,6 +20,7 @@
 #include "report/environment.h"
 #include "report/frontier.h"
 #include "report/matrix_text.h"
+#include "report/suite_folder.h"
 #include "report/suite_text.h"
 #include "report/text.h"
 #include "report/verify_text.h"
@@ -179,12 +181,13 @@ int cost_command(const CostOptions& options) {
 
 struct SuiteOptions {
   std::string name;
+  SuiteSpec spec;
   std::string out;
   std::string format = "text";
-  bool quick = false;
+  bool resume = false;
 };
 
-int suite_command(const SuiteOptions& options) {
+int suite_command(SuiteOptions options) {
   if (options.name == "list") {
     fmt::print("{}", options.format == "json" ? suite_list_json() : suite_list_text());
     return 0;
@@ -193,9 +196,18 @@ int suite_command(const SuiteOptions& options) {
   if (!suite) return complain(RunStatus::bad_usage, suite.error().message());
   if (options.out.empty())
     return complain(RunStatus::bad_usage, "--out is missing: a new or empty folder for the suite");
-  if (const Status bad = prepare_output_folder(options.out))
+  SuiteSpec& spec = options.spec;
+  spec.suite = *suite;
+  std::vector<SuiteRun> done;
+  if (options.resume) {
+    auto found = resume_suite(options.out, spec);
+    if (!found) return complain(RunStatus::bad_usage, found.error().message());
+    done = std::move(*found);
+    fmt::print(stderr, "{} runs are there already\n", done.size());
+  } else if (const Status bad = begin_suite(options.out, spec)) {
     return complain(RunStatus::bad_usage, bad->message());
-  fmt::print(stderr, "{}", suite_estimate(**suite, options.quick));
+  }
+  fmt::print(stderr, "{}", suite_estimate(spec));
 
   catch_signals();
   ProgressLine line(isatty(STDERR_FILENO));
@@ -204,10 +216,9 @@ int suite_command(const SuiteOptions& options) {
   hooks.run.interrupted = [] { return g_interrupted != 0; };
   hooks.finished = [&](const SuiteRow& row, const SuiteRun& run) {
     const RunResult& host = row.prices() ? run.cost.host : run.result;
-    return write_suite_run(fmt::format("{}/{}", options.out, row_folder(run.index, row)), row, run,
-                           describe_environment(host));
+    return write_suite_run(options.out, row, run, describe_environment(host));
   };
-  const SuiteResult result = run_suite(**suite, options.quick, hooks);
+  const SuiteResult result = run_suite(spec, std::move(done), hooks);
   line.clear();
 
   const RunResult* host = described_run(result);
@@ -220,6 +231,9 @@ int suite_command(const SuiteOptions& options) {
     fmt::print("{}\n", document.dump(2));
   else
     fmt::print("{}", suite_text(result, frontier));
+  if (result.runs.size() < result.turns.size())
+    fmt::print(stderr,
+               "lastack: not all runs were played; the same command with --resume goes on\n");
   return exit_code(result.status);
 }
 
@@ -490,8 +504,16 @@ int main_with_arguments(int argc, char** argv) {
       ->required();
   suite->add_option("--out", suite_options.out, "a new or empty folder for the files of all runs")
       ->type_name("DIR");
-  suite->add_flag("--quick", suite_options.quick,
+  suite->add_flag("--quick", suite_options.spec.quick,
                   "the same kinds of runs with small numbers, to see that everything works");
+  add_parsed(*suite, "--repetitions", "N",
+             "how often every row is played, beside a warm-up that nobody counts; 0: as its row "
+             "says, 1: once and no warm-up",
+             parse_count, 0, kMostRepetitions, suite_options.spec.repetitions, format_count);
+  add_parsed(*suite, "--seed", "N", "of the order in which the runs are played", parse_count, 0,
+             std::numeric_limits<int64_t>::max(), suite_options.spec.seed, format_count);
+  suite->add_flag("--resume", suite_options.resume,
+                  "goes on where the same command was interrupted");
   add_format(*suite, suite_options.format, {"text", "json"});
   suite->footer(exit_code_help());
   std::string list_format = "text";
@@ -511,7 +533,7 @@ int main_with_arguments(int argc, char** argv) {
   if (run->parsed()) return run_command(options);
   if (doctor->parsed()) return doctor_command(options);
   if (cost->parsed()) return cost_command(cost_options);
-  if (suite->parsed()) return suite_command(suite_options);
+  if (suite->parsed()) return suite_command(std::move(suite_options));
   if (verify_app->parsed()) return verify_command(std::move(verify_options));
   return list_command(list_format);
 }

@@ -8,7 +8,7 @@
 
 #include "report/cost_text.h"
 #include "report/frontier.h"
-#include "report/suite_text.h"
+#include "report/suite_folder.h"
 
 namespace lastack {
 namespace {
@@ -243,7 +243,7 @@ constexpr Column<CurvePoint> kLatency[] = {
 };
 
 constexpr Column<TimelineBin> kTimeline[] = {
-    {"start_ns", "start of this bin of 100 ms, since the start of the schedule",
+    {"start_ns", "start of this bin, since the start of the schedule",
      [](const TimelineBin& b) { return fmt::format("{}", b.start_ns); }},
     {"injected", "acts in this bin",
      [](const TimelineBin& b) { return fmt::format("{}", b.injected); }},
@@ -251,6 +251,8 @@ constexpr Column<TimelineBin> kTimeline[] = {
      [](const TimelineBin& b) { return fmt::format("{}", b.found); }},
     {"in_flight", "at the bin's end: acted, neither found nor past the deadline",
      [](const TimelineBin& b) { return fmt::format("{}", b.in_flight); }},
+    {"width_ns", "of the bin; the same in all of a run",
+     [](const TimelineBin& b) { return fmt::format("{}", b.width_ns); }},
 };
 
 constexpr Column<EventRow> kEvents[] = {
@@ -409,8 +411,8 @@ const std::vector<CsvFile>& csv_files() {
        names_and_help(summary_columns()), always},
       {"latency.csv", "the percentile curve of each row of summary.csv", latency_csv,
        names_and_help(latency_columns()), always},
-      {"timeline.csv", "what happened in each 100 ms", timeline_csv,
-       names_and_help(timeline_columns()), always},
+      {"timeline.csv", "what happened when, in at most 400 bins of 1, 10, 100 ms ... each",
+       timeline_csv, names_and_help(timeline_columns()), always},
       {"writes.csv", "how many writes were accepted before the first error, of --watch writer",
        writes_csv, names_and_help(write_columns()), has_writers},
       {"events.csv", "one row per connection; with --events", events_csv,
@@ -424,6 +426,8 @@ std::vector<CsvSchema> csv_schemas() {
   for (const CsvFile& file : csv_files()) schemas.push_back({file.name, file.help, file.columns});
   schemas.push_back(cost_csv_schema());
   schemas.push_back(suite_summary_csv_schema());
+  schemas.push_back(suite_latency_csv_schema());
+  schemas.push_back(suite_timeline_csv_schema());
   schemas.push_back(frontier_csv_schema());
   return schemas;
 }

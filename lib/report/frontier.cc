@@ -111,7 +111,7 @@ std::string priced(const FrontierLine& line, double FrontierCost::*figure) {
 std::string instant(int64_t value) { return value < 0 ? "" : fmt::format("{}", value); }
 
 constexpr Column<FrontierLine> kColumns[] = {
-    {"run", "name of the suite's run", [](const FrontierLine& l) { return l.run; }},
+    {"run", "name of the suite's row; its measured repetitions together", [](const FrontierLine& l) { return l.run; }},
     {"watch", "how the survivors waited", [](const FrontierLine& l) { return l.watch; }},
     {"probe", "what made silent peers noticeable", [](const FrontierLine& l) { return l.probe; }},
     {"settings", "OPTION=VALUE of the probe, separated by ;",
@@ -166,21 +166,27 @@ constexpr Column<FrontierLine> kColumns[] = {
 std::vector<FrontierLine> frontier_of(const SuiteResult& result) {
   const std::vector<MeasuredCost> costs = measured_costs(result);
   std::vector<FrontierLine> lines;
-  for (const SuiteRun& run : result.runs) {
-    for (const LedgerRow& row : run.result.ledger) {
+  for (size_t i = 0; i < result.rows.size(); ++i) {
+    const auto played = std::ranges::find_if(
+        result.runs, [&](const SuiteRun& run) { return run.turn.row == i && !run.turn.warm_up(); });
+    if (played == result.runs.end()) continue;
+    const RunSpec& spec = played->spec;
+    const std::vector<LedgerRow> ledger = merged_ledger(result, i);
+    for (const LedgerRow& row : ledger) {
       if (row.strategy != kSilent || row.requested == 0) continue;
       const Probe probe = probe_named(row.probe);
+      if (probe == Probe::none) continue;  // nobody looks for the dead
       FrontierLine line;
-      line.run = result.rows[run.index].name;
+      line.run = result.rows[i].name;
       line.watch = watch_text(row);
       line.probe = row.probe;
-      line.settings = probe_settings_text(run.spec, probe);
-      line.load = option_of(run.spec, "load");
-      line.reader = option_of(run.spec, "reader");
-      line.neighbours = run.spec.neighbours;
-      line.cpu_hogs = run.spec.cpu_hogs;
+      line.settings = probe_settings_text(spec, probe);
+      line.load = option_of(spec, "load");
+      line.reader = option_of(spec, "reader");
+      line.neighbours = spec.neighbours;
+      line.cpu_hogs = spec.cpu_hogs;
       if (probe_row(probe).heartbeat_decides)
-        line.heartbeat_deadline_ns = run.spec.probe_settings.heartbeat_deadline_ns;
+        line.heartbeat_deadline_ns = spec.probe_settings.heartbeat_deadline_ns;
       line.early_alarms = row.probing.false_alarms;
       line.silent = row.requested - line.early_alarms;
       line.found = row.found - line.early_alarms;
@@ -188,14 +194,14 @@ std::vector<FrontierLine> frontier_of(const SuiteResult& result) {
         line.latency_p50_ns = row.issued.quantile(0.5);
         line.latency_p99_ns = row.issued.quantile(0.99);
       }
-      for (const LedgerRow& other : run.result.ledger) {
+      for (const LedgerRow& other : ledger) {
         const bool partner = other.strategy == kAlive && other.watch == row.watch &&
                              other.probe == row.probe && other.write_path == row.write_path;
         if (!partner) continue;
         line.alive += other.requested;
         line.false_alarms += other.probing.false_alarms;
       }
-      line.cost = cost_for(costs, row.watch, row.probe, period_ns(probe, run.spec.probe_settings));
+      line.cost = cost_for(costs, row.watch, row.probe, period_ns(probe, spec.probe_settings));
       lines.push_back(std::move(line));
     }
   }

@@ -1,7 +1,6 @@
-// A suite, for people and for programs.
+// A suite, for people, and the list of suites.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -10,33 +9,18 @@
 
 namespace lastack {
 
+// "lastack run --mix fin ...": what repeats a run of this row.
+std::string command_of(const SuiteRow& row);
+
 // What will be run, and how long it takes at most.
-std::string suite_estimate(const Suite& suite, bool quick);
+std::string suite_estimate(const SuiteSpec& spec);
 std::string suite_list_text();
 std::string suite_list_json();
 
-// The runs, the frontier, and the smallest safe heartbeat deadlines.
+// The rows, the frontier, and the smallest safe heartbeat deadlines.
 std::string suite_text(const SuiteResult& result, const std::vector<FrontierLine>& frontier);
 
-// summary.csv of a suite: those of its runs, with the run and its settings in front.
-std::string suite_summary_csv(const SuiteResult& result);
-CsvSchema suite_summary_csv_schema();
-
-// manifest.json; see results/README.md for its keys.
-nlohmann::ordered_json suite_document(const SuiteResult& result,
-                                      const nlohmann::ordered_json& environment,
-                                      const std::vector<FrontierLine>& frontier);
-
-// What a row's folder holds: the files of a run, or those of prices. The folder is made.
-Status write_suite_run(const std::string& folder, const SuiteRow& row, const SuiteRun& run,
-                       const nlohmann::ordered_json& environment);
-
-// Writes summary.csv, frontier.csv and manifest.json, each whole or not at all.
-Status write_suite(const std::string& folder, const SuiteResult& result,
-                   const nlohmann::ordered_json& document,
-                   const std::vector<FrontierLine>& frontier);
-
-// The run whose host describes the suite's; null when none came so far.
-const RunResult* described_run(const SuiteResult& result);
+// What a reader must bear in mind who compares with runs outside of a suite.
+extern const std::string_view kTimersNote;
 
 }  // namespace lastack

@@ -11,7 +11,6 @@ namespace lastack {
 namespace {
 
 constexpr size_t kMostSurprises = 100;
-constexpr int64_t kBin_ns = 100 * kMillisecond_ns;
 constexpr double kSlowest = 0.95;  // share of the requested rate that counts as achieved
 
 std::vector<Expected> expectation(const RunSpec& spec, const PlanRow& row) {
@@ -98,40 +97,53 @@ bool is_expected(const std::vector<Expected>& expected, const Fate& fate) {
   });
 }
 
-// Injections, findings and expiries by bin; in_flight is their running difference.
+// Injections, findings and expiries by bin; in_flight is their running difference. Bins become ten
+// times as wide whenever there are too many.
 class TimelineBuilder {
  public:
   void add(int64_t issued, int64_t ended, bool was_found) {
     ++bin(issued).injected;
-    TimelineBin& last = bin(ended);
+    Bin& last = bin(std::max(issued, ended));
+    ++last.ended;
     if (was_found) ++last.found;
-    ++ended_[index_of(ended)];
   }
-  std::vector<TimelineBin> build() {
+  std::vector<TimelineBin> build() const {
+    std::vector<TimelineBin> timeline;
     int64_t in_flight = 0;
-    for (size_t i = 0; i < bins_.size(); ++i) {
-      bins_[i].start_ns = static_cast<int64_t>(i) * kBin_ns;
-      in_flight += bins_[i].injected - ended_[i];
-      bins_[i].in_flight = in_flight;
+    for (const Bin& bin : bins_) {
+      in_flight += bin.injected - bin.ended;
+      const auto start_ns = static_cast<int64_t>(timeline.size()) * width_ns_;
+      timeline.push_back({start_ns, width_ns_, bin.injected, bin.found, in_flight});
     }
-    return std::move(bins_);
+    return timeline;
   }
 
  private:
-  // What happened before the start belongs to the first bin.
-  static size_t index_of(int64_t at_ns) {
-    return static_cast<size_t>(std::max<int64_t>(0, at_ns) / kBin_ns);
-  }
-  TimelineBin& bin(int64_t at_ns) {
-    const size_t index = index_of(at_ns);
-    if (index >= bins_.size()) {
-      bins_.resize(index + 1);
-      ended_.resize(index + 1);
-    }
+  struct Bin {
+    int64_t injected = 0, found = 0, ended = 0;
+  };
+  static constexpr int64_t kMostBins = 400, kWider = 10;
+
+  Bin& bin(int64_t at_ns) {
+    at_ns = std::max<int64_t>(0, at_ns);  // what happened before the start is in the first bin
+    while (at_ns / width_ns_ >= kMostBins) widen();
+    const auto index = static_cast<size_t>(at_ns / width_ns_);
+    if (index >= bins_.size()) bins_.resize(index + 1);
     return bins_[index];
   }
-  std::vector<TimelineBin> bins_;
-  std::vector<int64_t> ended_;
+  void widen() {
+    std::vector<Bin> wide((bins_.size() + kWider - 1) / kWider);
+    for (size_t i = 0; i < bins_.size(); ++i) {
+      Bin& sum = wide[i / kWider];
+      sum.injected += bins_[i].injected;
+      sum.found += bins_[i].found;
+      sum.ended += bins_[i].ended;
+    }
+    bins_ = std::move(wide);
+    width_ns_ *= kWider;
+  }
+  std::vector<Bin> bins_;
+  int64_t width_ns_ = kMillisecond_ns;
 };
 
 }  // namespace

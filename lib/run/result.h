@@ -99,6 +99,7 @@ struct Event {
 
 struct TimelineBin {
   int64_t start_ns = 0;  // since the start of the schedule
+  int64_t width_ns = 0;  // the same in all bins of a run
   int64_t injected = 0;
   int64_t found = 0;
   int64_t in_flight = 0;  // injected and neither found nor past their deadline, at the bin's end

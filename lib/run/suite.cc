@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "base/clock.h"
 #include "base/parse.h"
+#include "base/random.h"
 #include "run/plan.h"
+#include "run/result_json.h"
 
 namespace lastack {
 namespace {
@@ -21,11 +24,12 @@ struct Block {
   std::string name;
   std::string common;
   std::vector<Setting> settings;
+  int64_t repetitions = 1;
   int64_t rounds = 0;  // above 0: prices
   int64_t window_ns = 0;
 };
 
-std::vector<SuiteRow> rows_of(const std::vector<Block>& blocks) {
+std::vector<SuiteRow> rows_in(const std::vector<Block>& blocks) {
   std::vector<SuiteRow> rows;
   for (const Block& block : blocks)
     for (const Setting& setting : block.settings) {
@@ -33,7 +37,8 @@ std::vector<SuiteRow> rows_of(const std::vector<Block>& blocks) {
       for (auto& pair : parse_parameters(setting.parameters)) parameters.push_back(std::move(pair));
       const std::string name =
           setting.name.empty() ? block.name : fmt::format("{}-{}", block.name, setting.name);
-      rows.push_back({name, std::move(parameters), block.rounds, block.window_ns});
+      rows.push_back(
+          {name, std::move(parameters), block.rounds, block.window_ns, block.repetitions});
     }
   return rows;
 }
@@ -59,10 +64,10 @@ const std::string kUringHeartbeats =
 const std::string kEpollHeartbeats = "watch=epoll probe=heartbeat-timerfd,heartbeat-scan ";
 
 // Where a kernel timer decides, the deadline is about two seconds more than predict() says.
-std::vector<SuiteRow> dead_peer() {
+std::vector<SuiteRow> dead_peer_full() {
   const std::string half_silent = "mix=silent=1,alive=1 connections=2k ";
   constexpr int64_t kRounds = 4, kWindow_ns = 1'500'000'000;
-  return rows_of({
+  return rows_in({
       {"keepalive",
        half_silent + "probe=keepalive",
        {{"1s-1s-2", "keepalive-idle=1s keepalive-interval=1s keepalive-count=2 deadline=5s"},
@@ -133,11 +138,12 @@ std::vector<SuiteRow> dead_peer() {
        "connections=500 watch=recv probe=keepalive,keepalive+user-timeout,user-timeout "
        "warm-up=500ms",
        {{"1s", "keepalive-idle=1s keepalive-interval=1s"}},
+       1,
        kRounds,
        2 * kSecond_ns},
-      {"prices-uring", "connections=500 " + kUringHeartbeats, kHeartbeatIntervals, kRounds,
+      {"prices-uring", "connections=500 " + kUringHeartbeats, kHeartbeatIntervals, 1, kRounds,
        kWindow_ns},
-      {"prices-epoll", "connections=500 " + kEpollHeartbeats, kHeartbeatIntervals, kRounds,
+      {"prices-epoll", "connections=500 " + kEpollHeartbeats, kHeartbeatIntervals, 1, kRounds,
        kWindow_ns},
   });
 }
@@ -147,7 +153,7 @@ std::vector<SuiteRow> dead_peer_quick() {
   const std::vector<Setting> heartbeat_deadline = {
       {"300ms", "heartbeat-deadline=300ms heartbeat-interval=100ms deadline=800ms"}};
   constexpr int64_t kRounds = 3, kWindow_ns = 300'000'000;
-  return rows_of({
+  return rows_in({
       {"keepalive",
        half_silent + "probe=keepalive,keepalive+user-timeout",
        {{"1s-1s-1",
@@ -181,15 +187,156 @@ std::vector<SuiteRow> dead_peer_quick() {
       {"prices-uring",
        "connections=100 watch=recv probe=heartbeat-wheel",
        {{"100ms", "heartbeat-interval=100ms heartbeat-deadline=10s"}},
+       1,
        kRounds,
        kWindow_ns},
   });
 }
 
+std::vector<SuiteRow> dead_peer(bool quick) { return quick ? dead_peer_quick() : dead_peer_full(); }
+
+// A tail of one in a thousand takes a thousand findings: of every strategy of a row, in every run.
+std::vector<SuiteRow> rst(bool quick) {
+  const std::string size =
+      quick ? "connections=200 deadline=300ms " : "connections=2k deadline=500ms ";
+  const std::string paced = size + "mix=fin=1,rst-linger=1 schedule=rate=4k/s ";
+  const std::string storm =
+      quick ? "connections=400 deadline=500ms " : "connections=10k deadline=1s ";
+  const int64_t repetitions = quick ? 2 : 10;
+  return rows_in({
+      {"paced",
+       paced,
+       {{"recv", "watch=recv"},
+        {"recv-multishot", "watch=recv-multishot"},
+        {"poll", "watch=poll"},
+        {"poll-multishot", "watch=poll-multishot"},
+        {"epoll", "watch=epoll"},
+        {"epoll-et", "watch=epoll-et"},
+        {"ppoll", "watch=ppoll"},
+        {"blocking", "watch=blocking"},
+        {"recv-spin", "watch=recv wait=spin"}},
+       repetitions},
+      {"storm",
+       storm + "mix=fin=1,rst-linger=1",
+       {{"recv", "watch=recv"}, {"epoll", "watch=epoll"}},
+       repetitions},
+      {"storm-process",
+       storm + "watch=recv",
+       {{"exit", "mix=exit"}, {"sigkill", "mix=sigkill"}, {"sigkill-unread", "mix=sigkill-unread"}},
+       repetitions},
+      // Who finds what: no latency is asked for.
+      {"findings",
+       std::string("mix=all deadline=1s connections=") + (quick ? "300" : "3k"),
+       {{"", "watch=recv,epoll,blocking"}},
+       repetitions},
+  });
+}
+
+std::vector<SuiteRow> pipe_rows(bool quick) {
+  const std::string common =
+      std::string("watch=writer mix=fin=1,rst-linger=1 write-rate=rate=20/s schedule=rate=4k/s ") +
+      (quick ? "connections=100 deadline=500ms" : "connections=1k deadline=1s");
+  return rows_in({{"pipe",
+                   common,
+                   {{"send", "write-path=send"},
+                    {"sendmsg", "write-path=sendmsg"},
+                    {"write", "write-path=write"},
+                    {"splice", "write-path=splice"},
+                    {"send-call", "write-path=send-call"},
+                    {"send-nosignal", "write-path=send-nosignal"},
+                    {"write-call", "write-path=write-call"},
+                    {"sendfile", "write-path=sendfile"},
+                    {"poll-before-send", "write-path=send-nosignal before-write=poll"}},
+                   quick ? 2 : 10}});
+}
+
+std::vector<SuiteRow> scale(bool quick) {
+  const std::string mix = "mix=fin=1,rst-linger=1 watch=recv ";
+  const int64_t repetitions = quick ? 2 : 5;
+  if (quick)
+    return rows_in(
+        {{"scale-storm",
+          mix,
+          {{"100", "connections=100 deadline=300ms"}, {"1k", "connections=1k deadline=500ms"}},
+          repetitions}});
+  return rows_in({{"scale-storm",
+                   mix,
+                   {{"1k", "connections=1k deadline=1s"},
+                    {"10k", "connections=10k deadline=1s"},
+                    {"30k", "connections=30k deadline=2s"},
+                    {"100k", "connections=100k deadline=5s"}},
+                   repetitions},
+                  {"scale-rate",
+                   mix + "schedule=rate=5k/s",
+                   {{"1k", "connections=1k deadline=1s"}, {"30k", "connections=30k deadline=1s"}},
+                   repetitions}});
+}
+
+std::vector<SuiteRow> quick_rows(bool quick) {
+  // Fewer could not show that one row alone differs.
+  const int64_t repetitions = quick ? 2 : 7;
+  const std::string size = quick ? "connections=100 " : "connections=1k ";
+  const std::string paced = size + "schedule=rate=4k/s deadline=300ms ";
+  return rows_in({
+      {"quick-paced",
+       paced,
+       {{"recv", "mix=fin=1,rst-linger=1 watch=recv"},
+        {"epoll", "mix=fin=1,rst-linger=1 watch=epoll"}},
+       repetitions},
+      {"quick-storm",
+       size + "mix=fin=1,rst-linger=1,sigkill=1 deadline=500ms",
+       {{"", ""}},
+       repetitions},
+      {"quick-findings",
+       std::string("mix=all watch=recv,epoll deadline=1s connections=") + (quick ? "60" : "600"),
+       {{"", ""}},
+       repetitions},
+      {"quick-pipe",
+       size + "mix=fin=1,rst-linger=1 watch=writer write-path=send write-rate=rate=20/s "
+              "schedule=rate=4k/s deadline=500ms",
+       {{"", ""}},
+       repetitions},
+      {"quick-heartbeat",
+       size + "mix=silent=1,alive=1 probe=heartbeat-wheel heartbeat-deadline=300ms "
+              "heartbeat-interval=100ms deadline=800ms",
+       {{"", ""}},
+       repetitions},
+  });
+}
+
+std::vector<SuiteRow> full(bool quick) {
+  std::vector<SuiteRow> rows;
+  for (const auto part : {rst, pipe_rows, scale, dead_peer})
+    for (SuiteRow& row : part(quick)) rows.push_back(std::move(row));
+  return rows;
+}
+
 constexpr Suite kSuites[] = {
+    {"quick", "a little of everything, in half a minute", quick_rows},
+    {"rst", "how soon which watch finds a FIN or an RST, alone and in storms", rst},
+    {"pipe", "what writers lose before they learn of it, by every way to write", pipe_rows},
     {"dead-peer", "how soon which probe finds a peer that fell silent, and what it costs",
-     [](bool quick) { return quick ? dead_peer_quick() : dead_peer(); }},
+     dead_peer},
+    {"scale", "the same with a thousand to a hundred thousand connections", scale},
+    {"full", "every row of rst, pipe, scale and dead-peer", full, true},
 };
+
+// Adds what can be added.
+void add(const LedgerRow& more, LedgerRow& sum) {
+  sum.requested += more.requested;
+  sum.established += more.established;
+  sum.torn_down += more.torn_down;
+  sum.found += more.found;
+  sum.nothing += more.nothing;
+  sum.undecided += more.undecided;
+  sum.unexpected += more.unexpected;
+  sum.late += more.late;
+  for (size_t i = 0; i < sum.findings.size(); ++i) sum.findings[i] += more.findings[i];
+  sum.issued.merge(more.issued);
+  sum.scheduled.merge(more.scheduled);
+  sum.written.merge(more.written);
+  sum.probing.false_alarms += more.probing.false_alarms;
+}
 
 // Beyond what a plan counts: processes that start and end, and under --load bulk the acts, whose
 // thread gets its turn between two survivors' data.
@@ -257,6 +404,31 @@ Result<CostSpec> cost_of(const SuiteRow& row) {
   return CostSpec{*spec, row.rounds, row.window_ns};
 }
 
+std::vector<SuiteRow> rows_of(const SuiteSpec& spec) {
+  std::vector<SuiteRow> rows = spec.suite->rows(spec.quick);
+  for (SuiteRow& row : rows)
+    if (spec.repetitions > 0 && !row.prices()) row.repetitions = spec.repetitions;
+  return rows;
+}
+
+std::vector<SuiteTurn> turns_of(std::span<const SuiteRow> rows, int64_t seed) {
+  Random random{static_cast<uint64_t>(seed)};
+  int64_t most = 0;
+  for (const SuiteRow& row : rows) most = std::max(most, row.repetitions);
+  std::vector<SuiteTurn> turns;
+  for (int64_t repetition = 0; repetition <= most; ++repetition) {
+    std::vector<SuiteTurn> block;
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const bool warmed_up = rows[i].repetitions > 1;
+      if (repetition == 0 ? warmed_up : repetition <= rows[i].repetitions)
+        block.push_back({i, repetition});
+    }
+    shuffle(block, random);
+    turns.insert(turns.end(), block.begin(), block.end());
+  }
+  return turns;
+}
+
 int64_t estimated_ns(const SuiteRow& row) {
   if (row.prices()) {
     const auto spec = cost_of(row);
@@ -268,37 +440,96 @@ int64_t estimated_ns(const SuiteRow& row) {
   return plan ? plan->longest_ns + overhead_ns(*spec) : 0;
 }
 
+int64_t estimated_ns(std::span<const SuiteRow> rows) {
+  int64_t sum_ns = 0;
+  for (const SuiteRow& row : rows)
+    sum_ns += estimated_ns(row) * (row.repetitions > 1 ? row.repetitions + 1 : 1);
+  return sum_ns;
+}
+
 std::string row_folder(size_t index, const SuiteRow& row) {
   return fmt::format("{:02}-{}", index + 1, row.name);
 }
 
-SuiteResult run_suite(const Suite& suite, bool quick, const SuiteHooks& hooks) {
-  SuiteResult result;
-  result.name = suite.name;
-  result.quick = quick;
-  result.rows = suite.rows(quick);
-  std::vector<int64_t> estimates_ns;
-  for (const SuiteRow& row : result.rows) {
-    estimates_ns.push_back(estimated_ns(row));
-    result.estimated_ns += estimates_ns.back();
+std::string run_folder(const SuiteTurn& turn, const SuiteRow& row) {
+  const std::string folder = row_folder(turn.row, row);
+  return turn.warm_up() ? folder + "/warm-up" : fmt::format("{}/rep-{}", folder, turn.repetition);
+}
+
+std::vector<LedgerRow> merged_ledger(const SuiteResult& result, size_t row) {
+  std::vector<LedgerRow> merged;
+  for (const SuiteRun& run : result.runs) {
+    if (run.turn.row != row || run.turn.warm_up()) continue;
+    for (const LedgerRow& one : run.result.ledger) {
+      const auto known = std::ranges::find_if(merged, [&](const LedgerRow& other) {
+        return other.strategy == one.strategy && other.watch == one.watch &&
+               other.probe == one.probe && other.write_path == one.write_path;
+      });
+      if (known == merged.end())
+        merged.push_back(one);
+      else
+        add(one, *known);
+    }
   }
-  const int64_t start_ns = now_ns();
-  for (size_t i = 0; i < result.rows.size(); ++i) {
-    const SuiteRow& row = result.rows[i];
+  return merged;
+}
+
+int64_t time_left_ns(const SuiteResult& result, std::span<const int64_t> row_estimates_ns,
+                     size_t next) {
+  std::vector<int64_t> taken_ns(result.rows.size()), times(result.rows.size());
+  int64_t all_taken_ns = 0, all_estimated_ns = 0;
+  for (const SuiteRun& run : result.runs) {
+    taken_ns[run.turn.row] += run.wall_ns;
+    ++times[run.turn.row];
+    all_taken_ns += run.wall_ns;
+    all_estimated_ns += row_estimates_ns[run.turn.row];
+  }
+  const double ratio = all_estimated_ns > 0 ? static_cast<double>(all_taken_ns) /
+                                                  static_cast<double>(all_estimated_ns)
+                                            : 1;
+  double left_ns = 0;
+  for (size_t i = next; i < result.turns.size(); ++i) {
+    const size_t row = result.turns[i].row;
+    left_ns += times[row] > 0 ? static_cast<double>(taken_ns[row]) / static_cast<double>(times[row])
+                              : ratio * static_cast<double>(row_estimates_ns[row]);
+  }
+  return static_cast<int64_t>(left_ns);
+}
+
+SuiteResult run_suite(const SuiteSpec& spec, std::vector<SuiteRun> done, const SuiteHooks& hooks) {
+  SuiteResult result;
+  result.spec = spec;
+  result.rows = rows_of(spec);
+  result.turns = turns_of(result.rows, spec.seed);
+  result.estimated_ns = estimated_ns(result.rows);
+  std::vector<int64_t> estimates_ns;
+  for (const SuiteRow& row : result.rows) estimates_ns.push_back(estimated_ns(row));
+  for (size_t i = 0; i < result.turns.size(); ++i) {
+    const SuiteTurn& turn = result.turns[i];
+    const SuiteRow& row = result.rows[turn.row];
+    const auto known = std::ranges::find(done, turn, &SuiteRun::turn);
+    if (known != done.end()) {
+      result.wall_ns += known->wall_ns;
+      result.status = std::min(result.status, known->status);
+      result.runs.push_back(std::move(*known));
+      continue;
+    }
+    const std::string front =
+        fmt::format("{} of {}, about {} s left, {}", i + 1, result.turns.size(),
+                    time_left_ns(result, estimates_ns, i) / kSecond_ns, run_folder(turn, row));
     RunHooks run_hooks = hooks.run;
     run_hooks.progress = [&](const Progress& progress) {
       if (!hooks.run.progress) return;
       hooks.run.progress(
-          {fmt::format("{} of {}, {}: {}", i + 1, result.rows.size(), row.name, progress.phase),
-           progress.done, progress.total});
+          {fmt::format("{}: {}", front, progress.phase), progress.done, progress.total});
     };
     SuiteRun run;
-    run.index = i;
-    run.estimated_ns = estimates_ns[i];
-    const int64_t run_start_ns = now_ns();
+    run.turn = turn;
+    run.estimated_ns = estimates_ns[turn.row];
+    const int64_t start_ns = now_ns();
     play(run, row, run_hooks);
-    run.wall_ns = now_ns() - run_start_ns;
-    result.wall_ns = now_ns() - start_ns;
+    run.wall_ns = now_ns() - start_ns;
+    result.wall_ns += run.wall_ns;
     result.status = std::min(result.status, run.status);  // the worse one stands first
     if (run.status == RunStatus::interrupted) break;
     const bool asked_to_end = hooks.run.interrupted && hooks.run.interrupted();
@@ -317,6 +548,64 @@ SuiteResult run_suite(const Suite& suite, bool quick, const SuiteHooks& hooks) {
     }
   }
   return result;
+}
+
+// --- A run, kept for a suite that is resumed
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(CostSample, connections, cost)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PricedProbe, probe, skipped, samples)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PricedWatch, watch, probes)
+
+std::string serialize(const SuiteRun& run) {
+  const nlohmann::json json = {{"row", run.turn.row},
+                               {"repetition", run.turn.repetition},
+                               {"status", run.status},
+                               {"error", run.error},
+                               {"estimated_ns", run.estimated_ns},
+                               {"wall_ns", run.wall_ns},
+                               {"result", run.result},
+                               {"cost",
+                                {{"status", run.cost.status},
+                                 {"error", run.cost.error},
+                                 {"rounds", run.cost.rounds},
+                                 {"notes", run.cost.notes},
+                                 {"watches", run.cost.watches},
+                                 {"host", run.cost.host}}}};
+  const auto bytes = nlohmann::json::to_msgpack(json);
+  return std::string(bytes.begin(), bytes.end());
+}
+
+Result<SuiteRun> deserialize_suite_run(const std::string& text, std::span<const SuiteRow> rows) {
+  // The library reports a wrong shape by an exception; it stops here.
+  try {
+    const nlohmann::json json = nlohmann::json::from_msgpack(text);
+    SuiteRun run;
+    json.at("row").get_to(run.turn.row);
+    json.at("repetition").get_to(run.turn.repetition);
+    json.at("status").get_to(run.status);
+    json.at("error").get_to(run.error);
+    json.at("estimated_ns").get_to(run.estimated_ns);
+    json.at("wall_ns").get_to(run.wall_ns);
+    json.at("result").get_to(run.result);
+    const auto& cost = json.at("cost");
+    cost.at("status").get_to(run.cost.status);
+    cost.at("error").get_to(run.cost.error);
+    cost.at("rounds").get_to(run.cost.rounds);
+    cost.at("notes").get_to(run.cost.notes);
+    cost.at("watches").get_to(run.cost.watches);
+    cost.at("host").get_to(run.cost.host);
+    if (run.turn.row >= rows.size()) return plain_error("the record is of another suite");
+    const SuiteRow& row = rows[run.turn.row];
+    if (row.prices()) {
+      if (const auto spec = cost_of(row)) run.cost.spec = *spec;
+      run.spec = run.cost.spec.run;
+    } else if (const auto spec = run_of(row)) {
+      run.spec = *spec;
+    }
+    return run;
+  } catch (const nlohmann::json::exception&) {
+    return plain_error("the record is not whole");
+  }
 }
 
 }  // namespace lastack

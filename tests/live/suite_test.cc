@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 
 #include "base/file.h"
 #include "program.h"
@@ -22,7 +23,7 @@ TEST(Suite, OfDeadPeersQuickly) {
   const Outcome outcome = run_program({"suite", "dead-peer", "--quick", "--out", out});
   // A busy host may keep a rate from being reached; that is no matter here.
   ASSERT_THAT(outcome.exit_code, testing::AnyOf(0, 6)) << outcome.out << outcome.err;
-  EXPECT_THAT(outcome.err, HasSubstr("suite dead-peer: 11 runs, at most about"));
+  EXPECT_THAT(outcome.err, HasSubstr("suite dead-peer: 11 rows, 11 runs, at most about"));
   EXPECT_THAT(outcome.out, HasSubstr("smallest safe deadline"));
 
   const auto manifest = nlohmann::json::parse(*read_file(out + "/manifest.json"));
@@ -61,21 +62,66 @@ TEST(Suite, OfDeadPeersQuickly) {
   EXPECT_TRUE(fs::exists(picture));
 }
 
-TEST(Suite, AnInterruptionKeepsWhatIsDone) {
+size_t runs_recorded(const std::string& folder) {
+  size_t records = 0;
+  std::error_code missing;
+  for (const auto& entry : fs::directory_iterator(folder + "/unfinished", missing))
+    records += entry.path().filename().string().starts_with("row-") &&
+               entry.path().extension() != ".tmp";  // of a write that was killed
+  return records;
+}
+
+// Interrupted, killed, and each time taken up again.
+TEST(Suite, GoesOnWhereItWasInterrupted) {
   const TemporaryFolder folder;
   const std::string out = folder.path() + "/suite";
-  Program program({"suite", "dead-peer", "--quick", "--out", out});
-  const bool first_done = eventually(
-      60'000'000'000, [&] { return fs::exists(out + "/01-keepalive-1s-1s-1/run.json"); });
-  ASSERT_TRUE(first_done);
-  kill(program.pid(), SIGINT);
-  const Outcome outcome = program.wait();
-  EXPECT_EQ(outcome.exit_code, 7) << outcome.err;
+  std::vector<std::string> command = {"suite", "quick", "--quick", "--out", out};
+  for (const auto& [signal, least] : {std::pair{SIGINT, size_t{1}}, {SIGKILL, size_t{4}}}) {
+    Program program(command);
+    ASSERT_TRUE(eventually(60'000'000'000, [&] { return runs_recorded(out) >= least; }));
+    kill(program.pid(), signal);
+    const Outcome outcome = program.wait();
+    if (signal == SIGINT) {
+      EXPECT_EQ(outcome.exit_code, 7) << outcome.err;
+      EXPECT_THAT(outcome.err, HasSubstr("--resume goes on"));
+      const auto manifest = nlohmann::json::parse(*read_file(out + "/manifest.json"));
+      EXPECT_EQ(manifest["status"], "interrupted");
+      EXPECT_EQ(manifest["runs"][0]["status"], "ok");
+      EXPECT_TRUE(manifest["runs"][17]["status"].is_null());
+      EXPECT_GT(read_csv(out + "/summary.csv").size(), 1u);
+      EXPECT_EQ(run_program(command).exit_code, 2) << "not empty";
+      command.push_back("--resume");
+    }
+  }
+  const size_t before = runs_recorded(out);
+  const Outcome outcome = run_program(command);
+  ASSERT_THAT(outcome.exit_code, testing::AnyOf(0, 6)) << outcome.out << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr(std::to_string(before) + " runs are there already"));
+  EXPECT_FALSE(fs::exists(out + "/unfinished"));
+  EXPECT_EQ(run_program(command).exit_code, 2) << "nothing is left to play";
+
+  // Six rows, each with a warm-up and two repetitions, none twice.
   const auto manifest = nlohmann::json::parse(*read_file(out + "/manifest.json"));
-  EXPECT_EQ(manifest["status"], "interrupted");
-  EXPECT_EQ(manifest["runs"][0]["status"], "ok");
-  EXPECT_TRUE(manifest["runs"][10]["status"].is_null());
-  EXPECT_GT(read_csv(out + "/summary.csv").size(), 1u);
+  ASSERT_EQ(manifest["runs"].size(), 18u);
+  std::set<std::string> folders;
+  int warm_ups = 0;
+  for (const auto& run : manifest["runs"]) {
+    EXPECT_FALSE(run["status"].is_null());
+    folders.insert(run["folder"]);
+    warm_ups += run["warm_up"].get<bool>();
+    EXPECT_TRUE(fs::exists(out + "/" + run["folder"].get<std::string>() + "/run.json"));
+  }
+  EXPECT_EQ(folders.size(), 18u);
+  EXPECT_EQ(warm_ups, 6);
+  const auto latency = read_csv(out + "/latency.csv");
+  const auto column = [&](const char* name) {
+    return static_cast<size_t>(std::ranges::find(latency[0], name) - latency[0].begin());
+  };
+  int64_t most = 0;  // findings of quick-paced-recv's FINs: 50 in each of two repetitions
+  for (const auto& line : latency)
+    if (line[column("row")] == "quick-paced-recv" && line[column("strategy")] == "fin")
+      most = std::max<int64_t>(most, std::stoll(line[column("count")]));
+  EXPECT_EQ(most, 100);
 }
 
 TEST(Suite, RefusesWhatItCannotDo) {

@@ -405,28 +405,38 @@ TEST(LedgerTimeline, CountsEveryActAndEveryEndOnce) {
   books.find(1, 320 * kMillisecond, Finding::eof);
   books.act(2, 150 * kMillisecond, 0, 1);  // in flight until its deadline at 1150 ms
   books.close();
+  // 1,150 ms are more than 400 bins of 1 ms.
   const std::vector<TimelineBin>& bins = books.result.timeline;
-  ASSERT_THAT(bins, SizeIs(12));
-  std::vector<int64_t> injected, found, in_flight;
+  ASSERT_THAT(bins, SizeIs(116));
+  int64_t injected = 0, found = 0;
   for (size_t i = 0; i < bins.size(); ++i) {
-    EXPECT_EQ(bins[i].start_ns, static_cast<int64_t>(i) * 100 * kMillisecond);
-    injected.push_back(bins[i].injected);
-    found.push_back(bins[i].found);
-    in_flight.push_back(bins[i].in_flight);
+    EXPECT_EQ(bins[i].start_ns, static_cast<int64_t>(i) * 10 * kMillisecond);
+    EXPECT_EQ(bins[i].width_ns, 10 * kMillisecond);
+    injected += bins[i].injected;
+    found += bins[i].found;
   }
-  EXPECT_THAT(injected, ElementsAre(1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
-  EXPECT_THAT(found, ElementsAre(1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0));
-  EXPECT_THAT(in_flight, ElementsAre(0, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 0));
+  EXPECT_EQ(injected, 3);
+  EXPECT_EQ(found, 2);
+  EXPECT_EQ(bins[5].injected, 1);
+  EXPECT_EQ(bins[5].in_flight, 1);
+  EXPECT_EQ(bins[6].found, 1);
+  EXPECT_EQ(bins[6].in_flight, 0);
+  EXPECT_EQ(bins[15].injected, 2);
+  EXPECT_EQ(bins[31].in_flight, 2);
+  EXPECT_EQ(bins[32].found, 1);
+  EXPECT_EQ(bins[114].in_flight, 1);
+  EXPECT_EQ(bins[115].in_flight, 0);
 }
 
 TEST(LedgerTimeline, TheUndecidedEndWithTheLedger) {
   Books books("fin", 1);
   books.act(0, 0);
   books.close(250 * kMillisecond);
-  ASSERT_THAT(books.result.timeline, SizeIs(3));
-  EXPECT_EQ(books.result.timeline[1].in_flight, 1);
-  EXPECT_EQ(books.result.timeline[2].in_flight, 0);
-  EXPECT_EQ(books.result.timeline[2].found, 0);
+  ASSERT_THAT(books.result.timeline, SizeIs(251));
+  EXPECT_EQ(books.result.timeline[0].width_ns, kMillisecond);
+  EXPECT_EQ(books.result.timeline[249].in_flight, 1);
+  EXPECT_EQ(books.result.timeline[250].in_flight, 0);
+  EXPECT_EQ(books.result.timeline[250].found, 0);
 }
 
 TEST(LedgerEvents, AreWrittenOnlyOnRequest) {

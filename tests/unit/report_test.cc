@@ -74,7 +74,7 @@ RunResult sample_result() {
   event.error = "0";
   event.bytes_received = 6;
   result.events = {event};
-  result.timeline = {{0, 4, 3, 1}, {100'000'000, 0, 1, 0}};
+  result.timeline = {{0, 100'000'000, 4, 3, 1}, {100'000'000, 100'000'000, 0, 1, 0}};
   result.checks = {{"OutRsts", "ledger", 5, 5, 6, false}, {"TCPTimeouts", "ledger", 0, 9, 3, true}};
   result.exclusive = false;
   result.balanced = true;
@@ -177,9 +177,9 @@ TEST(Csv, ThereIsNoOtherFileAndOnlyEventsAreOnRequest) {
 
 TEST(Csv, ATimelineToTheLetter) {
   EXPECT_EQ(csv_file("timeline.csv").content(sample_result()),
-            "schema_version,start_ns,injected,found,in_flight\n"
-            "1,0,4,3,1\n"
-            "1,100000000,0,1,0\n");
+            "schema_version,start_ns,injected,found,in_flight,width_ns\n"
+            "1,0,4,3,1,100000000\n"
+            "1,100000000,0,1,0,100000000\n");
 }
 
 TEST(Csv, FieldsWithCommasAndQuotesAreQuotedAndOthersAreNot) {

@@ -5,10 +5,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <filesystem>
 #include <set>
 
+#include "base/clock.h"
+#include "base/file.h"
 #include "base/parse.h"
 #include "report/frontier.h"
+#include "report/suite_folder.h"
 #include "report/suite_text.h"
 #include "run/plan.h"
 
@@ -111,11 +116,12 @@ SuiteRow heartbeat_row(const std::string& deadline, const std::string& interval,
 // Adds a row with a run of 100 silent and 100 live peers.
 void add_run(SuiteResult& suite, const SuiteRow& row, int64_t false_alarms, int64_t early_alarms) {
   SuiteRun run;
-  run.index = suite.rows.size();
+  run.turn = {suite.rows.size(), 1};
   run.spec = *run_of(row);
   run.result.ledger = {ledger_row("silent", "heartbeat-wheel", 100, 90, early_alarms),
                        ledger_row("alive", "heartbeat-wheel", 100, false_alarms, false_alarms)};
   suite.rows.push_back(row);
+  suite.turns.push_back(run.turn);
   suite.runs.push_back(std::move(run));
 }
 
@@ -123,7 +129,7 @@ void add_run(SuiteResult& suite, const SuiteRow& row, int64_t false_alarms, int6
 void add_prices(SuiteResult& suite, Probe probe, const std::string& parameters, int64_t cpu_ns) {
   const SuiteRow row{"prices " + parameters, parse_parameters(parameters), 3, 1'000'000'000};
   SuiteRun run;
-  run.index = suite.rows.size();
+  run.turn = {suite.rows.size(), 1};
   run.spec = cost_of(row)->run;
   run.cost.rounds = 3;
   PricedWatch watch{Watch::recv, {{Probe::none, "", {}}, {probe, "", {}}}};
@@ -133,6 +139,7 @@ void add_prices(SuiteResult& suite, Probe probe, const std::string& parameters, 
   }
   run.cost.watches = {watch};
   suite.rows.push_back(row);
+  suite.turns.push_back(run.turn);
   suite.runs.push_back(std::move(run));
 }
 
@@ -215,7 +222,7 @@ TEST(SuiteSummary, HasEveryRunsRowsWithTheirSettings) {
     const auto field = [&](std::string_view name) {
       return fields[static_cast<size_t>(std::ranges::find(header, name) - header.begin())];
     };
-    EXPECT_EQ(field("run"), i <= 2 ? "01-beat-300ms" : "02-beat-500mscpu-hog=4");
+    EXPECT_EQ(field("run"), i <= 2 ? "01-beat-300ms/rep-1" : "02-beat-500mscpu-hog=4/rep-1");
     EXPECT_EQ(field("heartbeat-deadline"), i <= 2 ? "300ms" : "500ms");
     EXPECT_EQ(field("cpu-hog"), i <= 2 ? "0" : "4");
     EXPECT_EQ(field("strategy"), i % 2 ? "silent" : "alive");
@@ -230,16 +237,18 @@ TEST(SuiteText, NamesRunsThatTookTooLong) {
   suite.runs[0].wall_ns = 1'900'000'000;
   EXPECT_THAT(suite_text(suite, {}), testing::Not(HasSubstr("instead of")));
   suite.runs[0].wall_ns = 9'000'000'000;
-  EXPECT_THAT(suite_text(suite, {}), HasSubstr("01-beat-300ms took 9.0 s, longer than the 2.0"));
+  EXPECT_THAT(suite_text(suite, {}),
+              HasSubstr("01-beat-300ms/rep-1 took 9.0 s, longer than the 2.0"));
 }
 
 TEST(SuiteDocument, TellsWhatWasNotPlayed) {
   SuiteResult suite;
-  suite.name = "dead-peer";
+  suite.spec.suite = *find_suite("dead-peer");
   suite.status = RunStatus::interrupted;
-  add_run(suite, heartbeat_row("300ms", "100ms"), 0, 0);
+  add_run(suite, heartbeat_row("300ms", "100ms", "retries2=3"), 0, 0);
   suite.runs.back().result.sysctls = {{"net.ipv4.tcp_retries2", "3"}};
   suite.rows.push_back(heartbeat_row("1s", "333ms"));
+  suite.turns.push_back({1, 1});
   const auto document = suite_document(suite, {{"host", "here"}}, frontier_of(suite));
   EXPECT_EQ(document["status"], "interrupted");
   EXPECT_EQ(document["exit_code"], 7);
@@ -252,6 +261,189 @@ TEST(SuiteDocument, TellsWhatWasNotPlayed) {
   EXPECT_TRUE(document["runs"][1]["status"].is_null());
   EXPECT_GT(document["runs"][1]["estimated_ns"], 1'000'000'000);
   for (const auto& [key, value] : document.items()) EXPECT_NE(value.is_null(), true) << key;
+}
+
+SuiteRow plain_row(const std::string& name, int64_t repetitions) {
+  SuiteRow row{name, parse_parameters("mix=fin connections=10")};
+  row.repetitions = repetitions;
+  return row;
+}
+
+TEST(SuiteTurns, AreBlocksOfAllRowsInAnOrderByChance) {
+  std::vector<SuiteRow> rows;
+  for (int i = 0; i < 8; ++i) rows.push_back(plain_row("row" + std::to_string(i), 3));
+  rows.push_back(plain_row("once", 1));
+  const auto turns = turns_of(rows, 7);
+  ASSERT_EQ(turns.size(), 8u * 4 + 1);
+  for (size_t i = 1; i < turns.size(); ++i) EXPECT_GE(turns[i].repetition, turns[i - 1].repetition);
+  std::set<std::pair<size_t, int64_t>> different;
+  for (const SuiteTurn& turn : turns) different.insert({turn.row, turn.repetition});
+  EXPECT_EQ(different.size(), turns.size());
+  EXPECT_FALSE(different.contains({8, 0})) << "a row that is played once has no warm-up";
+  EXPECT_TRUE(turns[0].warm_up());
+  const auto order = [&](size_t from) {
+    std::vector<size_t> block;
+    for (size_t i = from; i < from + 8; ++i) block.push_back(turns[i].row);
+    return block;
+  };
+  EXPECT_NE(order(17), order(25)) << "two repetitions in the same order";
+  EXPECT_EQ(turns_of(rows, 7), turns);
+  EXPECT_NE(turns_of(rows, 8), turns);
+}
+
+TEST(SuiteRows, RepeatAsTheyOrTheUserSay) {
+  const Suite* suite = *find_suite("dead-peer");
+  for (const SuiteRow& row : rows_of({suite, true, 0, 1})) EXPECT_EQ(row.repetitions, 1);
+  for (const SuiteRow& row : rows_of({suite, true, 5, 1}))
+    EXPECT_EQ(row.repetitions, row.prices() ? 1 : 5) << row.name;
+}
+
+// Two rows, each with a warm-up and two repetitions.
+SuiteResult repeated_suite() {
+  SuiteResult suite;
+  suite.spec = {*find_suite("quick"), true, 0, 1};
+  suite.rows = {plain_row("one", 2), plain_row("two", 2)};
+  suite.turns = turns_of(suite.rows, 1);
+  for (const SuiteTurn& turn : suite.turns) {
+    SuiteRun run;
+    run.turn = turn;
+    run.spec = *run_of(suite.rows[turn.row]);
+    LedgerRow row = ledger_row("silent", "none", 10, 10, 0);
+    row.findings[static_cast<size_t>(Finding::eof)] = 10;
+    row.established = 10;
+    run.result.ledger = {row};
+    run.result.cost.survivors.user_ns = 1'000;
+    run.result.cost.traffic.out_segments = 25;
+    run.result.timeline = {{0, 1'000'000, 10, 10, 0}};
+    run.wall_ns = (turn.row == 0 ? 1 : 3) * kSecond_ns;
+    suite.runs.push_back(std::move(run));
+  }
+  return suite;
+}
+
+TEST(SuiteRepetitions, AreMergedAndTheWarmUpIsNot) {
+  const SuiteResult suite = repeated_suite();
+  const auto merged = merged_ledger(suite, 0);
+  ASSERT_EQ(merged.size(), 1u);
+  EXPECT_EQ(merged[0].requested, 20);
+  EXPECT_EQ(merged[0].found, 20);
+  EXPECT_EQ(merged[0].issued.count(), 20u);
+  EXPECT_EQ(merged[0].findings[static_cast<size_t>(Finding::eof)], 20);
+  EXPECT_THAT(suite_latency_csv(suite), HasSubstr("1,two,silent,recv,none,issued,0,"));
+  EXPECT_THAT(suite_latency_csv(suite), HasSubstr("issued,100,1000000000,20,\n"));
+  EXPECT_EQ(suite_timeline_csv(suite),
+            "schema_version,row,start_ns,injected,found,in_flight,width_ns\n"
+            "1,one,0,10,10,0,1000000\n"
+            "1,two,0,10,10,0,1000000\n");
+  EXPECT_TRUE(frontier_of(suite).empty()) << "nobody looks for these dead";
+}
+
+TEST(SuiteRepetitions, AreMarkedInTheSummary) {
+  const std::string text = suite_summary_csv(repeated_suite());
+  EXPECT_THAT(text, HasSubstr("schema_version,row,run,repetition,warm_up,run_status,"
+                              "cpu_ns_per_connection,segments_per_connection,keepalive-idle,"));
+  EXPECT_THAT(text, HasSubstr("1,one,01-one/warm-up,0,1,ok,100.0,2.5,"));
+  EXPECT_THAT(text, HasSubstr("1,two,02-two/rep-2,2,0,ok,100.0,2.5,"));
+  SuiteResult spinning = repeated_suite();
+  for (SuiteRun& run : spinning.runs) run.result.cost.survivors.spins = true;
+  EXPECT_THAT(suite_summary_csv(spinning), HasSubstr("1,one,01-one/rep-1,1,0,ok,,2.5,"));
+}
+
+TEST(SuiteTimeLeft, IsWhatRowsTookOrElseTheirEstimate) {
+  SuiteResult suite = repeated_suite();
+  const std::vector<int64_t> estimates_ns = {2 * kSecond_ns, 6 * kSecond_ns};
+  EXPECT_EQ(time_left_ns(suite, estimates_ns, 4), (1 + 3) * kSecond_ns);
+  suite.runs.clear();
+  EXPECT_EQ(time_left_ns(suite, estimates_ns, 0), 3 * (2 + 6) * kSecond_ns);
+  SuiteRun first;
+  first.turn = {0, 0};
+  first.wall_ns = kSecond_ns;  // half of the estimate
+  suite.runs = {first};
+  suite.turns = {{0, 0}, {1, 0}, {0, 1}, {1, 1}};
+  EXPECT_EQ(time_left_ns(suite, estimates_ns, 1), (1 + 2 * 3) * kSecond_ns);
+}
+
+TEST(SuiteRecords, ComeBackWhole) {
+  SuiteResult suite = repeated_suite();
+  SuiteRun& run = suite.runs[4];
+  run.status = RunStatus::too_slow;
+  run.error = "slow";
+  const auto back = deserialize_suite_run(serialize(run), suite.rows);
+  ASSERT_TRUE(back) << back.error().message();
+  EXPECT_EQ(back->turn, run.turn);
+  EXPECT_EQ(back->status, run.status);
+  EXPECT_EQ(back->error, "slow");
+  EXPECT_EQ(back->wall_ns, run.wall_ns);
+  EXPECT_EQ(print_spec(back->spec), print_spec(run.spec));
+  EXPECT_EQ(serialize(*back), serialize(run));
+
+  SuiteResult prices;
+  add_prices(prices, Probe::keepalive, "keepalive-idle=1s", 300);
+  const auto priced = deserialize_suite_run(serialize(prices.runs[0]), prices.rows);
+  ASSERT_TRUE(priced) << priced.error().message();
+  ASSERT_EQ(priced->cost.watches.size(), 1u);
+  EXPECT_EQ(priced->cost.watches[0].probes[1].samples[2].cost.survivors.user_ns, 3050);
+
+  const std::string text = serialize(run);
+  for (const size_t length : {size_t{0}, size_t{1}, text.size() / 2, text.size() - 1})
+    EXPECT_FALSE(deserialize_suite_run(text.substr(0, length), suite.rows)) << length;
+  EXPECT_FALSE(deserialize_suite_run(text, {})) << "no such row";
+}
+
+class SuiteFolder : public testing::Test {
+ protected:
+  SuiteFolder() {
+    char path[] = "/tmp/lastack-suite-XXXXXX";
+    folder_ = mkdtemp(path);
+  }
+  ~SuiteFolder() override { std::filesystem::remove_all(folder_); }
+  std::string folder_;
+  SuiteSpec spec_ = {*find_suite("quick"), true, 0, 1};
+};
+
+TEST_F(SuiteFolder, GoesOnBehindWhatIsRecorded) {
+  ASSERT_FALSE(begin_suite(folder_, spec_));
+  const auto rows = rows_of(spec_);
+  const auto turns = turns_of(rows, spec_.seed);
+  SuiteRun run;
+  run.turn = turns[0];
+  run.result.ledger = {ledger_row("silent", "none", 10, 10, 0)};
+  ASSERT_FALSE(write_suite_run(folder_, rows[turns[0].row], run, {{"host", "here"}}));
+  // What a kill leaves: a folder without a record.
+  const std::string half_written = folder_ + "/" + run_folder(turns[1], rows[turns[1].row]);
+  std::filesystem::create_directories(half_written);
+  const auto done = resume_suite(folder_, spec_);
+  ASSERT_TRUE(done) << done.error().message();
+  ASSERT_EQ(done->size(), 1u);
+  EXPECT_EQ(done->front().turn, turns[0]);
+  EXPECT_FALSE(std::filesystem::exists(half_written));
+}
+
+TEST_F(SuiteFolder, IsNotSharedByDifferentSuites) {
+  EXPECT_THAT(resume_suite(folder_, spec_).error().message(), HasSubstr("no unfinished suite"));
+  ASSERT_FALSE(begin_suite(folder_, spec_));
+  EXPECT_TRUE(begin_suite(folder_, spec_)) << "not empty";
+  SuiteSpec other = spec_;
+  other.seed = 2;
+  EXPECT_THAT(resume_suite(folder_, other).error().message(),
+              HasSubstr("was begun with seed 1; now it is 2"));
+  other = spec_;
+  other.suite = *find_suite("rst");
+  EXPECT_THAT(resume_suite(folder_, other).error().message(), HasSubstr("begun with suite"));
+  ASSERT_FALSE(write_file_atomically(folder_ + "/unfinished/plan.json", "{\"suite\":"));
+  EXPECT_FALSE(resume_suite(folder_, spec_));
+}
+
+TEST_F(SuiteFolder, IsFinishedWhenAllWasPlayed) {
+  ASSERT_FALSE(begin_suite(folder_, spec_));
+  SuiteResult suite = repeated_suite();
+  suite.runs.pop_back();
+  ASSERT_FALSE(write_suite(folder_, suite, {{"a", 1}}, {}));
+  EXPECT_TRUE(std::filesystem::exists(folder_ + "/unfinished"));
+  ASSERT_FALSE(write_suite(folder_, repeated_suite(), {{"a", 1}}, {}));
+  EXPECT_FALSE(std::filesystem::exists(folder_ + "/unfinished"));
+  for (const char* name : {"manifest.json", "summary.csv", "latency.csv", "timeline.csv"})
+    EXPECT_TRUE(std::filesystem::exists(folder_ + "/" + name)) << name;
 }
 
 }  // namespace

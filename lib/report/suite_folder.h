@@ -1,0 +1,53 @@
+// The folder of a suite: a folder per run, what is merged of them, and what a suite that was
+// interrupted needs to go on.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "report/csv.h"
+#include "report/frontier.h"
+#include "run/suite.h"
+
+namespace lastack {
+
+// summary.csv of a suite: those of its runs, with the run and its settings in front.
+std::string suite_summary_csv(const SuiteResult& result);
+CsvSchema suite_summary_csv_schema();
+
+// latency.csv of a suite: the curves of each row, of its measured runs together.
+std::string suite_latency_csv(const SuiteResult& result);
+CsvSchema suite_latency_csv_schema();
+
+// timeline.csv of a suite: that of the first measured run of each row.
+std::string suite_timeline_csv(const SuiteResult& result);
+CsvSchema suite_timeline_csv_schema();
+
+// manifest.json; see results/README.md for its keys.
+nlohmann::ordered_json suite_document(const SuiteResult& result,
+                                      const nlohmann::ordered_json& environment,
+                                      const std::vector<FrontierLine>& frontier);
+
+// The run whose host describes the suite's; null when none came so far.
+const RunResult* described_run(const SuiteResult& result);
+
+// Makes the folder, which must be new or empty, and notes what is about to be played.
+Status begin_suite(const std::string& folder, const SuiteSpec& spec);
+
+// The runs that an interrupted suite of the same spec has left; an Error where this is another
+// suite, another build or kernel, or nothing is left to play. What a killed suite left half-written
+// is removed.
+Result<std::vector<SuiteRun>> resume_suite(const std::string& folder, const SuiteSpec& spec);
+
+// Writes the folder of a run: the files of `lastack run` or `lastack cost`.
+Status write_suite_run(const std::string& folder, const SuiteRow& row, const SuiteRun& run,
+                       const nlohmann::ordered_json& environment);
+
+// Writes what is merged, each file whole or not at all. A suite that was not interrupted cannot be
+// resumed from then on.
+Status write_suite(const std::string& folder, const SuiteResult& result,
+                   const nlohmann::ordered_json& document,
+                   const std::vector<FrontierLine>& frontier);
+
+}  // namespace lastack
