@@ -136,6 +136,7 @@ struct ShardSettings {
   uint32_t connect_from;    // source address of connects; 0: any
   int64_t cut_for_ns;       // cable-restore
   bool spin;                // survivors spin instead of sleeping
+  int64_t reap_delay_ns;    // a known slowdown
   bool victim_spins;        // the victim's thread has a CPU of its own to wait for instants on
   RingMode ring;
   int32_t victim_cpu;  // -1: anywhere

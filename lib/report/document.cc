@@ -321,16 +321,17 @@ All times are whole nanoseconds. Counts are connections unless a name says other
 
 ## manifest.json
 
-Of `lastack suite`, beside a folder per run (NN-name) with the files of that run.
+Of `lastack suite`, beside a folder per row (NN-name) and run (rep-1 ..., warm-up) with the files of that run.
 
 | key | what it holds |
 |---|---|
 | schema_version, environment | as in run.json; of the first run |
-| suite, quick | which one, and whether with `--quick` |
+| suite, quick, repetitions, seed | which one, and with which options; repetitions is 0 where each row says how often it is played |
 | status, exit_code | the worst of its runs |
-| estimated_ns, wall_ns | said before the first run, and taken |
+| estimated_ns, wall_ns | said before the first run, and taken by all runs |
 | notes | what to bear in mind when comparing |
-| runs | per run its name, folder, the command that repeats it, status, exit_code, error, estimated_ns, wall_ns and the sysctls of its namespace; null what an interruption left out |
+| rows | per row its name, the command that repeats one run, its repetitions, and whether there is a warm-up, which no comparison counts |
+| runs | in the order in which they were played: the row's name, folder, repetition (0: the warm-up), warm_up, order, command, status, exit_code, error, estimated_ns, wall_ns and the sysctls of its namespace; null what an interruption left out |
 | frontier | what frontier.csv holds, in short |
 | safe_heartbeat_deadlines | per watch, probe and load state the smallest heartbeat deadline that raised no false alarm, and no longer one did; null where even the longest did |
 )",

@@ -111,7 +111,8 @@ std::string priced(const FrontierLine& line, double FrontierCost::*figure) {
 std::string instant(int64_t value) { return value < 0 ? "" : fmt::format("{}", value); }
 
 constexpr Column<FrontierLine> kColumns[] = {
-    {"run", "name of the suite's row; its measured repetitions together", [](const FrontierLine& l) { return l.run; }},
+    {"run", "name of the suite's row; its measured repetitions together",
+     [](const FrontierLine& l) { return l.run; }},
     {"watch", "how the survivors waited", [](const FrontierLine& l) { return l.watch; }},
     {"probe", "what made silent peers noticeable", [](const FrontierLine& l) { return l.probe; }},
     {"settings", "OPTION=VALUE of the probe, separated by ;",

@@ -113,12 +113,6 @@ const RunResult* described(const SuiteRun& run) {
   return run.cost.rounds > 0 ? &run.cost.host : nullptr;
 }
 
-// Whether a row of it writes the sysctls of timers.
-bool scales_timers(const SuiteResult& result) {
-  return std::ranges::any_of(result.runs,
-                             [](const SuiteRun& run) { return !timer_sysctls(run.spec).empty(); });
-}
-
 // --- A suite that goes on
 
 std::string unfinished_folder(const std::string& folder) { return folder + "/unfinished"; }

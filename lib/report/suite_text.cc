@@ -166,7 +166,7 @@ std::string suite_text(const SuiteResult& result, const std::vector<FrontierLine
   text +=
       fmt::format("\nruns      {} of {}\ntime      {}, estimated at most {}\n", result.runs.size(),
                   result.turns.size(), seconds(result.wall_ns), seconds(result.estimated_ns));
-  if (!frontier.empty()) text += fmt::format("note      {}\n", kTimersNote);
+  if (scales_timers(result)) text += fmt::format("note      {}\n", kTimersNote);
 
   for (const SuiteRun& run : result.runs)
     if (run.wall_ns > run.estimated_ns)

@@ -454,6 +454,7 @@ Done Coordinator::start_workers() {
     }
     settings.spin = plan_.wait == Wait::spin;
     settings.victim_spins = victim.spins;
+    settings.reap_delay_ns = spec_.reap_delay_ns;
     settings.ring = plan_.ring;
     settings.victim_cpu = victim.cpu;
     settings.survivor_cpu = survivor.cpu;

@@ -356,6 +356,13 @@ constexpr Parameter kParameters[] = {
     {"--warm-up", "TIME", ParameterKind::text, "time between the armed watch and the first death",
      [](RunSpec& s, std::string_view t) { return read_duration(t, 0, s.warm_up_ns); },
      [](const RunSpec& s) { return format_duration(s.warm_up_ns); }},
+    {"--reap-delay", "TIME", ParameterKind::text,
+     "for tests of comparisons only: survivors' threads spin so long before every look at what "
+     "their wait returned",
+     [](RunSpec& s, std::string_view t) {
+       return read_number(t, parse_duration, format_duration, 0, kSecond_ns, s.reap_delay_ns);
+     },
+     [](const RunSpec& s) { return format_duration(s.reap_delay_ns); }},
     {"--wait", "HOW", ParameterKind::text,
      "how survivors' threads wait for completions: block (sleep) or spin",
      [](RunSpec& s, std::string_view t) { return read_row("wait", rows_of(kWaits), t, s.wait); },

@@ -474,6 +474,11 @@ std::vector<LedgerRow> merged_ledger(const SuiteResult& result, size_t row) {
   return merged;
 }
 
+bool scales_timers(const SuiteResult& result) {
+  return std::ranges::any_of(result.runs,
+                             [](const SuiteRun& run) { return !timer_sysctls(run.spec).empty(); });
+}
+
 int64_t time_left_ns(const SuiteResult& result, std::span<const int64_t> row_estimates_ns,
                      size_t next) {
   std::vector<int64_t> taken_ns(result.rows.size()), times(result.rows.size());

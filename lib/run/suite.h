@@ -110,6 +110,9 @@ struct SuiteResult {
 // merged. What a sum cannot say (spreads, writes' errors) is that of the first run.
 std::vector<LedgerRow> merged_ledger(const SuiteResult& result, size_t row);
 
+// Whether a run writes the sysctls of timers into its namespace.
+bool scales_timers(const SuiteResult& result);
+
 // How long the turns from `next` on will take: a row that was played takes as long as it took,
 // others as much less than their estimate as the ones before did.
 int64_t time_left_ns(const SuiteResult& result, std::span<const int64_t> row_estimates_ns,

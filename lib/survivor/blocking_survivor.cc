@@ -82,7 +82,7 @@ void BlockingSurvivor::survive(Line& line) {
   while (true) {
     const ssize_t got = recv(end.descriptor, buffer.data(), buffer.size(), 0);
     const int failed = got < 0 ? errno : 0;
-    const int64_t stamp_ns = now_ns();
+    const int64_t stamp_ns = reap_stamp(shard_);
     if (stopping()) return;  // woken by end_threads()
     if (got > 0) {
       count_received(shard_, end, static_cast<uint32_t>(got));

@@ -30,6 +30,14 @@ inline const timespec* patience(bool spin, int64_t until_ns, timespec& room) {
   return &(room = to_timespec(std::max<int64_t>(0, until_ns - now_ns())));
 }
 
+// The instant at which a wait's events are taken up: now, or later by --reap-delay.
+inline int64_t reap_stamp(const ShardView& shard) {
+  int64_t now = now_ns();
+  const int64_t delay_ns = shard.header->settings.reap_delay_ns;
+  for (const int64_t until_ns = now + delay_ns; now < until_ns;) now = now_ns();
+  return now;
+}
+
 // The flags and the open request are read by the thread that sends requests while, with a thread
 // per connection, another one concludes. Relaxed: each field has one writer at a time.
 inline uint8_t flags_of(SurvivorEnd& end) {

@@ -139,7 +139,7 @@ void EpollSurvivor::run_until_control() {
     const int ready =
         epoll_pwait2(epoll_.get(), batch.data(), static_cast<int>(batch.size()),
                      patience(spin, std::min(requests_.next_ns(), next_scan_ns_), room), nullptr);
-    const int64_t stamp_ns = now_ns();
+    const int64_t stamp_ns = ready > 0 ? reap_stamp(shard_) : now_ns();
     bool control_ready = false;
     for (int i = 0; i < ready; ++i) {
       const epoll_event& event = batch[static_cast<size_t>(i)];

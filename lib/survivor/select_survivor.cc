@@ -102,7 +102,7 @@ void SelectSurvivor::run_until_control() {
           std::span(scratch_).first(static_cast<size_t>(shard_.header->settings.payload_bytes)));
     });
     int ready = wait_once(spin);
-    const int64_t stamp_ns = now_ns();
+    const int64_t stamp_ns = ready > 0 ? reap_stamp(shard_) : now_ns();
     if (!half_closed_.empty()) ask_half_closed();
     if (ready <= 0) continue;  // the load's next instant, or a signal
     const bool control_ready = events_of(0) != 0;

@@ -251,7 +251,8 @@ void UringSurvivor::run_until_control() {
       ring_->wait_until(std::min({requests_.next_ns(), turn_ns, now_ns() + kFarFuture_ns}));
     }
     const auto completions = ring_->completions(batch);
-    const int64_t stamp_ns = now_ns();  // one stamp per batch: no completion is younger
+    // One stamp per batch: no completion is younger.
+    const int64_t stamp_ns = completions.empty() ? now_ns() : reap_stamp(shard_);
     for (const io_uring_cqe* completion : completions) handle(*completion, stamp_ns);
     ring_->seen(static_cast<unsigned>(completions.size()));
     // A heartbeat's answer that waits among the completions counts: all of them come first.

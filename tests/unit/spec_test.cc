@@ -84,6 +84,7 @@ RunSpec unusual_spec() {
   spec.arrivals_per_second = 1234.5;
   spec.deadline_ns = 60'000'000'001;
   spec.warm_up_ns = 1500 * kMicrosecond_ns;
+  spec.reap_delay_ns = 7 * kMicrosecond_ns;
   spec.traffic.load = Load::echo;
   spec.traffic.round_trips_per_second = 0.1;
   spec.neighbours = 34;
@@ -117,9 +118,10 @@ auto values_of(const RunSpec& spec) {
       probe.rto_min_ns, probe.rto_max_ns, probe.heartbeat_interval_ns, probe.heartbeat_deadline_ns,
       probe.heartbeats_aligned, spec.reader_stopped, spec.survivor, spec.wait, spec.ring,
       spec.direct_descriptors, spec.family, spec.arrival, spec.arrivals_per_second,
-      spec.deadline_ns, spec.warm_up_ns, spec.traffic.load, spec.traffic.round_trips_per_second,
-      spec.neighbours, spec.neighbour_traffic.load, spec.cpu_hogs, spec.payload_bytes, spec.shards,
-      spec.seed, spec.host_network, spec.keep_events, expect);
+      spec.deadline_ns, spec.warm_up_ns, spec.reap_delay_ns, spec.traffic.load,
+      spec.traffic.round_trips_per_second, spec.neighbours, spec.neighbour_traffic.load,
+      spec.cpu_hogs, spec.payload_bytes, spec.shards, spec.seed, spec.host_network,
+      spec.keep_events, expect);
 }
 
 TEST(ParseMix, TakesNamesWithAndWithoutWeights) {

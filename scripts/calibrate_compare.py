@@ -1,0 +1,187 @@
+#!/usr/bin/python3
+"""Whether `lastack compare` cries wolf, and whether it is deaf: measured on this host.
+
+Records the paced rows of suite rst, repetition by repetition in an order by chance, each with and
+without a known slowdown: survivors that spin for a tenth of the row's median latency before each
+look (--reap-delay; its length comes from a pilot that is thrown away). Then, so often as --splits:
+  A against A   ten repetitions without the slowdown against the ten others: whatever is reported is
+                a false alarm; allowed in 5 % of rows
+  slowdown      ten without against ten with it: the median latency must be found worse in 90 % of
+                rows
+Row order, number of repetitions and the warm-up that is left out are fixed here, before anything is
+recorded. Exit code: 0 when both hold, 1 when not, 2 for bad usage.
+"""
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+WARM_UPS, REPETITIONS, SIDE = 1, 20, 10  # of each row; a side is half of them
+SLOWDOWN = 0.10
+PILOTS = 3
+MOST_FALSE_ALARMS, FEWEST_FOUND = 0.05, 0.90
+PLAIN, DELAYED = "plain", "delayed"
+
+
+def fail(message):
+    print(f"calibrate_compare: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def default_program():
+    return str(Path(__file__).resolve().parent.parent / "build/release/bin/lastack")
+
+
+def call(words):
+    """The output of a command that must end well; an achieved rate below the one asked for (6) is
+    a figure like any other."""
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode not in (0, 6):
+        fail(f"{' '.join(words)} ended with {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def paced_rows(lastack, quick):
+    """(name, options) of each row; a row that spins needs two CPUs that are its own."""
+    suites = json.loads(call([lastack, "suite", "list", "--format", "json"]))
+    rst = next(suite for suite in suites if suite["name"] == "rst")
+    rows = [(row["name"], row["command"].split()[2:])
+            for row in rst["quick" if quick else "full"]["rows"]
+            if row["name"].startswith("paced-") and "spin" not in row["name"]]
+    return rows[:2] if quick else rows
+
+
+def median_latency_ns(lastack, options):
+    """Of the row's findings; the largest of its strategies' medians."""
+    run = json.loads(call([lastack, "run", *options, "--format", "json"]))
+    return max(row["latency_ns"]["p50"] for row in run["ledger"])
+
+
+def pilot(lastack, rows):
+    """The slowdown of each row in nanoseconds."""
+    delays = {}
+    for name, options in rows:
+        medians = sorted(median_latency_ns(lastack, options) for _ in range(PILOTS))
+        delays[name] = round(SLOWDOWN * medians[PILOTS // 2])
+    return delays
+
+
+def record(lastack, rows, delays, repetitions, chance, folder):
+    """Plays everything; the runs lie in folder/SIDE/ROW-REPETITION, the warm-ups are removed."""
+    for repetition in range(WARM_UPS + repetitions):
+        turns = [(row, side) for row in rows for side in (PLAIN, DELAYED)]
+        chance.shuffle(turns)
+        for (name, options), side in turns:
+            out = folder / side / f"{name}-{repetition - WARM_UPS:02}"
+            delay = ["--reap-delay", f"{delays[name]}ns"] if side == DELAYED else []
+            call([lastack, "run", *options, *delay, "--out", str(out)])
+            if repetition < WARM_UPS:
+                shutil.rmtree(out)
+        print(f"\rrecorded {repetition + 1} of {WARM_UPS + repetitions}", end="", file=sys.stderr)
+    print(file=sys.stderr)
+
+
+def side_of(folder, side, rows, repetitions, into):
+    """A folder of links to these repetitions."""
+    into.mkdir(parents=True)
+    for name, _ in rows:
+        for repetition in repetitions:
+            run = f"{name}-{repetition:02}"
+            (into / run).symlink_to((folder / side / run).resolve())
+    return f"{into}/*"
+
+
+def compare(lastack, a, b):
+    return json.loads(call([lastack, "compare", a, b, "--force", "--format", "json"]))
+
+
+def reported(row, names=None):
+    """Whether a difference is reported for the row, in one of these quantities."""
+    if names is None and row["changes_in_kind"]:
+        return True
+    return any(change["verdict"] in ("worse", "better", "changed")
+               for quantity in row["quantities"] if names is None or quantity["name"] in names
+               for change in quantity["changes"])
+
+
+def found_worse(row):
+    return any(change["verdict"] == "worse"
+               for quantity in row["quantities"] if quantity["name"] == "latency_p50"
+               for change in quantity["changes"])
+
+
+def measured_rows(comparison):
+    """Those with a latency: not those for what a whole run used."""
+    return [row for row in comparison["rows"]
+            if any(quantity["name"] == "latency_p50" and all(quantity["sides"])
+                   for quantity in row["quantities"])]
+
+
+def split(lastack, rows, repetitions, chance, folder, scratch):
+    """(rows, false alarms, slowdowns found) of one split."""
+    side = repetitions // 2
+    order = list(range(repetitions))
+    chance.shuffle(order)
+    slow = list(range(repetitions))
+    chance.shuffle(slow)
+    a = side_of(folder, PLAIN, rows, order[:side], scratch / "a")
+    again = side_of(folder, PLAIN, rows, order[side:], scratch / "again")
+    delayed = side_of(folder, DELAYED, rows, slow[:side], scratch / "delayed")
+    same, slower = compare(lastack, a, again), compare(lastack, a, delayed)
+    alarms = [row for row in same["rows"] if reported(row)]
+    found = [row for row in measured_rows(slower) if found_worse(row)]
+    return len(same["rows"]), len(alarms), len(measured_rows(slower)), len(found)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-o", "--out", required=True, help="new folder for runs/ and result.json")
+    parser.add_argument("--lastack", default=default_program(), help="the program")
+    parser.add_argument("--splits", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--quick", action="store_true",
+                        help="few connections and repetitions, to see that the script works; its "
+                             "figures say nothing, and the exit code does not judge them")
+    arguments = parser.parse_args()
+    if not os.access(arguments.lastack, os.X_OK):
+        fail(f"{arguments.lastack} is not a program; build it, or give --lastack")
+    folder = Path(arguments.out)
+    if folder.exists():
+        fail(f"{folder} exists; expected a new folder")
+    repetitions = 4 if arguments.quick else REPETITIONS
+    chance = random.Random(arguments.seed)
+    rows = paced_rows(arguments.lastack, arguments.quick)
+    delays = pilot(arguments.lastack, rows)
+    record(arguments.lastack, rows, delays, repetitions, chance, folder / "runs")
+
+    totals = [0, 0, 0, 0]
+    splits = []
+    for _ in range(arguments.splits):
+        with tempfile.TemporaryDirectory() as scratch:
+            counts = split(arguments.lastack, rows, repetitions, chance, folder / "runs",
+                           Path(scratch))
+        splits.append(dict(zip(("rows", "false_alarms", "slowed_rows", "slowdowns_found"), counts)))
+        totals = [total + count for total, count in zip(totals, counts)]
+    alarms, found = totals[1] / totals[0], totals[3] / totals[2]
+    result = {"schema_version": 1, "splits": splits, "repetitions_a_side": repetitions // 2,
+              "reap_delay_ns": delays, "slowdown": SLOWDOWN, "seed": arguments.seed,
+              "false_alarm_share": alarms, "allowed_false_alarm_share": MOST_FALSE_ALARMS,
+              "found_share": found, "wanted_found_share": FEWEST_FOUND}
+    (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(f"A against A: {totals[1]} of {totals[0]} rows in {arguments.splits} splits reported "
+          f"({alarms:.1%}; allowed {MOST_FALSE_ALARMS:.0%})")
+    print(f"slowdown of {SLOWDOWN:.0%}: found in {totals[3]} of {totals[2]} rows "
+          f"({found:.1%}; wanted {FEWEST_FOUND:.0%})")
+    if arguments.quick:
+        return 0
+    return 0 if alarms <= MOST_FALSE_ALARMS and found >= FEWEST_FOUND else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
