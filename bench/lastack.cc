@@ -14,12 +14,15 @@
 
 #include "base/clock.h"
 #include "base/parse.h"
+#include "report/compare.h"
+#include "report/compare_text.h"
 #include "report/cost_text.h"
 #include "report/csv.h"
 #include "report/document.h"
 #include "report/environment.h"
 #include "report/frontier.h"
 #include "report/matrix_text.h"
+#include "report/recorded.h"
 #include "report/suite_folder.h"
 #include "report/suite_text.h"
 #include "report/text.h"
@@ -237,6 +240,92 @@ int suite_command(SuiteOptions options) {
   return exit_code(result.status);
 }
 
+void add_format(CLI::App& command, std::string& format, std::vector<std::string> allowed) {
+  command.add_option("--format", format, "how to print")
+      ->type_name(fmt::format("{}", fmt::join(allowed, "|")))
+      ->check(CLI::IsMember(allowed).description(""))  // the type's name lists them already
+      ->capture_default_str();
+}
+
+struct CompareCommand {
+  std::vector<std::string> paths;
+  std::string format = "text";
+  std::string show = "5%", fail_on;
+  CompareOptions options;
+};
+
+constexpr int kRegressionExit = 8;
+
+int compare_command(CompareCommand command) {
+  const auto shown = parse_share(command.show);
+  if (!shown) return complain(RunStatus::bad_usage, "--show: " + shown.error().message());
+  command.options.shown_change = *shown;
+  std::optional<double> tolerated;
+  if (!command.fail_on.empty()) {
+    constexpr std::string_view kRegression = "regression=";
+    const bool known = command.fail_on.starts_with(kRegression);
+    const auto share = parse_share(known ? command.fail_on.substr(kRegression.size()) : "");
+    if (!share)
+      return complain(RunStatus::bad_usage,
+                      fmt::format("--fail-on: '{}' is not such as regression=5%", command.fail_on));
+    tolerated = *share;
+  }
+  if (command.paths.size() < 2)
+    return complain(RunStatus::bad_usage, "compare needs two folders or more, such as A and B");
+  std::vector<Recording> recordings;
+  std::string again = "lastack compare";
+  for (const std::string& path : command.paths) {
+    auto recording = read_recording(path);
+    if (!recording) return complain(RunStatus::bad_usage, recording.error().message());
+    recordings.push_back(std::move(*recording));
+    const bool plain = path.find_first_of(" *?[]'\"$&;()<>|\\`") == std::string::npos;
+    again += plain ? " " + path : fmt::format(" '{}'", path);
+  }
+  const auto comparison = compare(std::move(recordings), command.options);
+  if (!comparison) return complain(RunStatus::bad_usage, comparison.error().message());
+  if (command.options.force) again += " --force";
+  if (command.format == "json")
+    fmt::print("{}\n", compare_document(*comparison, again)
+                           .dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
+  else
+    fmt::print("{}", command.format == "csv"        ? compare_csv(*comparison)
+                     : command.format == "markdown" ? compare_markdown(*comparison)
+                                                    : compare_text(*comparison));
+  if (!tolerated) return 0;
+  if (regressed(*comparison, *tolerated)) return kRegressionExit;
+  // A gate that cannot close is no gate.
+  if (comparison->family == 0 && comparison->possible > 0)
+    return complain(RunStatus::bad_usage,
+                    "--fail-on: with so few repetitions no change can be shown; see the notes");
+  return 0;
+}
+
+void add_compare_options(CLI::App& command, CompareCommand& options) {
+  command
+      .add_option("PATH", options.paths,
+                  "two or more: a suite's folder, a run's folder, or a quoted pattern such as "
+                  "'runs/a-*' whose folders are repetitions of one another")
+      ->type_name("");
+  add_format(command, options.format, {"text", "markdown", "csv", "json"});
+  command
+      .add_option("--fail-on", options.fail_on,
+                  "exit with 8 when a later side is worse by so much, or in kind")
+      ->type_name("regression=PERCENT");
+  command.add_option("--show", options.show, "say how many repetitions would show such a change")
+      ->type_name("PERCENT")
+      ->capture_default_str();
+  command.add_flag("--force", options.options.force,
+                   "compare although CPU, build, suite or commands differ");
+  command.footer(fmt::format(
+      "Compares the first PATH with each of the others, row by row: one repetition is one\n"
+      "observation, and what is not shown to differ is ~.\n"
+      "Exit codes:\n"
+      "  0  compared\n"
+      "  {}  --fail-on: a later side is worse\n"
+      "  2  the paths cannot be read or had better not be compared, or --fail-on cannot be told\n",
+      kRegressionExit));
+}
+
 struct VerifyOptions {
   VerifySpec spec;
   std::string path = "both";
@@ -445,13 +534,6 @@ std::string parse_error_text(const CLI::App& app, const CLI::ParseError& error) 
   return unknown_name("option", given, views).message();
 }
 
-void add_format(CLI::App& command, std::string& format, std::vector<std::string> allowed) {
-  command.add_option("--format", format, "how to print")
-      ->type_name(fmt::format("{}", fmt::join(allowed, "|")))
-      ->check(CLI::IsMember(allowed).description(""))  // the type's name lists them already
-      ->capture_default_str();
-}
-
 int main_with_arguments(int argc, char** argv) {
   CLI::App app(
       "lastack measures how TCP connections end: it opens connections, makes one end of each go\n"
@@ -516,6 +598,10 @@ int main_with_arguments(int argc, char** argv) {
                   "goes on where the same command was interrupted");
   add_format(*suite, suite_options.format, {"text", "json"});
   suite->footer(exit_code_help());
+  CompareCommand compare_options;
+  CLI::App* compare_app =
+      app.add_subcommand("compare", "say what differs between recorded suites or runs");
+  add_compare_options(*compare_app, compare_options);
   std::string list_format = "text";
   CLI::App* list = app.add_subcommand("list", "strategies, watches, probes and columns");
   add_format(*list, list_format, {"text", "json", "markdown", "schema"});
@@ -534,6 +620,7 @@ int main_with_arguments(int argc, char** argv) {
   if (doctor->parsed()) return doctor_command(options);
   if (cost->parsed()) return cost_command(cost_options);
   if (suite->parsed()) return suite_command(std::move(suite_options));
+  if (compare_app->parsed()) return compare_command(std::move(compare_options));
   if (verify_app->parsed()) return verify_command(std::move(verify_options));
   return list_command(list_format);
 }

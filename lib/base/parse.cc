@@ -117,6 +117,14 @@ Result<double> parse_weight(std::string_view text) {
   return number->first;
 }
 
+Result<double> parse_share(std::string_view text) {
+  const auto number = leading_number(text);
+  if (!number || number->second != "%" || number->first <= 0 || number->first > 1000)
+    return plain_error(
+        fmt::format("'{}' is not a percentage above zero, at most 1000%, such as 5%", text));
+  return number->first / 100;
+}
+
 std::string format_count(int64_t count) { return format_exact(count, kCountUnits); }
 std::string format_size(int64_t bytes) { return format_exact(bytes, kSizeUnits); }
 std::string format_duration(int64_t duration_ns) {

@@ -22,6 +22,8 @@ Result<int64_t> parse_duration(std::string_view text);
 Result<double> parse_rate(std::string_view text);
 // "40", "0.5": a weight of zero or more.
 Result<double> parse_weight(std::string_view text);
+// "5%": 0.05; above 0 and at most 1000%.
+Result<double> parse_share(std::string_view text);
 
 // The exact inverses, for the effective options: parse_x(format_x(v)) == v.
 std::string format_count(int64_t count);

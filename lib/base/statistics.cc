@@ -1,9 +1,68 @@
 #include "base/statistics.h"
 
+#include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <limits>
+#include <numbers>
+#include <numeric>
+
+#include "base/random.h"
 
 namespace lastack {
+namespace {
+
+constexpr size_t kFewestForInterval = 6;
+
+double normal_above(double z) { return std::erfc(z / std::numbers::sqrt2) / 2; }
+
+// The z that a normal variable exceeds with this probability, by bisection.
+double normal_quantile_above(double probability) {
+  double low = -40, high = 40;
+  for (int step = 0; step < 200; ++step) {
+    const double middle = (low + high) / 2;
+    (normal_above(middle) > probability ? low : high) = middle;
+  }
+  return (low + high) / 2;
+}
+
+// Rearranges `values`.
+double median_of(std::vector<double>& values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  if (values.size() % 2) return *middle;
+  return std::midpoint(*std::max_element(values.begin(), middle), *middle);
+}
+
+// Twice the midrank of each value, so that they are whole numbers: those of `a`, then those of `b`.
+std::vector<size_t> doubled_midranks(std::span<const double> a, std::span<const double> b) {
+  std::vector<double> values(a.begin(), a.end());
+  values.insert(values.end(), b.begin(), b.end());
+  std::vector<size_t> order(values.size()), ranks(values.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(), [&](size_t x, size_t y) { return values[x] < values[y]; });
+  for (size_t first = 0, last = 0; first < order.size(); first = last) {
+    while (last < order.size() && values[order[last]] == values[order[first]]) ++last;
+    for (size_t i = first; i < last; ++i) ranks[order[i]] = first + last + 1;
+  }
+  return ranks;
+}
+
+// In how many ways `chosen` of the ranks have each sum; the index is the sum.
+std::vector<double> ways_by_sum(const std::vector<size_t>& ranks, size_t chosen) {
+  const size_t most = std::accumulate(ranks.begin(), ranks.end(), size_t{0});
+  std::vector<std::vector<double>> ways(chosen + 1, std::vector<double>(most + 1, 0));
+  ways[0][0] = 1;
+  size_t seen = 0;
+  for (const size_t rank : ranks) {
+    seen += rank;
+    for (size_t count = chosen; count > 0; --count)
+      for (size_t sum = rank; sum <= seen; ++sum) ways[count][sum] += ways[count - 1][sum - rank];
+  }
+  return ways[chosen];
+}
+
+}  // namespace
 
 double student_t(size_t degrees_of_freedom) {
   constexpr double kTable[] = {12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060,
@@ -29,6 +88,151 @@ Interval mean_interval(std::span<const double> values) {
   const double error = std::sqrt(squares / (count - 1) / count);
   const double half = student_t(values.size() - 1) * error;
   return {mean, mean - half, mean + half};
+}
+
+double median(std::span<const double> values) {
+  std::vector<double> copy(values.begin(), values.end());
+  return median_of(copy);
+}
+
+std::optional<Range> median_interval(std::span<const double> values) {
+  if (values.size() < kFewestForInterval) return std::nullopt;
+  std::vector<double> sorted(values.begin(), values.end());
+  std::sort(sorted.begin(), sorted.end());
+  // How probable it is that at most `left_out` values lie below the median; by logarithms, since
+  // 0.5^n is no number for large n.
+  const auto count = static_cast<double>(sorted.size());
+  const auto probability = [&](size_t below) {
+    const auto k = static_cast<double>(below);
+    return std::exp(std::lgamma(count + 1) - std::lgamma(k + 1) - std::lgamma(count - k + 1) -
+                    count * std::numbers::ln2);
+  };
+  size_t left_out = 0;
+  double outside = probability(0);
+  while (outside + probability(left_out + 1) <= 0.025) outside += probability(++left_out);
+  return Range{sorted[left_out], sorted[sorted.size() - 1 - left_out]};
+}
+
+std::optional<Range> change_interval(Change change, std::span<const double> before,
+                                     std::span<const double> after, uint64_t seed) {
+  constexpr size_t kResamples = 2'000, kEachSide = kResamples / 40;
+  if (std::min(before.size(), after.size()) < kFewestForInterval) return std::nullopt;
+  Random random{seed};
+  std::vector<double> drawn, changes;
+  const auto resampled_median = [&](std::span<const double> values) {
+    drawn.resize(values.size());
+    for (double& value : drawn) value = values[random.below(values.size())];
+    return median_of(drawn);
+  };
+  for (size_t i = 0; i < kResamples; ++i) {
+    const double from = resampled_median(before), to = resampled_median(after);
+    if (change == Change::ratio && from == 0) return std::nullopt;
+    changes.push_back(change == Change::ratio ? to / from : to - from);
+  }
+  std::sort(changes.begin(), changes.end());
+  return Range{changes[kEachSide], changes[kResamples - 1 - kEachSide]};
+}
+
+RankTest rank_test(std::span<const double> a, std::span<const double> b) {
+  const auto ranks = doubled_midranks(a, b);
+  const size_t all = ranks.size();
+  const double observed = static_cast<double>(std::accumulate(
+      ranks.begin(), ranks.begin() + static_cast<std::ptrdiff_t>(a.size()), size_t{0}));
+  // Ranks are doubled, so a rank's mean is all + 1.
+  const double mean = static_cast<double>(a.size() * (all + 1));
+  const double distance = std::abs(observed - mean);
+  auto sorted = ranks;
+  std::sort(sorted.begin(), sorted.end());
+  if (sorted.front() == sorted.back()) return {1, 1, false};
+  const auto lowest_sum = [&](auto first) {
+    return static_cast<double>(
+        std::accumulate(first, first + static_cast<std::ptrdiff_t>(a.size()), size_t{0}));
+  };
+  const double farthest =
+      std::max(mean - lowest_sum(sorted.begin()), lowest_sum(sorted.rbegin()) - mean);
+
+  if (std::max(a.size(), b.size()) <= kMostExact) {
+    const auto ways = ways_by_sum(ranks, a.size());
+    double every = 0, as_far = 0, at_the_end = 0;
+    for (size_t sum = 0; sum < ways.size(); ++sum) {
+      const double away = std::abs(static_cast<double>(sum) - mean);
+      every += ways[sum];
+      if (away >= distance) as_far += ways[sum];
+      if (away >= farthest) at_the_end += ways[sum];
+    }
+    return {as_far / every, at_the_end / every, observed < mean};
+  }
+  double ties = 0;  // the sum of t^3 - t over groups of t equal values
+  for (size_t first = 0, last = 0; first < all; first = last) {
+    while (last < all && sorted[last] == sorted[first]) ++last;
+    const auto size = static_cast<double>(last - first);
+    ties += size * size * size - size;
+  }
+  const auto n = static_cast<double>(all), both = static_cast<double>(a.size() * b.size());
+  const double deviation = std::sqrt(both / 12 * (n + 1 - ties / (n * (n - 1))));
+  const auto p_of = [&](double doubled_distance) {
+    return std::min(1.0, 2 * normal_above(std::max(0.0, doubled_distance / 2 - 0.5) / deviation));
+  };
+  return {p_of(distance), p_of(farthest), observed < mean};
+}
+
+double least_rank_test_p(size_t a, size_t b) {
+  const auto x = static_cast<double>(a), y = static_cast<double>(b);
+  return std::min(1.0,
+                  2 * std::exp(std::lgamma(x + 1) + std::lgamma(y + 1) - std::lgamma(x + y + 1)));
+}
+
+size_t fewest_repetitions(double level) {
+  size_t repetitions = 1;
+  // Rounding of lgamma() must not make the least p miss a level that it meets exactly.
+  while (least_rank_test_p(repetitions, repetitions) > level * (1 + 1e-9)) ++repetitions;
+  return repetitions;
+}
+
+std::vector<double> adjusted_p(std::span<const double> p) {
+  std::vector<size_t> order(p.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(), [&](size_t x, size_t y) { return p[x] > p[y]; });
+  std::vector<double> adjusted(p.size());
+  double least = 1;
+  for (size_t i = 0; i < order.size(); ++i) {
+    const auto rank = static_cast<double>(p.size() - i);
+    least = std::min(least, p[order[i]] * static_cast<double>(p.size()) / rank);
+    adjusted[order[i]] = least;
+  }
+  return adjusted;
+}
+
+double geometric_mean(std::span<const double> values) {
+  double sum = 0;
+  for (const double value : values) sum += std::log(value);
+  return std::exp(sum / static_cast<double>(values.size()));
+}
+
+std::optional<double> log_spread(std::span<const std::vector<double>> sides) {
+  double squares = 0, degrees = 0;
+  for (const std::vector<double>& side : sides) {
+    double sum = 0;
+    for (const double value : side) {
+      if (value <= 0) return std::nullopt;
+      sum += std::log(value);
+    }
+    if (side.size() < 2) continue;
+    const double mean = sum / static_cast<double>(side.size());
+    for (const double value : side) squares += std::pow(std::log(value) - mean, 2);
+    degrees += static_cast<double>(side.size() - 1);
+  }
+  if (degrees == 0) return std::nullopt;
+  return std::sqrt(squares / degrees);
+}
+
+std::optional<size_t> repetitions_to_show(double ratio, double spread, double level) {
+  constexpr double kEfficiency = 3 / std::numbers::pi, kMissed = 0.2, kMost = 1e6;
+  const double z = normal_quantile_above(level / 2) + normal_quantile_above(kMissed);
+  const double shift = std::log(ratio);
+  const double repetitions = std::ceil(2 * z * z * spread * spread / (shift * shift) / kEfficiency);
+  if (!(repetitions <= kMost)) return std::nullopt;
+  return std::max(static_cast<size_t>(repetitions), fewest_repetitions(level));
 }
 
 }  // namespace lastack
