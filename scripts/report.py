@@ -44,16 +44,17 @@ COLUMNS = {
                       "false_alarms", "early_alarms", "survivor_cpu_ns", "survivor_cpu_low_ns",
                       "survivor_cpu_high_ns"]),
 }
-# What `lastack compare` calls its quantities: a name for the reader, and what worse and better mean.
+# What `lastack compare` calls its quantities: a name for the reader, and the words for worse and
+# better (for differs, where neither is).
 QUANTITIES = {
-    "latency_p50": ("latency, median", "slower", "faster"),
-    "latency_p99": ("latency, p99", "slower", "faster"),
-    "latency_p999": ("latency, p99.9", "slower", "faster"),
-    "found_share": ("share that found out", "finds less", "finds more"),
-    "cpu_per_connection": ("CPU per connection", "costs more", "costs less"),
-    "packets": ("TCP segments per connection", "sends more", "sends less"),
-    "writes_before_error": ("writes accepted after the act", "more", "less"),
-    "lateness": ("lateness against the prediction", "later", "sooner"),
+    "latency_p50": ("median latency", "slower", "faster"),
+    "latency_p99": ("p99 latency", "slower", "faster"),
+    "latency_p999": ("p99.9 latency", "slower", "faster"),
+    "found_share": ("share that found out", "lower", "higher"),
+    "cpu_per_connection": ("CPU per connection", "higher", "lower"),
+    "packets": ("TCP segments per connection", "higher", "lower"),
+    "writes_before_error": ("writes accepted after the act", "higher", "lower"),
+    "lateness": ("lateness against the prediction", "higher", "lower"),
 }
 STATES = {"quiet": "quiet", "cpu-hog": "CPUs taken by other processes"}
 
@@ -92,6 +93,11 @@ def box(label, table):
     return tag("div", table, class_="box", tabindex=0, role="region", aria_label=label)
 
 
+def caption(text, hidden=False):
+    """The inner part wraps in view, however wide the table is."""
+    return tag("caption", tag("span", text), class_="hidden-text" if hidden else None)
+
+
 def items(lines, class_=None):
     return tag("ul", *[tag("li", line) for line in lines], class_=class_) if lines else Html("")
 
@@ -101,7 +107,10 @@ def items(lines, class_=None):
 
 def read_text(path, what):
     try:
-        return path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
+        if "\0" in text:
+            fail(f"{path} holds a NUL byte; expected a text file")
+        return text
     except FileNotFoundError:
         fail(f"{path} is missing; expected {what}")
     except (OSError, UnicodeDecodeError) as error:
@@ -364,7 +373,7 @@ def counted(count, one, many):
 
 
 def listed(words):
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def quantity_words(name):
@@ -435,46 +444,49 @@ def overview(suites):
             tag("td", environment.get("time", "\u2013")),
             tag("td", f"{build.get('version', '')} {commit}")))
     names = ["Side", "Kernel", "Host", "CPU", "Suite", "Repetitions", "Date (UTC)", "lastack"]
-    table = tag("table", tag("caption", "What was measured", class_="hidden-text"),
+    table = tag("table", caption("What was measured", hidden=True),
                 tag("thead", tag("tr", *[tag("th", name, scope="col") for name in names])),
                 tag("tbody", *lines))
     return box("What was measured", table)
 
 
-def changes_of(comparison, side, verdict):
-    """(row, quantity name) of every change of this side with this verdict."""
-    return [(key_of(row), quantity["name"])
-            for row in comparison["rows"] for quantity in row["quantities"]
-            for change in quantity["changes"]
-            if change["side"] == side and change["verdict"] == verdict]
+def changed_rows(comparison, side):
+    """{("latency" or the quantity, word): {row: "by how much"}} of this side."""
+    labels = label_rows([key_of(row) for row in comparison["rows"]])
+    found = {}
+    for row in comparison["rows"]:
+        for quantity in row["quantities"]:
+            name, worse, better = quantity_words(quantity["name"])
+            words = {"worse": worse, "better": better, "changed": "different"}
+            is_latency = worse == "slower"
+            for change in quantity["changes"]:
+                if change["side"] != side or change["verdict"] not in words:
+                    continue
+                by = "" if change["percent"] is None else f"{signed(change['percent'])} %"
+                by = f"{name} {by}".strip() if is_latency else by
+                group = ("latency" if is_latency else name, words[change["verdict"]])
+                # Of several latencies the first one speaks for the row.
+                found.setdefault(group, {}).setdefault(labels[key_of(row)], by)
+    return found
+
+
+def named(rows, most=3):
+    """The first names, and how many more."""
+    names = [f"{name} ({by})" if by else name for name, by in rows.items()]
+    more = [f"{len(names) - most:,} more"] if len(names) > most else []
+    return listed(names[:most] + more)
 
 
 def side_verdict(comparison, suites, side):
-    """"B against A: 3 rows are slower, none is faster; ..." """
-    counts = {}  # (quantity's word for worse, verdict): rows
-    for verdict in ("worse", "better", "changed"):
-        for key, name in changes_of(comparison, side, verdict):
-            words = quantity_words(name)
-            counts.setdefault((words[1:], verdict), set()).add(key)
+    """"new against old: 1 row is slower: rst-spin (median latency +59.8 %); none is faster." """
+    found = changed_rows(comparison, side)
     parts = []
-    for words in dict.fromkeys([("slower", "faster")] + [found[0] for found in counts]):
-        told = []
-        for verdict, word in (("worse", words[0]), ("better", words[1])):
-            count = len(counts.get((words, verdict), ()))
-            if words == ("slower", "faster"):
-                is_first = not told
-                told.append(f"{counted(count, 'row is', 'rows are')} {word}" if is_first else
-                            f"{'none' if not count else count} {word}")
-            elif count:
-                is_state = " " not in word
-                told.append(f"{counted(count, 'row', 'rows')} {'is ' if is_state and count == 1 else 'are ' if is_state else ''}{word}")
-        if told:
-            parts.append(", ".join(told))
-    changed = len({key for (_, verdict), keys in counts.items() if verdict == "changed"
-                   for key in keys})
-    if changed:
-        parts.append(f"{counted(changed, 'row differs', 'rows differ')} in what is neither "
-                     "better nor worse")
+    for word in ("slower", "faster"):
+        rows = found.pop(("latency", word), {})
+        parts.append(f"{counted(len(rows), 'row is', 'rows are')} {word}: {named(rows)}" if rows
+                     else f"none is {word}" if parts else f"no row is {word}")
+    for (group, word), rows in found.items():
+        parts.append(f"{group} is {word} in {counted(len(rows), 'row', 'rows')}: {named(rows)}")
     return f"{suites[side]['label']} against {suites[0]['label']}: {'; '.join(parts)}."
 
 
@@ -588,8 +600,8 @@ def whisker(change, reach):
 
 
 def verdict_text(change, words):
-    told = {"worse": "\u25b2 " + words[1], "better": "\u25bc " + words[2],
-            "changed": "\u25c6 differs", "same": "~", "untestable": "not testable"}
+    told = {"worse": words[1], "better": words[2], "changed": "different", "same": "~",
+            "untestable": "not testable"}
     return told.get(change["verdict"], change["verdict"])
 
 
@@ -600,7 +612,7 @@ def changes(comparison, suites):
              for change in quantity["changes"]]
     ends = [abs(value) for change in every for value in
             (change["low"], change["percent"], change["high"]) if value is not None]
-    reach = min(50, max(ends, default=0))
+    reach = min(100, max(ends, default=0))
     labels = label_rows([key_of(row) for row in comparison["rows"]])
     several = len(suites) > 2
     head = ["Quantity"]
@@ -639,9 +651,9 @@ def changes(comparison, suites):
             bodies.append(tag("tbody", heading, *lines))
     if not bodies:
         return tag("p", "Nothing was measured on both sides.")
-    caption = tag("caption", f"Median over the repetitions and its interval, change and p after "
-                  f"correction for {comparison.get('family', len(every))} tests")
-    table = tag("table", caption,
+    said = caption("Median over the repetitions and its interval, change and p after correction "
+                   f"for {comparison.get('family', len(every))} tests")
+    table = tag("table", said,
                 tag("thead", tag("tr", *[tag("th", name, scope="col") for name in head])),
                 *bodies, id="changes-table")
     return box("Table of changes", table)
@@ -680,7 +692,7 @@ def numbers(keys, labels, suites):
         heading = tag("tr", tag("th", labels[key], scope="rowgroup", colspan=8), class_="group")
         bodies.append(tag("tbody", heading, *lines, data_row=place))
     head = ["Side", "Found out", "Of", *PERCENTILES.values()]
-    table = tag("table", tag("caption", "Latency from the act (t0) to the finding, all repetitions "
+    table = tag("table", caption("Latency from the act (t0) to the finding, all repetitions "
                              "merged; \u2013: too few findings to tell"),
                 tag("thead", tag("tr", *[tag("th", name, scope="col") for name in head])),
                 *bodies, id="numbers-table")
@@ -729,7 +741,7 @@ def matrix(comparison, suites):
             row.append(matrix_cell(by_watch.get(watch), suites))
         lines.append(tag("tr", *row))
     head = ["Close strategy"] + ["Probe"] * has_probes + list(watches)
-    table = tag("table", tag("caption", "Findings by close strategy and watch, share of the "
+    table = tag("table", caption("Findings by close strategy and watch, share of the "
                              "connections of all repetitions"),
                 tag("thead", tag("tr", *[tag("th", name, scope="col") for name in head])),
                 tag("tbody", *lines), id="matrix")
@@ -797,7 +809,7 @@ def frontier_table(suites):
                 data_line_side=side))
     head = ["Run", "Side", "Probe", "Settings", "Host", "Found", "p50", "p99",
             "CPU per connection and second", "Live peers taken for dead"]
-    table = tag("table", tag("caption", "Every setting of every probe; ~: not distinguishable from "
+    table = tag("table", caption("Every setting of every probe; ~: not distinguishable from "
                              "zero, \u2013: not measured"),
                 tag("thead", tag("tr", *[tag("th", name, scope="col") for name in head])),
                 tag("tbody", *lines), id="frontier-table")
@@ -822,7 +834,7 @@ def environment_difference(comparison, suites):
                  class_="blocking" if entry.get("blocking") else None)
              for entry in comparison["environment"]]
     head = ["Fact"] + [suite["label"] for suite in suites]
-    table = tag("table", tag("caption", "Environment: what differs", class_="hidden-text"),
+    table = tag("table", caption("Environment: what differs", hidden=True),
                 tag("thead", tag("tr", *[tag("th", name, scope="col") for name in head])),
                 tag("tbody", *lines), id="environment-table")
     return box("Environment: what differs", table)
@@ -833,7 +845,7 @@ def environment_common(suites):
     lines = [tag("tr", tag("th", name, scope="row"), tag("td", fact(value)))
              for name, value in facts[0].items()
              if all(name in other and other[name] == value for other in facts)]
-    table = tag("table", tag("caption", "Environment: what all sides share", class_="hidden-text"),
+    table = tag("table", caption("Environment: what all sides share", hidden=True),
                 tag("thead", tag("tr", tag("th", "Fact", scope="col"),
                                  tag("th", "Value", scope="col"))), tag("tbody", *lines))
     return box("Environment: what all sides share", table)

@@ -251,7 +251,6 @@ function drawFrontier() {
   const most = costs.length ? Math.max(...costs) : 10;
   const lanes = [[least / 3, "not told from 0"], [least / 9, "not measured"]];
   const height = (point) => point.cpu !== null ? point.cpu / 1e3 : lanes[point.measured ? 0 : 1][0];
-  const several = data.sides.length > 1;
   const probes = [...new Set(data.frontier.map((point) => point.probe))];
   const looks = new Map(probes.map((probe) => [probe, PROBE_LOOKS[probe] || OTHER_PROBE]));
   const datasets = [];
@@ -262,13 +261,14 @@ function drawFrontier() {
       label, side, hidden: !sideIsOn[side], data: own.map(asPoint),
       pointStyle: own.map((point) => looks.get(point.probe)[0]),
       rotation: own.map((point) => looks.get(point.probe)[1]),
-      pointRadius: 6, pointHoverRadius: 8, pointBorderWidth: 2, borderColor: colour(`side-${side}`),
-      backgroundColor: several && side % 2 ? "transparent" : colour(`side-${side}`),
+      // Larger and hollow: a point of another side shows through where two are at one place.
+      pointRadius: 6 + 3 * side, pointHoverRadius: 8 + 3 * side, pointBorderWidth: 2, borderColor: colour(`side-${side}`),
+      backgroundColor: side ? "transparent" : colour(`side-${side}`),
     });
     datasets.push({
       label: `${label}: false alarms`, side, hidden: !sideIsOn[side], order: 1,
       data: own.filter((point) => point.alarms > 0).map(asPoint), pointStyle: "circle",
-      pointRadius: 11, pointHoverRadius: 11, pointBorderWidth: 2, borderColor: colour("worse"),
+      pointRadius: 11 + 3 * side, pointHoverRadius: 11 + 3 * side, pointBorderWidth: 2, borderColor: colour("worse"),
       backgroundColor: "transparent",
     });
   });
@@ -373,6 +373,7 @@ function showRow() {
   const chosen = find("row").value;
   for (const body of all("#numbers-table tbody")) body.hidden = body.dataset.row !== chosen;
   find("row-command").textContent = chosenRow().command;
+  for (const name of all(".row-label")) name.textContent = chosenRow().label;
   drawLatency();
   drawTimeline();
   showSides();
