@@ -127,11 +127,20 @@ class PageTest(unittest.TestCase):
     def all(self, selector):
         return self.browser.find_elements(By.CSS_SELECTOR, selector)
 
-    def visible(self, selector):
-        return [element for element in self.all(selector) if element.is_displayed()]
+    def visible(self, selector, of="element"):
+        """The elements in sight, in one call: asking the driver for each takes seconds."""
+        return self.run_script(
+            "return [...document.querySelectorAll(arguments[0])].filter("
+            "(element) => element.checkVisibility() && element.getClientRects().length > 0)"
+            f".map((element) => {of})", selector)
 
     def texts(self, selector):
-        return [element.text for element in self.visible(selector)]
+        return self.visible(selector, "element.innerText.trim()")
+
+    def cells(self, selector):
+        """The lines in sight of a table, each as the texts of its cells."""
+        return self.visible(selector, "[...element.cells].filter((cell) => !cell.hidden)"
+                            ".map((cell) => cell.innerText.trim())")
 
     def run_script(self, code, *arguments):
         return self.browser.execute_script(code, *arguments)
@@ -168,22 +177,18 @@ class PageTest(unittest.TestCase):
         self.open()
         self.assertEqual(
             ["verdict", "kinds", "changes", "latency", "timeline", "findings", "frontier",
-             "environment", "commands"], [each.get_attribute("id") for each in self.visible("h2")])
+             "environment", "commands"], self.visible("h2", "element.id"))
         self.assertEqual(["late-reset: finding econnreset: 0 of 8000 in old, 7200 of 8000 in new"],
                          self.texts(".kinds li"))
 
     def test_changes_equal_the_comparison(self):
         self.open()
         self.find("#only-changed").click()
-        bodies = self.visible("#changes-table tbody")
-        self.assertEqual(len(self.comparison["rows"]), len(bodies))
-        for row, body in zip(self.comparison["rows"], bodies):
-            lines = [line.text.split("\n") for line in body.find_elements(By.TAG_NAME, "tr")]
-            self.assertEqual([row["row"]], lines[0])
-            shown = body.find_elements(By.CSS_SELECTOR, "tr:not(.group)")
-            self.assertEqual(len(row["quantities"]), len(shown))
-            for quantity, line in zip(row["quantities"], shown):
-                cells = [cell.text for cell in line.find_elements(By.CSS_SELECTOR, "th, td")]
+        lines = iter(self.cells("#changes-table tbody tr"))
+        for row in self.comparison["rows"]:
+            self.assertEqual([row["row"]], next(lines))
+            for quantity in row["quantities"]:
+                cells = next(lines)
                 change = quantity["changes"][0]
                 for side, cell in zip(quantity["sides"], cells[1:3]):
                     for text, value in zip(re.findall("[0-9.]+[mun]?s", cell),
@@ -197,6 +202,7 @@ class PageTest(unittest.TestCase):
                     self.assertAlmostEqual(value, figure, delta=0.0501)
                 self.assertEqual("0.029" if change["verdict"] == "worse" else "0.69", cells[5])
                 self.assertEqual({"worse": "slower", "same": "~"}[change["verdict"]], cells[6])
+        self.assertEqual([], list(lines))
 
     def test_only_what_changed(self):
         self.open()
@@ -216,14 +222,11 @@ class PageTest(unittest.TestCase):
         self.assertEqual("late-reset", Select(self.find("#row")).first_selected_option.text)
         for row, *_ in suites.row_table(False)[:3]:
             self.choose(row)
-            body, = self.visible("#numbers-table tbody")
-            group, *lines = body.find_elements(By.TAG_NAME, "tr")
-            self.assertEqual(row, group.text)
-            self.assertEqual(2, len(lines))
-            for side, (folder, line) in enumerate(zip(self.pair, lines)):
+            group, *lines = self.cells("#numbers-table tbody tr")
+            self.assertEqual([row], group)
+            for side, (folder, cells) in enumerate(zip(self.pair, lines, strict=True)):
                 curve = [point for point in lines_of(folder / "latency.csv")
                          if point["row"] == row and point["since"] == "issued"]
-                cells = [cell.text for cell in line.find_elements(By.CSS_SELECTOR, "th, td")]
                 self.assertEqual(folder.name, cells[0])
                 measured = [each for each in lines_of(folder / "summary.csv")
                             if each["row"] == row and each["warm_up"] == "0"]
@@ -252,7 +255,7 @@ class PageTest(unittest.TestCase):
         self.choose("silent-plain (nothing found)")
         self.assertTrue(self.find("#no-curve").is_displayed())
         self.assertFalse(self.find("#latency-chart").is_displayed())
-        self.assertIn("0 8,000", self.texts("#numbers-table tbody tr")[1].replace("\n", " "))
+        self.assertEqual(["old", "0", "8,000"], self.cells("#numbers-table tbody tr")[1][:3])
         self.choose("rst-spin")
         self.assertFalse(self.find("#no-curve").is_displayed())
         self.assertTrue(self.find("#latency-chart").is_displayed())
@@ -273,8 +276,7 @@ class PageTest(unittest.TestCase):
         self.open()
         self.assertEqual(6, len(self.visible("input[data-side]")))
         self.find("#timeline ~ .bar input[data-side='1']").click()
-        for box in self.all("input[data-side]"):
-            self.assertEqual(box.get_attribute("data-side") == "0", box.is_selected())
+        self.assertEqual([True, False] * 3, self.visible("input[data-side]", "element.checked"))
         for chart in ("latency-chart", "timeline-chart", "frontier-chart"):
             for dataset in self.datasets(chart):
                 self.assertEqual(dataset["label"].startswith("new"), dataset["hidden"], chart)
@@ -297,8 +299,7 @@ class PageTest(unittest.TestCase):
         self.open()
         self.choose("fin-block")
         self.find("#timeline-twin summary").click()
-        table = [[cell.text for cell in line.find_elements(By.CSS_SELECTOR, "th, td")]
-                 for line in self.visible("#timeline-table tbody tr")]
+        table = self.cells("#timeline-table tbody tr")
         for side, folder in enumerate(self.pair):
             bins = lines_of(folder / "02-fin-epoll/rep-1/timeline.csv")
             injected, found = self.datasets("timeline-chart")[2 * side:2 * side + 2]
@@ -315,9 +316,7 @@ class PageTest(unittest.TestCase):
     def test_findings_matrix(self):
         self.open()
         self.assertEqual(["Close strategy", "recv", "epoll"], self.texts("#matrix thead th"))
-        lines = {line.find_element(By.TAG_NAME, "th").text:
-                 [cell.text for cell in line.find_elements(By.TAG_NAME, "td")]
-                 for line in self.visible("#matrix tbody tr")}
+        lines = {cells[0]: cells[1:] for cells in self.cells("#matrix tbody tr")}
         self.assertEqual(["econnreset 100 %", "\u2013"], lines["rst-linger"])
         self.assertEqual(["\u2013", "eof 100 %"], lines["fin"])
         self.assertEqual(["nothing 100 %", "\u2013"], lines["silent"])
@@ -342,18 +341,16 @@ class PageTest(unittest.TestCase):
         Select(self.find("#state")).select_by_value("cpu-hog")
         self.assertEqual(1, len(self.datasets("frontier-chart")[0]["data"]))
         self.find("#frontier ~ details summary").click()
-        table = self.visible("#frontier-table tbody tr")
+        table = self.cells("#frontier-table tbody tr")
         self.assertEqual(2 * len(suites.FRONTIER), len(table))
-        cells = [cell.text for cell in table[3].find_elements(By.CSS_SELECTOR, "th, td")]
         self.assertEqual(["probe-3", "old", "heartbeat-scan", "heartbeat-interval=33ms", "quiet",
-                          "500 of 500", "110ms", "112ms", "484us", "343 of 500"], cells)
+                          "500 of 500", "110ms", "112ms", "484us", "343 of 500"], table[3])
 
     def test_environment_and_commands(self):
         self.open()
         self.assertEqual([["kernel.release", "6.1.0-test", "6.18.0-test"],
                           ["kernel.hz", "250", "1000"]],
-                         [[cell.text for cell in line.find_elements(By.CSS_SELECTOR, "th, td")]
-                          for line in self.visible("#environment-table tbody tr")])
+                         self.cells("#environment-table tbody tr"))
         self.find("#environment ~ details summary").click()
         common = self.find("#environment ~ details").text
         self.assertIn("cpu.model Test CPU", common)
@@ -516,7 +513,7 @@ class PageTest(unittest.TestCase):
         self.open(page)
         self.assertEqual("Suite abrupt: old", self.find("h1").text)
         self.assertEqual(["verdict", "latency", "timeline", "findings", "frontier", "environment",
-                          "commands"], [each.get_attribute("id") for each in self.visible("h2")])
+                          "commands"], self.visible("h2", "element.id"))
         self.assertEqual(1, len(self.datasets("latency-chart")))
         self.assertIn("nothing to compare", self.find(".verdict").text)
 
