@@ -46,13 +46,21 @@ function colour(name) {
 
 // ---- axes ----
 
-// 1, 2, 5 times a power of ten; the powers alone where that would be too many.
+// The coarsest of these steps that give four ticks; within a factor of two or so, even ones.
 function logTicks(low, high) {
+  for (const steps of [[1], [1, 2, 5], [1, 1.5, 2, 3, 4, 5, 6, 8]]) {
+    const ticks = [];
+    for (let power = Math.floor(Math.log10(low)); 10 ** power <= high; ++power)
+      for (const step of steps) ticks.push(Number((step * 10 ** power).toPrecision(2)));
+    const shown = ticks.filter((tick) => tick >= low && tick <= high);
+    if (shown.length >= 4) return shown.map((value) => ({ value }));
+  }
+  const power = 10 ** Math.floor(Math.log10((high - low) / 4));
+  const step = [1, 2, 5, 10].map((each) => each * power).find((each) => (high - low) / each <= 8);
   const ticks = [];
-  const steps = high / low > 2000 ? [1] : [1, 2, 5];
-  for (let power = Math.floor(Math.log10(low)); 10 ** power <= high; ++power)
-    for (const step of steps) ticks.push(step * 10 ** power);
-  return ticks.filter((tick) => tick >= low && tick <= high).map((value) => ({ value }));
+  for (let place = Math.ceil(low / step); place * step <= high; ++place)
+    ticks.push({ value: Number((place * step).toPrecision(12)) });
+  return ticks;
 }
 
 function scale(title, more) {
@@ -66,7 +74,7 @@ function scale(title, more) {
 
 function timeScale(title, low, high) {
   return scale(title, {
-    type: "logarithmic", min: low / 1.15, max: high * 1.15,
+    type: "logarithmic", min: low / 1.05, max: high * 1.05,
     afterBuildTicks: (axis) => { axis.ticks = logTicks(axis.min, axis.max); },
     ticks: { callback: (value) => durationText(value) },
   });
@@ -268,7 +276,7 @@ function drawFrontier() {
     datasets.push({
       label: `${label}: false alarms`, side, hidden: !sideIsOn[side], order: 1,
       data: own.filter((point) => point.alarms > 0).map(asPoint), pointStyle: "circle",
-      pointRadius: 11 + 3 * side, pointHoverRadius: 11 + 3 * side, pointBorderWidth: 2, borderColor: colour("worse"),
+      pointRadius: 11 + 3 * side, pointHoverRadius: 11 + 3 * side, pointBorderWidth: 2, borderColor: colour("text"),
       backgroundColor: "transparent",
     });
   });
@@ -353,7 +361,6 @@ function pointPicture(look) {
 
 function ringPicture() {
   const ring = picture(20, 20, [["circle", { cx: 10, cy: 10, r: 8, fill: "none", stroke: "currentColor", "stroke-width": 2 }]]);
-  ring.style.color = "var(--worse)";
   return ring;
 }
 

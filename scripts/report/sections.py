@@ -1,0 +1,484 @@
+"""The sections of the page: tables and sentences, out of what was read."""
+import shlex
+
+from markup import Html, box, caption, items, join, tag
+from reading import PERCENTILES, key_of
+from words import (STATES, amount, counted, duration, fact, flattened, label_rows, listed, p_text,
+                   quantity_words, share, signed)
+
+
+def swatch(side):
+    """Filled by the script with the line and the point that the charts give this side."""
+    return tag("span", class_=f"swatch side-{side}", data_swatch=side, aria_hidden="true")
+
+
+def side_name(suites, side):
+    return join(swatch(side), suites[side]["label"])
+
+
+def title_of(suites):
+    names = sorted({suite["manifest"]["suite"] for suite in suites})
+    what = f"{'Suite' if len(names) == 1 else 'Suites'} {listed(names)}"
+    labels = [suite["label"] for suite in suites]
+    return what + (": " + " against ".join(labels) if len(suites) > 1 else f": {labels[0]}")
+
+
+def repetitions(suite):
+    """Of the row that was played most often: what prices measure repeats itself within a run."""
+    return max(len(row["lines"]) for row in suite["rows"].values())
+
+
+def overview(suites):
+    """What stood against what."""
+    lines = []
+    for side, suite in enumerate(suites):
+        manifest = suite["manifest"]
+        environment = manifest["environment"]
+        build = environment.get("build", {})
+        commit = str(build.get("commit", ""))[:16]
+        lines.append(tag(
+            "tr", tag("th", side_name(suites, side), scope="row"),
+            tag("td", environment["kernel"]["release"]),
+            tag("td", environment.get("host", "\u2013")),
+            tag("td", environment.get("cpu", {}).get("model", "\u2013")),
+            tag("td", manifest["suite"] + (" (quick)" if manifest.get("quick") else "")),
+            tag("td", repetitions(suite), class_="figure"),
+            tag("td", environment.get("time", "\u2013")),
+            tag("td", f"{build.get('version', '')} {commit}")))
+    names = ["Side", "Kernel", "Host", "CPU", "Suite", "Repetitions", "Date (UTC)", "lastack"]
+    table = tag("table", caption("What was measured", hidden=True),
+                tag("thead", tag("tr", *[tag("th", name, scope="col") for name in names])),
+                tag("tbody", *lines))
+    return box("What was measured", table)
+
+
+def changed_rows(comparison, side):
+    """{("latency" or the quantity, word): {row: (percent, "by how much")}} of this side."""
+    labels = label_rows([key_of(row) for row in comparison["rows"]])
+    found = {}
+    for row in comparison["rows"]:
+        for quantity in row["quantities"]:
+            name, worse, better = quantity_words(quantity["name"])
+            words = {"worse": worse, "better": better, "changed": "different"}
+            is_latency = worse == "slower"
+            for change in quantity["changes"]:
+                if change["side"] != side or change["verdict"] not in words:
+                    continue
+                by = "" if change["percent"] is None else f"{signed(change['percent'])} %"
+                by = f"{name} {by}".strip() if is_latency else by
+                group = ("latency" if is_latency else name, words[change["verdict"]])
+                # Of several latencies the first one speaks for the row.
+                found.setdefault(group, {}).setdefault(
+                    labels[key_of(row)], (change["percent"] or 0, by))
+    return found
+
+
+def named(rows, most=3):
+    """Those that changed most, and how many more."""
+    names = [f"{name} ({by})" if by else name for name, (_, by) in
+             sorted(rows.items(), key=lambda item: -abs(item[1][0]))]
+    more = [f"{len(names) - most:,} more"] if len(names) > most else []
+    return listed(names[:most] + more)
+
+
+def side_verdict(comparison, suites, side):
+    """The sentence, and below it the rows: "new against old: 1 row is slower, none is faster."."""
+    found = changed_rows(comparison, side)
+    parts, names = [], []
+    for word in ("slower", "faster"):
+        rows = found.pop(("latency", word), {})
+        parts.append(f"{counted(len(rows), 'row is', 'rows are')} {word}" if rows or not parts
+                     else f"none is {word}")
+        names += [f"{word.capitalize()}: {named(rows)}"] if rows else []
+    for (group, word), rows in found.items():
+        parts.append(f"{group} is {word} in {counted(len(rows), 'row', 'rows')}")
+        names.append(f"{group}: {word} in {named(rows)}")
+    said = f"{suites[side]['label']} against {suites[0]['label']}: {', '.join(parts)}."
+    return join(tag("p", said, class_="verdict"), items(names))
+
+
+def verdict_of_one(suite):
+    runs = suite["manifest"]["runs"]
+    bad = sum(run.get("status") not in ("ok", None) for run in runs)
+    ended = f"{bad:,} of which failed" if bad else "all of which ended well"
+    return tag("p", "One suite, with nothing to compare it to: "
+               f"{counted(len(runs), 'run', 'runs')}, {ended}.", class_="verdict")
+
+
+def verdict(comparison, suites):
+    if not comparison:
+        return verdict_of_one(suites[0])
+    kinds_count = comparison["kind_changes"]
+    parts = [tag("p", f"{counted(kinds_count, 'finding', 'findings').capitalize()} changed in kind"
+                 f"{': survivors learn something else than before' if kinds_count else ''}.",
+                 class_="verdict")]
+    untestable = [change for change in every_change(comparison)
+                  if change["verdict"] == "untestable"]
+    if len(untestable) < len(every_change(comparison)):
+        return join(*parts, *[side_verdict(comparison, suites, side)
+                              for side in range(1, len(suites))])
+    reasons = [change.get("reason") for change in untestable if change.get("reason")]
+    few = min(repetitions(suite) for suite in suites)
+    return join(*parts, tag(
+        "p", f"With {counted(few, 'repetition', 'repetitions')} a side no difference in any figure "
+        f"can be told from chance{f': {reasons[0]}' if reasons else ''}.", class_="verdict"))
+
+
+def every_change(comparison):
+    return [change for row in comparison.get("rows", []) for quantity in row["quantities"]
+            for change in quantity["changes"]]
+
+
+def is_change(change):
+    return change["verdict"] in ("worse", "better", "changed")
+
+
+def means(comparison, suites):
+    return items([f"{quantity_words(mean['quantity'])[0]}: {signed(mean['percent'])} % in "
+                  f"{suites[mean['side']]['label']}, geometric mean of {mean['rows']} rows"
+                  for mean in comparison.get("geometric_means", [])
+                  if mean.get("percent") is not None])
+
+
+def caveats(comparison, suites):
+    """What a reader must know before believing the rest."""
+    lines = []
+    for refusal in comparison.get("refusals", []):
+        lines.append(f"Compared although lastack refuses it: {refusal}")
+    for suite in suites:
+        manifest, label = suite["manifest"], suite["label"]
+        if manifest.get("status") not in ("ok", None):
+            lines.append(f"{label}: the suite ended as {manifest['status']}")
+        for run in manifest["runs"]:
+            if run.get("status") not in ("ok", None) and not run.get("warm_up"):
+                error = f" ({run['error']})" if run.get("error") else ""
+                lines.append(f"{label}: {run.get('folder')} ended as {run['status']}{error}")
+    for side in comparison.get("sides", []):
+        drift = side.get("drift") or {}
+        if drift.get("different"):
+            lines.append(f"{side['label']}: its own first and second half differ in "
+                         f"{drift['different']} of {drift['tests']} tests: the host drifted, and "
+                         "differences between the sides may be that")
+    lines += comparison.get("detectable", {}).get("text", [])
+    for note in dict.fromkeys(note for suite in suites
+                              for note in suite["manifest"].get("notes") or []):
+        lines.append(note)
+    return items(lines)
+
+
+def kinds(comparison):
+    labels = label_rows([key_of(row) for row in comparison["rows"]])
+    lines = [tag("li", tag("strong", labels[key_of(row)]), ": ", text)
+             for row in comparison["rows"] for text in row["changes_in_kind"]]
+    if not lines:
+        return tag("p", "None: every finding that one side had, the other had too.")
+    return tag("ul", *lines, class_="kinds")
+
+
+def figure_text(side, unit):
+    if not side:
+        return "\u2013"
+    between = "" if side.get("low") is None else \
+        f"{amount(side['low'], unit)} to {amount(side['high'], unit)}"
+    return join(tag("b", amount(side["median"], unit)), " " if between else "",
+                tag("small", between) if between else "")
+
+
+def change_text(change):
+    if change["percent"] is None:
+        return "\u2013"
+    if change["low"] is None:
+        return f"{signed(change['percent'])} %"
+    return join(tag("b", f"{signed(change['percent'])} %"), " ",
+                tag("small", f"{signed(change['low'])} to {signed(change['high'])}"))
+
+
+def whisker(change, reach):
+    """The interval of a change around zero; an arrow where it leaves the picture."""
+    if change["percent"] is None or not reach:
+        return Html("")
+    low = change["percent"] if change["low"] is None else change["low"]
+    high = change["percent"] if change["high"] is None else change["high"]
+    place = [60 + 56 * max(-1, min(1, value / reach)) for value in (low, change["percent"], high)]
+    marks = [tag("line", x1=60, x2=60, y1=0, y2=16, class_="zero"),
+             tag("line", x1=f"{place[0]:.1f}", x2=f"{place[2]:.1f}", y1=8, y2=8, class_="span")]
+    if low < -reach:
+        marks.append(tag("path", d="M8 4 L3 8 L8 12", class_="span"))
+    if high > reach:
+        marks.append(tag("path", d="M112 4 L117 8 L112 12", class_="span"))
+    if abs(change["percent"]) <= reach:
+        marks.append(tag("circle", cx=f"{place[1]:.1f}", cy=8, r=3.5))
+    return tag("svg", *marks, viewBox="0 0 120 16", width=120, height=16, aria_hidden="true")
+
+
+def verdict_text(change, words):
+    told = {"worse": words[1], "better": words[2], "changed": "different", "same": "~",
+            "untestable": "not testable"}
+    return told.get(change["verdict"], change["verdict"])
+
+
+def changes(comparison, suites):
+    every = every_change(comparison)
+    ends = [abs(value) for change in every for value in
+            (change["low"], change["percent"], change["high"]) if value is not None]
+    reach = min(100, max(ends, default=0))
+    labels = label_rows([key_of(row) for row in comparison["rows"]])
+    several = len(suites) > 2
+    head = [tag("th", "Quantity", scope="col")]
+    for side, suite in enumerate(suites):
+        head.append(tag("th", suite["label"], scope="col"))
+        if side:
+            of = f" of {suite['label']}" if several else ""
+            span = f"\u2212{reach:.0f} % \u2026 +{reach:.0f} %" if reach else ""
+            head += [tag("th", f"Change{of}", scope="col"),
+                     tag("th", span, scope="col", class_="bar"),
+                     tag("th", f"p{of}", scope="col"), tag("th", f"Verdict{of}", scope="col")]
+    bodies = []
+    for row in comparison["rows"]:
+        lines = []
+        for quantity in row["quantities"]:
+            words = quantity_words(quantity["name"])
+            by_side = {change["side"]: change for change in quantity["changes"]}
+            cells = []
+            for side, figures in enumerate(quantity["sides"]):
+                cells.append(tag("td", figure_text(figures, quantity["unit"]), class_="median"))
+                if side and side in by_side:
+                    change = by_side[side]
+                    reason = change.get("reason") if change["verdict"] == "untestable" else None
+                    cells += [tag("td", change_text(change)),
+                              tag("td", whisker(change, reach), class_=f"bar {change['verdict']}"),
+                              tag("td", p_text(change["adjusted_p"]), class_="figure"),
+                              tag("td", verdict_text(change, words), class_=change["verdict"],
+                                  title=reason)]
+                elif side:
+                    cells += [tag("td", "\u2013")] * 4
+            lines.append(tag("tr", tag("th", words[0], scope="row"), *cells,
+                             data_changed=any(map(is_change, quantity["changes"]))))
+        if lines:
+            heading = tag("tr", tag("th", labels[key_of(row)], scope="rowgroup",
+                                    colspan=len(head)), class_="group")
+            bodies.append(tag("tbody", heading, *lines))
+    if not bodies:
+        return tag("p", "Nothing was measured on both sides.")
+    said = caption("Median over the repetitions and its interval, change and p after correction "
+                   f"for {comparison.get('family', len(every))} tests")
+    table = tag("table", said, tag("thead", tag("tr", *head)),
+                *bodies, id="changes-table")
+    return box("Table of changes", table)
+
+
+def side_switches(suites):
+    """A set of check boxes; the sets of all charts are one switch."""
+    if len(suites) < 2:
+        return Html("")
+    boxes = [tag("label", tag("input", type="checkbox", checked=True, data_side=side),
+                 " ", side_name(suites, side), class_="side") for side in range(len(suites))]
+    return tag("fieldset", tag("legend", "Sides"), *boxes)
+
+
+def numbers(keys, labels, suites):
+    """The table below the curves: all rows, of which the script shows the selected one."""
+    bodies = []
+    for place, key in enumerate(keys):
+        lines = []
+        for side, suite in enumerate(suites):
+            row = suite["rows"].get(key)
+            name = tag("th", side_name(suites, side), scope="row")
+            findings = row["findings"] if row else {}
+            if not row or not findings:
+                why = "not in this suite" if not row else \
+                    f"skipped: {row['skipped']}" if row["skipped"] else "no connection"
+                lines.append(tag("tr", name, tag("td", why, colspan=7), data_line_side=side))
+                continue
+            total = sum(findings.values())
+            found = total - findings.get("nothing", 0) - findings.get("undecided", 0)
+            cells = [f"{found:,}", f"{total:,}"]
+            cells += [duration(row["figures"][name]) if name in row["figures"] else "\u2013"
+                      for name in PERCENTILES.values()]
+            lines.append(tag("tr", name, *[tag("td", cell, class_="figure") for cell in cells],
+                             data_line_side=side))
+        heading = tag("tr", tag("th", labels[key], scope="rowgroup", colspan=8), class_="group")
+        bodies.append(tag("tbody", heading, *lines, data_row=place))
+    head = ["Side", "Found out", "Of", *PERCENTILES.values()]
+    table = tag("table", caption("Latency from the act (t0) to the finding, all repetitions "
+                             "merged; \u2013: too few findings to tell"),
+                tag("thead", tag("tr", *[tag("th", name, scope="col") for name in head])),
+                *bodies, id="numbers-table")
+    return box("Latency figures", table)
+
+
+def row_options(keys, labels, suites, chosen):
+    options = []
+    for place, key in enumerate(keys):
+        found = any(key in suite["curves"] or suite["rows"].get(key, {}).get("figures")
+                    for suite in suites)
+        text = labels[key] + ("" if found else " (nothing found)")
+        options.append(tag("option", text, value=place, selected=key == chosen))
+    return tag("select", *options, id="row")
+
+
+def findings_text(counts):
+    total = sum(counts.values())
+    return ", ".join(f"{name} {share(count / total)}" for name, count in
+                     sorted(counts.items(), key=lambda item: -item[1]))
+
+
+def matrix(comparison, suites):
+    """Strategy and probe by watch; of rows that share a cell the connections are added."""
+    changed = {key_of(row) for row in comparison.get("rows", []) if row["changes_in_kind"]}
+    watches, cells = {}, {}  # cells: {(strategy, probe): {watch: {"sides", "changed"}}}
+    for side, suite in enumerate(suites):
+        for key, row in suite["rows"].items():
+            _, strategy, watch, probe, write_path = key
+            watch = f"{watch}:{write_path}" if write_path else watch
+            watches[watch] = True
+            cell = cells.setdefault((strategy, probe), {}).setdefault(
+                watch, {"sides": [{} for _ in suites], "skipped": [""] * len(suites),
+                        "changed": False})
+            for name, count in row["findings"].items():
+                cell["sides"][side][name] = cell["sides"][side].get(name, 0) + count
+            cell["skipped"][side] = cell["skipped"][side] or row["skipped"]
+            cell["changed"] = cell["changed"] or key in changed
+    has_probes = {probe for _, probe in cells} != {"none"}
+    lines = []
+    strategies = list(dict.fromkeys(strategy for strategy, _ in cells))
+    for (strategy, probe), by_watch in sorted(
+            cells.items(), key=lambda item: strategies.index(item[0][0])):
+        row = [tag("th", strategy, scope="row")]
+        if has_probes:
+            row.append(tag("td", probe))
+        for watch in watches:
+            row.append(matrix_cell(by_watch.get(watch), suites))
+        lines.append(tag("tr", *row))
+    head = ["Close strategy"] + ["Probe"] * has_probes + list(watches)
+    table = tag("table", caption("Findings by close strategy and watch, share of the "
+                             "connections of all repetitions"),
+                tag("thead", tag("tr", *[tag("th", name, scope="col") for name in head])),
+                tag("tbody", *lines), id="matrix")
+    return box("Findings matrix", table)
+
+
+def matrix_cell(cell, suites):
+    if not cell:
+        return tag("td", "\u2013", class_="empty")
+    texts = [findings_text(counts) if counts else
+             f"skipped: {skipped}" if skipped else "\u2013"
+             for counts, skipped in zip(cell["sides"], cell["skipped"])]
+    mark = [tag("strong", "\u25c6 changed in kind", class_="mark")] if cell["changed"] else []
+    if len(set(texts)) == 1:
+        return tag("td", *mark, tag("div", texts[0]), class_="changed-kind" if mark else None)
+    return tag("td", *mark, *[tag("div", side_name(suites, side), " ", text)
+                              for side, text in enumerate(texts)],
+               class_="changed-kind" if mark else "differs")
+
+
+def setting_text(line):
+    return line["settings"].replace(";", ", ")
+
+
+def frontier_points(suites):
+    """What the chart draws. A cost that cannot be told from zero has no place on a log scale, and
+    costs are of idle connections: of others it was not measured."""
+    points = []
+    for side, suite in enumerate(suites):
+        for line in suite["frontier"]:
+            if not line["latency_p50_ns"]:
+                continue
+            plain = line["load"] == "idle" and line["reader"] != "stopped" and \
+                not line["neighbours"] and line["survivor_cpu_ns"] is not None
+            told = plain and (line["survivor_cpu_low_ns"] or 0) > 0 and line["survivor_cpu_ns"] > 0
+            points.append({
+                "side": side, "probe": line["probe"], "state": line["load_state"],
+                "setting": f"{line['run']}: {setting_text(line)}",
+                "p50": line["latency_p50_ns"], "p99": line["latency_p99_ns"],
+                "cpu": line["survivor_cpu_ns"] if told else None, "measured": plain,
+                "alarms": (line["false_alarms"] or 0) + (line["early_alarms"] or 0)})
+    return points
+
+
+def frontier_table(suites):
+    lines = []
+    for side, suite in enumerate(suites):
+        for line in suite["frontier"]:
+            cost = "\u2013" if line["survivor_cpu_ns"] is None else \
+                amount(line["survivor_cpu_ns"], "ns")
+            if line["survivor_cpu_ns"] is not None and (line["survivor_cpu_low_ns"] or 0) <= 0:
+                cost = "~"
+            alarms = f"{line['false_alarms'] or 0:,} of {line['alive'] or 0:,}"
+            if line["early_alarms"]:
+                alarms += f", {line['early_alarms']:,} early"
+            times = [duration(line[name]) if line[name] else "\u2013"
+                     for name in ("latency_p50_ns", "latency_p99_ns")]
+            lines.append(tag(
+                "tr", tag("th", line["run"], scope="row"), tag("td", side_name(suites, side)),
+                tag("td", line["probe"]), tag("td", setting_text(line)),
+                tag("td", STATES.get(line["load_state"], line["load_state"])),
+                *[tag("td", text, class_="figure") for text in [
+                    f"{line['found'] or 0:,} of {line['silent'] or 0:,}", *times, cost]],
+                tag("td", alarms, class_="figure alarm" if line["false_alarms"] else "figure"),
+                data_line_side=side))
+    head = ["Run", "Side", "Probe", "Settings", "Host", "Found", "p50", "p99",
+            "CPU per connection and second", "Live peers taken for dead"]
+    table = tag("table", caption("Every setting of every probe; ~: not distinguishable from "
+                             "zero, \u2013: not measured"),
+                tag("thead", tag("tr", *[tag("th", name, scope="col") for name in head])),
+                tag("tbody", *lines), id="frontier-table")
+    return box("Every setting of every probe", table)
+
+
+def state_select(suites):
+    states = dict.fromkeys(line["load_state"] for suite in suites for line in suite["frontier"])
+    if len(states) < 2:
+        return Html("")
+    options = [tag("option", STATES.get(state, state), value=state) for state in states]
+    return tag("label", "Host ", tag("select", *options, id="state"))
+
+
+def environment_difference(comparison, suites):
+    if not comparison["environment"]:
+        return tag("p", "None of what lastack records and holds to matter.")
+    lines = [tag("tr", tag("th", entry["key"], scope="row"),
+                 *[tag("td", fact(value)) for value in entry["values"]],
+                 class_="blocking" if entry.get("blocking") else None)
+             for entry in comparison["environment"]]
+    head = ["Fact"] + [suite["label"] for suite in suites]
+    table = tag("table", caption("Environment: what differs", hidden=True),
+                tag("thead", tag("tr", *[tag("th", name, scope="col") for name in head])),
+                tag("tbody", *lines), id="environment-table")
+    return box("Environment: what differs", table)
+
+
+def environment_common(suites):
+    facts = [dict(flattened(suite["manifest"]["environment"])) for suite in suites]
+    lines = [tag("tr", tag("th", name, scope="row"), tag("td", fact(value)))
+             for name, value in facts[0].items()
+             if all(name in other and other[name] == value for other in facts)]
+    table = tag("table", caption("Environment: what all sides share", hidden=True),
+                tag("thead", tag("tr", tag("th", "Fact", scope="col"),
+                                 tag("th", "Value", scope="col"))), tag("tbody", *lines))
+    return box("Environment: what all sides share", table)
+
+
+def commands(comparison, suites, own):
+    lines = []
+    for suite in suites:
+        manifest = suite["manifest"]
+        words = ["lastack", "suite", manifest["suite"]]
+        words += ["--quick"] if manifest.get("quick") else []
+        for name in ("repetitions", "seed"):
+            words += [f"--{name}", str(manifest[name])] if name in manifest else []
+        command = shlex.join(words + ["--out", str(suite["folder"])])
+        lines.append(f"{command}   # on kernel {manifest['environment']['kernel']['release']}")
+    if comparison:
+        lines.append(comparison["command"])
+    lines.append(own)
+    return tag("pre", "\n".join(lines), tabindex=0, role="region", aria_label="Commands")
+
+
+def row_commands(suites):
+    """{row: command} of the first suite that has it."""
+    found = {}
+    for suite in reversed(suites):
+        runs = suite["manifest"].get("rows") or suite["manifest"]["runs"]
+        found.update({run["name"]: run.get("command") or "" for run in runs})
+    return found
