@@ -3,8 +3,8 @@ import shlex
 
 from markup import Html, box, caption, items, join, tag
 from reading import PERCENTILES, key_of
-from words import (STATES, amount, counted, duration, fact, flattened, label_rows, listed, p_text,
-                   quantity_words, share, signed)
+from words import (STATES, amount, counted, duration, fact, flattened, is_latency, label_rows,
+                   listed, p_text, quantity_name, share, signed, verdict_word)
 
 
 def swatch(side):
@@ -58,18 +58,18 @@ def changed_rows(comparison, side):
     found = {}
     for row in comparison["rows"]:
         for quantity in row["quantities"]:
-            name, worse, better = quantity_words(quantity["name"])
-            words = {"worse": worse, "better": better, "changed": "different"}
-            is_latency = worse == "slower"
+            name = quantity_name(quantity["name"])
+            group = "latency" if is_latency(quantity) else name
             for change in quantity["changes"]:
-                if change["side"] != side or change["verdict"] not in words:
+                word = verdict_word(quantity, change["verdict"])
+                if change["side"] != side or not word:
                     continue
                 by = "" if change["percent"] is None else f"{signed(change['percent'])} %"
-                by = f"{name} {by}".strip() if is_latency else by
-                group = ("latency" if is_latency else name, words[change["verdict"]])
+                by = f"{name} {by}".strip() if group != name else by
                 # Of several latencies the first one speaks for the row.
-                found.setdefault(group, {}).setdefault(
-                    labels[key_of(row)], (change["percent"] or 0, by))
+                label = row["row"] if row["strategy"] == "-" else labels[key_of(row)]
+                found.setdefault((group, word), {}).setdefault(
+                    label, (change["percent"] or 0, by))
     return found
 
 
@@ -134,7 +134,7 @@ def is_change(change):
 
 
 def means(comparison, suites):
-    return items([f"{quantity_words(mean['quantity'])[0]}: {signed(mean['percent'])} % in "
+    return items([f"{quantity_name(mean['quantity'])}: {signed(mean['percent'])} % in "
                   f"{suites[mean['side']]['label']}, geometric mean of {mean['rows']} rows"
                   for mean in comparison.get("geometric_means", [])
                   if mean.get("percent") is not None])
@@ -157,8 +157,8 @@ def caveats(comparison, suites):
         drift = side.get("drift") or {}
         if drift.get("different"):
             lines.append(f"{side['label']}: its own first and second half differ in "
-                         f"{drift['different']} of {drift['tests']} tests: the host drifted, and "
-                         "differences between the sides may be that")
+                         f"{drift['different']} of {drift['tests']} tests, of which chance "
+                         "explains one in twenty: a host that drifted is a difference too")
     lines += comparison.get("detectable", {}).get("text", [])
     for note in dict.fromkeys(note for suite in suites
                               for note in suite["manifest"].get("notes") or []):
@@ -211,10 +211,9 @@ def whisker(change, reach):
     return tag("svg", *marks, viewBox="0 0 120 16", width=120, height=16, aria_hidden="true")
 
 
-def verdict_text(change, words):
-    told = {"worse": words[1], "better": words[2], "changed": "different", "same": "~",
-            "untestable": "not testable"}
-    return told.get(change["verdict"], change["verdict"])
+def verdict_text(quantity, change):
+    return verdict_word(quantity, change["verdict"]) or (
+        "not testable" if change["verdict"] == "untestable" else "~")
 
 
 def changes(comparison, suites):
@@ -231,13 +230,12 @@ def changes(comparison, suites):
             of = f" of {suite['label']}" if several else ""
             span = f"\u2212{reach:.0f} % \u2026 +{reach:.0f} %" if reach else ""
             head += [tag("th", f"Change{of}", scope="col"),
-                     tag("th", span, scope="col", class_="bar"),
+                     tag("th", span, scope="col", class_="whisker"),
                      tag("th", f"p{of}", scope="col"), tag("th", f"Verdict{of}", scope="col")]
     bodies = []
     for row in comparison["rows"]:
         lines = []
         for quantity in row["quantities"]:
-            words = quantity_words(quantity["name"])
             by_side = {change["side"]: change for change in quantity["changes"]}
             cells = []
             for side, figures in enumerate(quantity["sides"]):
@@ -245,14 +243,15 @@ def changes(comparison, suites):
                 if side and side in by_side:
                     change = by_side[side]
                     reason = change.get("reason") if change["verdict"] == "untestable" else None
+                    said = change["verdict"]
                     cells += [tag("td", change_text(change)),
-                              tag("td", whisker(change, reach), class_=f"bar {change['verdict']}"),
+                              tag("td", whisker(change, reach), class_=f"whisker {said}"),
                               tag("td", p_text(change["adjusted_p"]), class_="figure"),
-                              tag("td", verdict_text(change, words), class_=change["verdict"],
+                              tag("td", verdict_text(quantity, change), class_=said,
                                   title=reason)]
                 elif side:
                     cells += [tag("td", "\u2013")] * 4
-            lines.append(tag("tr", tag("th", words[0], scope="row"), *cells,
+            lines.append(tag("tr", tag("th", quantity_name(quantity["name"]), scope="row"), *cells,
                              data_changed=any(map(is_change, quantity["changes"]))))
         if lines:
             heading = tag("tr", tag("th", labels[key_of(row)], scope="rowgroup",
@@ -260,9 +259,9 @@ def changes(comparison, suites):
             bodies.append(tag("tbody", heading, *lines))
     if not bodies:
         return tag("p", "Nothing was measured on both sides.")
-    said = caption("Median over the repetitions and its interval, change and p after correction "
-                   f"for {comparison.get('family', len(every))} tests")
-    table = tag("table", said, tag("thead", tag("tr", *head)),
+    about = caption("Median over the repetitions and its interval, change and p after correction "
+                    f"for {comparison.get('family', len(every))} tests")
+    table = tag("table", about, tag("thead", tag("tr", *head)),
                 *bodies, id="changes-table")
     return box("Table of changes", table)
 

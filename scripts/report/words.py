@@ -1,17 +1,12 @@
 """Figures and names as a reader sees them."""
 import json
 
-# What `lastack compare` calls its quantities: a name for the reader, and the words for worse and
-# better (for differs, where neither is).
+# What `lastack compare` calls its quantities, for the reader.
 QUANTITIES = {
-    "latency_p50": ("median latency", "slower", "faster"),
-    "latency_p99": ("p99 latency", "slower", "faster"),
-    "latency_p999": ("p99.9 latency", "slower", "faster"),
-    "found_share": ("share that found out", "lower", "higher"),
-    "cpu_per_connection": ("CPU per connection", "higher", "lower"),
-    "packets": ("TCP segments per connection", "higher", "lower"),
-    "writes_before_error": ("writes accepted after the act", "higher", "lower"),
-    "lateness": ("lateness against the prediction", "higher", "lower"),
+    "latency_p50": "median latency", "latency_p99": "p99 latency", "latency_p999": "p99.9 latency",
+    "found_share": "share that found out", "writes_before_error": "writes accepted after the act",
+    "lateness": "lateness against the prediction", "cpu_per_connection": "CPU per connection",
+    "segments_per_connection": "TCP segments per connection",
 }
 STATES = {"quiet": "quiet", "cpu-hog": "CPUs taken by other processes"}
 
@@ -30,11 +25,10 @@ def duration(nanoseconds):
 
 
 def amount(value, unit):
+    """A figure of a quantity; the name of the quantity says what is counted."""
     if unit == "ns":
         return duration(value)
-    if unit in ("share", "%"):
-        return share(value if unit == "share" else value / 100)
-    return f"{value:.3g}" + ("" if unit in ("", "1", None) else f" {unit}")
+    return share(value) if unit == "share" else f"{value:,.4g}"
 
 
 def share(value):
@@ -64,17 +58,32 @@ def listed(words):
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def quantity_words(name):
-    return QUANTITIES.get(name, (name.replace("_", " "), "worse", "better"))
+def quantity_name(name):
+    return QUANTITIES.get(name, name.replace("_", " "))
+
+
+def is_latency(quantity):
+    return quantity["name"].startswith("latency_")
+
+
+def verdict_word(quantity, verdict):
+    """What became of the quantity; None where nothing is claimed. Which way is worse depends on the
+    row: it is good to find a dead peer, and bad to find a live one dead."""
+    if is_latency(quantity):
+        return {"worse": "slower", "better": "faster", "changed": "different"}.get(verdict)
+    up, down = ("worse", "better") if quantity["better"] == "less" else ("better", "worse")
+    return {up: "higher", down: "lower", "changed": "different"}.get(verdict)
 
 
 def label_rows(keys):
-    """{key: name}: the suite's row, and what else tells its lines apart."""
+    """{key: name}: the suite's row, and what else tells its lines apart. Of what belongs to the
+    whole run, strategy and all else is "-"."""
     labels = {}
     for key in keys:
-        alike = [other for other in keys if other[0] == key[0]]
-        varying = [part for place, part in enumerate(key) if place and part
-                   and len({other[place] for other in alike}) > 1]
+        alike = [other for other in keys if other[0] == key[0] and other[1] != "-"]
+        varying = ["whole run"] if key[1] == "-" else [
+            part for place, part in enumerate(key)
+            if place and part and len({other[place] for other in alike}) > 1]
         labels[key] = f"{key[0]}: {', '.join(varying)}" if varying else key[0]
     return labels
 
