@@ -2,11 +2,13 @@
 import csv
 import io
 import json
+import math
 import re
 import sys
 
 SCHEMA = 1
 KEY = ["row", "strategy", "watch", "probe", "write_path"]  # aligns the lines of several suites
+OLDER_WIDTH_NS = 100_000_000  # of a timeline's bins, before they told it
 PERCENTILES = {"50": "p50", "90": "p90", "99": "p99", "99.9": "p99.9", "100": "max"}
 # Columns in use: those that must be there, and of them the numbers (which may be empty).
 COLUMNS = {
@@ -60,13 +62,16 @@ def check_version(where, version):
         fail(f"{where} has schema_version {version!r}; expected {SCHEMA}")
 
 
-def number(text):
+def number(text, where):
     """The number in a CSV field; None where it is empty. Counts and times stay whole."""
     if text == "":
         return None
-    value = int(text) if text.lstrip("-").isdecimal() else float(text)
-    if abs(value) > 1e19 or value != value:
-        raise ValueError
+    try:
+        value = int(text) if text.lstrip("-").isdecimal() else float(text)
+    except ValueError:
+        value = math.nan
+    if not abs(value) < 1e19:
+        fail(f"{where} is '{text}'; expected a number")
     return value
 
 
@@ -94,10 +99,7 @@ def read_csv(path, kind, what):
         line = dict(zip(header, fields))
         check_version(f"{path} line {place}", line["schema_version"])
         for name in numbers:
-            try:
-                line[name] = number(line[name])
-            except ValueError:
-                fail(f"{path} line {place}: {name} is '{line[name]}'; expected a number")
+            line[name] = number(line[name], f"{path} line {place}: {name}")
         lines.append(line)
     return lines
 
@@ -161,16 +163,28 @@ def summary_figures(row):
             if line.get(column, "").isdecimal()}
 
 
+def timeline_bins(lines):
+    """[[start_ns, injected, found, in_flight, width_ns], ...]"""
+    names = COLUMNS["timeline.csv"][0]
+    return [[line[name] or 0 for name in names]
+            + [number(line.get("width_ns", ""), "timeline.csv: width_ns") or OLDER_WIDTH_NS]
+            for line in lines]
+
+
 def read_timelines(folder, manifest):
-    """{row: [[start_ns, injected, found, in_flight], ...]} of each row's first repetition."""
+    """{row: bins} of each row's first repetition: the suite's, or its runs' where it has none."""
+    path = folder / "timeline.csv"
+    if path.exists():
+        rows = {}
+        for line in read_csv(path, "timeline.csv", "the timeline.csv of a suite"):
+            rows.setdefault(line.get("row", ""), []).append(line)
+        return {row: timeline_bins(lines) for row, lines in rows.items()}
     timelines = {}
     for run in manifest["runs"]:
         path = folder / str(run.get("folder")) / "timeline.csv"
-        if run.get("warm_up") or run.get("repetition", 1) != 1 or not path.is_file():
-            continue
-        timelines[run["name"]] = [
-            [line[name] or 0 for name in COLUMNS["timeline.csv"][0]]
-            for line in read_csv(path, "timeline.csv", "the timeline.csv of a run")]
+        if run.get("repetition", 1) == 1 and not run.get("warm_up") and path.is_file():
+            timelines[run["name"]] = timeline_bins(
+                read_csv(path, "timeline.csv", "the timeline.csv of a run"))
     return timelines
 
 

@@ -32,6 +32,7 @@ function durationText(nanoseconds) {
   return `${Math.round(nanoseconds)}ns`;
 }
 
+const secondsText = (nanoseconds) => `${Number((nanoseconds / 1e9).toFixed(6))} s`;
 const countText = (count) => count.toLocaleString("en");
 
 // ---- colours: of the style sheet, as the theme has them ----
@@ -178,16 +179,17 @@ function drawTimeline() {
     delete charts["timeline-chart"];
     return;
   }
-  const width = 1e8;  // of a bin
-  const end = Math.max(...bins.filter((bin) => bin[1] || bin[2]).map((bin) => bin[0] + width), width);
+  // [start_ns, injected, found, in_flight, width_ns]; after the last event there is nothing to see.
+  const end = Math.max(...bins.filter((bin) => bin[1] || bin[2]).map((bin) => bin[0] + bin[4]),
+    bins[0][4]);
   const datasets = data.sides.flatMap((label, side) => {
     const timeline = timelines[side] || [];
     // The last bin has a width too.
-    const edges = timeline.length ? [...timeline, [timeline[timeline.length - 1][0] + width,
-      ...timeline[timeline.length - 1].slice(1)]] : [];
+    const last = timeline[timeline.length - 1];
+    const edges = timeline.length ? [...timeline, [last[0] + last[4], ...last.slice(1)]] : [];
     const line = (name, column, more) => ({
       label: `${label}: ${name}`, side, hidden: !sideIsOn[side], stepped: true, showLine: true,
-      data: edges.map((bin) => ({ x: bin[0] / 1e9, y: bin[column] })),
+      data: edges.map((bin) => ({ x: bin[0] / 1e9, y: bin[column] / (bin[4] / 1e9), bin })),
       borderColor: colour(`side-${side}`), backgroundColor: colour(`side-${side}`),
       pointStyle: SIDE_LOOKS[side].point, ...more,
     });
@@ -201,13 +203,15 @@ function drawTimeline() {
     options: {
       scales: {
         x: scale("seconds since the start of the schedule", { type: "linear", min: 0, max: end / 1e9 }),
-        y: scale("connections per 100 ms", { type: "linear", min: 0, ticks: { precision: 0 } }),
+        y: scale("connections per second", {
+          type: "linear", min: 0, ticks: { precision: 0, callback: (value) => countText(value) },
+        }),
       },
       plugins: {
         tooltip: {
           callbacks: {
-            label: (item) => `${item.dataset.label} ${countText(item.raw.y)} from ` +
-              `${item.raw.x.toFixed(1)} s on`,
+            label: (item) => `${item.dataset.label}: ${countText(item.raw.y)} per second in the ` +
+              `${durationText(item.raw.bin[4])} from ${secondsText(item.raw.bin[0])} on`,
           },
         },
       },
@@ -228,6 +232,8 @@ function cell(kind, text, side) {
 
 function fillTimelineTable(timelines) {
   const table = find("timeline-table");
+  const widths = new Set(timelines.flatMap((timeline) => (timeline || []).map((bin) => bin[4])));
+  find("timeline-width").textContent = [...widths].map(durationText).join(" or ");
   const head = document.createElement("tr");
   head.append(cell("th", "Start"));
   data.sides.forEach((label, side) => head.append(
@@ -239,7 +245,7 @@ function fillTimelineTable(timelines) {
   const bySide = timelines.map((timeline) => new Map((timeline || []).map((bin) => [bin[0], bin])));
   table.tBodies[0].replaceChildren(...starts.map((start) => {
     const line = document.createElement("tr");
-    const first = cell("th", `${(start / 1e9).toFixed(1)} s`);
+    const first = cell("th", secondsText(start));
     first.scope = "row";
     line.append(first);
     bySide.forEach((bins, side) => {

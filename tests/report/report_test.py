@@ -169,7 +169,8 @@ class PageTest(unittest.TestCase):
             self.assertIn(fact, overview)
         section = self.find("section").text
         for fact in (f"Slower: rst-spin (median latency +{percent:.1f} %)", "its own first and "
-                     "second half differ in 1 of 7 tests", "a change of 5 % would be seen in 2 of 3 rows", "timers are scaled down", "+16.2 % in new"):
+                     "second half differ in 1 of 7 tests", "timers are scaled down", "a change of "
+                     "5 % would be seen in 2 of 3 rows", "+16.2 % in new"):
             self.assertIn(fact, section)
 
     def test_sections_stand_in_the_order_of_their_weight(self):
@@ -306,13 +307,30 @@ class PageTest(unittest.TestCase):
             injected, found = self.datasets("timeline-chart")[2 * side:2 * side + 2]
             for dataset, column in ((injected, "injected"), (found, "found")):
                 self.assertEqual(f"{folder.name}: {column}", dataset["label"])
-                self.assertEqual([(int(each["start_ns"]) / 1e9, int(each[column]))
-                                  for each in bins],
-                                 [(point["x"], point["y"]) for point in dataset["data"][:-1]])
+                drawn = [(point["x"], point["y"]) for point in dataset["data"]]
+                rates = [(int(each["start_ns"]) / 1e9, int(each[column]) * 100) for each in bins]
+                self.assertEqual(rates + [(0.1, rates[-1][1])], drawn)  # the last bin's end
             names = ("injected", "found", "in_flight")
-            self.assertEqual([[f"{int(each['start_ns']) / 1e9:.1f} s",
+            self.assertEqual([[f"{int(each['start_ns']) / 1e9:g} s",
                                *[each[name] for name in names]] for each in bins],
                              [line[:1] + line[1 + 3 * side:4 + 3 * side] for line in table])
+
+    def test_timelines_of_runs_where_the_suite_has_none(self):
+        """Bins of 100 ms, as before they told their width."""
+        folder = self.folder / "runs"
+        folder.mkdir()
+        pair, _ = suites.make_pair(folder)
+        (pair[0] / "timeline.csv").unlink()
+        for path in pair[0].glob("*/*/timeline.csv"):
+            path.write_text("\n".join(line.rpartition(",")[0]
+                                      for line in path.read_text().splitlines()) + "\n")
+        page = self.folder / "runs.html"
+        self.assertEqual("", make_page(pair[:1], page).stderr)
+        self.open(page)
+        self.choose("fin-block")
+        bins = lines_of(pair[0] / "02-fin-epoll/rep-1/timeline.csv")
+        self.assertEqual([int(each["found"]) * 10 for each in bins],
+                         [point["y"] for point in self.datasets("timeline-chart")[1]["data"]][:-1])
 
     def test_findings_matrix(self):
         self.open()
@@ -628,7 +646,6 @@ class BadInputTest(unittest.TestCase):
                 return lambda: (old / "away").rename(old / name)
             return apply
 
-        timeline = "01-rst-linger-recv/rep-1/timeline.csv"
         cases = [
             (without("manifest.json"), "manifest.json is missing"),
             (edit("manifest.json", lambda text: b"{"), "manifest.json is not valid JSON"),
@@ -657,7 +674,8 @@ class BadInputTest(unittest.TestCase):
             (edit("latency.csv", lambda text: text.replace(b",8000\n", b",\n")), "is empty"),
             (edit("frontier.csv", lambda text: text.replace(b"3020000000", b"soon")),
              "latency_p50_ns is 'soon'"),
-            (edit(timeline, lambda text: text[:60]), "timeline.csv"),
+            (edit("timeline.csv", lambda text: text.replace(b",10000000\n", b"\n")),
+             "timeline.csv line 2 has 6 fields; expected 7"),
         ]
         for apply, message in cases:
             with self.subTest(message=message):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 REPETITIONS = 4
 CONNECTIONS = 2000
+WIDTH_NS = 10_000_000  # of a timeline's bins
 KEY = ["row", "strategy", "watch", "probe", "write_path"]
 LATENCIES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
 HOSTILE = "<img src=x onerror=alert(1)></script><script>window.injected=1</script>\"'&amp;${title}"
@@ -75,7 +76,7 @@ def environment(kernel, hertz, day):
 def make_suite(folder, side, kernel, hertz, day, chance, hostile=False, with_frontier=True):
     """Writes a suite; returns {key: [p50 of each repetition]}."""
     folder.mkdir()
-    summary, latency, runs, rows, medians = [], [], [], [], {}
+    summary, latency, timeline, runs, rows, medians = [], [], [], [], [], {}
     for place, (row, strategy, watch, probe, median, findings) in enumerate(row_table(hostile)):
         number = f"{place + 1:02d}-{strategy}-{watch}"
         command = f"lastack run --connections 2k --mix {strategy} --watch {watch}"
@@ -106,11 +107,12 @@ def make_suite(folder, side, kernel, hertz, day, chance, hostile=False, with_fro
             runs.append({"name": row, "folder": run, "repetition": repetition,
                          "warm_up": repetition == 0, "order": len(runs), "command": command,
                          "status": "ok", "exit_code": 0, "error": None, "sysctls": {}})
-            write_csv(folder / run / "timeline.csv", [
-                {"schema_version": 1, "start_ns": start * 100_000_000,
-                 "injected": chance.randint(300, 400) * (start < 5),
-                 "found": chance.randint(150, 200) * (not nothing), "in_flight": 100 * (9 - start)}
-                for start in range(10)])
+            bins = [{"schema_version": 1, "start_ns": start * WIDTH_NS,
+                     "injected": chance.randint(300, 400) * (start < 5),
+                     "found": chance.randint(150, 200) * (not nothing),
+                     "in_flight": 100 * (9 - start), "width_ns": WIDTH_NS} for start in range(10)]
+            write_csv(folder / run / "timeline.csv", bins)
+            timeline += [{"row": row, **each} for each in bins if repetition == 1]
         if nothing:
             continue
         for since in ("issued", "scheduled"):
@@ -122,6 +124,7 @@ def make_suite(folder, side, kernel, hertz, day, chance, hostile=False, with_fro
                         curve_of(median[side], 1, CONNECTIONS * REPETITIONS)]
     write_csv(folder / "summary.csv", summary)
     write_csv(folder / "latency.csv", latency)
+    write_csv(folder / "timeline.csv", timeline)
     write_csv(folder / "frontier.csv", frontier_lines())
     if not with_frontier:
         header = (folder / "frontier.csv").read_text().splitlines()[0]
