@@ -389,13 +389,17 @@ function showRow() {
   for (const name of all(".row-label")) name.textContent = chosenRow().label;
   drawLatency();
   drawTimeline();
-  showSides();
+  showLinesOfSides();
+}
+
+function showLinesOfSides() {
+  for (const line of all("[data-line-side]")) line.hidden = !sideIsOn[Number(line.dataset.lineSide)];
+  for (const part of all("[data-column-side]")) part.hidden = !sideIsOn[Number(part.dataset.columnSide)];
 }
 
 function showSides() {
   for (const box of all("input[data-side]")) box.checked = sideIsOn[Number(box.dataset.side)];
-  for (const line of all("[data-line-side]")) line.hidden = !sideIsOn[Number(line.dataset.lineSide)];
-  for (const part of all("[data-column-side]")) part.hidden = !sideIsOn[Number(part.dataset.columnSide)];
+  showLinesOfSides();
   for (const chart of Object.values(charts)) {
     chart.data.datasets.forEach((dataset, place) => {
       dataset.hidden = !sideIsOn[dataset.side === undefined ? place : dataset.side];
