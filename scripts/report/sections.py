@@ -270,7 +270,8 @@ def side_switches(suites):
     """A set of check boxes; the sets of all charts are one switch."""
     if len(suites) < 2:
         return Html("")
-    boxes = [tag("label", tag("input", type="checkbox", checked=True, data_side=side),
+    boxes = [tag("label", tag("input", type="checkbox", checked=True, autocomplete="off",
+                                   data_side=side),
                  " ", side_name(suites, side), class_="side") for side in range(len(suites))]
     return tag("fieldset", tag("legend", "Sides"), *boxes)
 
@@ -313,7 +314,7 @@ def row_options(keys, labels, suites, chosen):
                     for suite in suites)
         text = labels[key] + ("" if found else " (nothing found)")
         options.append(tag("option", text, value=place, selected=key == chosen))
-    return tag("select", *options, id="row")
+    return tag("select", *options, id="row", autocomplete="off")
 
 
 def findings_text(counts):
@@ -430,7 +431,7 @@ def state_select(suites):
     if len(states) < 2:
         return Html("")
     options = [tag("option", STATES.get(state, state), value=state) for state in states]
-    return tag("label", "Host ", tag("select", *options, id="state"))
+    return tag("label", "Host ", tag("select", *options, id="state", autocomplete="off"))
 
 
 def environment_difference(comparison, suites):
