@@ -115,7 +115,7 @@ def chosen_row(comparison, keys, suites):
 
 
 def build(suites, comparison, own_command):
-    keys = list(dict.fromkeys(key for suite in suites for key in suite["rows"]))
+    keys = sections.keys_of(suites)
     labels = label_rows(keys)
     timelines = {key[0]: [suite["timelines"].get(key[0]) for suite in suites] for key in keys}
     has_timelines = any(any(sides) for sides in timelines.values())

@@ -16,6 +16,14 @@ def side_name(suites, side):
     return join(swatch(side), suites[side]["label"])
 
 
+def keys_of(suites):
+    """All rows, as the suite lists them; their lines come in the order of play, by chance."""
+    keys = list(dict.fromkeys(key for suite in suites for key in suite["rows"]))
+    listed_rows = [row["name"] for suite in suites for row in suite["manifest"].get("rows") or []]
+    places = {name: place for place, name in reversed(list(enumerate(listed_rows)))}
+    return sorted(keys, key=lambda key: places.get(key[0], len(places)))
+
+
 def title_of(suites):
     names = sorted({suite["manifest"]["suite"] for suite in suites})
     what = f"{'Suite' if len(names) == 1 else 'Suites'} {listed(names)}"
@@ -97,10 +105,14 @@ def side_verdict(comparison, suites, side):
     return join(tag("p", said, class_="verdict"), items(names))
 
 
+def failed_runs(suite):
+    """Warm-ups too: what failed then may fail again. One without a status was not played."""
+    return [run for run in suite["manifest"]["runs"] if run.get("status") not in ("ok", None)]
+
+
 def verdict_of_one(suite):
-    runs = suite["manifest"]["runs"]
-    bad = sum(run.get("status") not in ("ok", None) for run in runs)
-    ended = f"{bad:,} of which failed" if bad else "all of which ended well"
+    runs, bad = suite["manifest"]["runs"], len(failed_runs(suite))
+    ended = f"{bad:,} of which did not end ok" if bad else "all of which ended ok"
     return tag("p", "One suite, with nothing to compare it to: "
                f"{counted(len(runs), 'run', 'runs')}, {ended}.", class_="verdict")
 
@@ -142,37 +154,33 @@ def means(comparison, suites):
 
 def caveats(comparison, suites):
     """What a reader must know before believing the rest."""
-    lines = []
-    for refusal in comparison.get("refusals", []):
-        lines.append(f"Compared although lastack refuses it: {refusal}")
-    for suite in suites:
-        manifest, label = suite["manifest"], suite["label"]
-        if manifest.get("status") not in ("ok", None):
-            lines.append(f"{label}: the suite ended as {manifest['status']}")
-        for run in manifest["runs"]:
-            if run.get("status") not in ("ok", None) and not run.get("warm_up"):
-                error = f" ({run['error']})" if run.get("error") else ""
-                lines.append(f"{label}: {run.get('folder')} ended as {run['status']}{error}")
-    for side in comparison.get("sides", []):
-        drift = side.get("drift") or {}
-        if drift.get("different"):
-            lines.append(f"{side['label']}: its own first and second half differ in "
-                         f"{drift['different']} of {drift['tests']} tests, of which chance "
-                         "explains one in twenty: a host that drifted is a difference too")
+    lines = [f"Compared although lastack refuses it: {refusal}"
+             for refusal in comparison.get("refusals", [])]
+    # Those of rare findings have a place of their own.
+    lines += [note for note in comparison.get("notes", []) if not note.startswith("rare: ")]
     lines += comparison.get("detectable", {}).get("text", [])
-    for note in dict.fromkeys(note for suite in suites
-                              for note in suite["manifest"].get("notes") or []):
-        lines.append(note)
-    return items(lines)
+    for suite in suites:
+        bad = failed_runs(suite)
+        if bad and not comparison:
+            lines.append(f"{counted(len(bad), 'run', 'runs')} did not end ok, such as "
+                         f"{bad[0].get('folder')}: {bad[0].get('error') or bad[0]['status']}")
+    return items(lines + list(dict.fromkeys(
+        note for suite in suites for note in suite["manifest"].get("notes") or [])))
 
 
 def kinds(comparison):
     labels = label_rows([key_of(row) for row in comparison["rows"]])
-    lines = [tag("li", tag("strong", labels[key_of(row)]), ": ", text)
-             for row in comparison["rows"] for text in row["changes_in_kind"]]
-    if not lines:
-        return tag("p", "None: every finding that one side had, the other had too.")
-    return tag("ul", *lines, class_="kinds")
+    def told(name):
+        return [join(tag("strong", labels[key_of(row)]), ": ", text)
+                for row in comparison["rows"] for text in row.get(name, [])]
+
+    counted_ones, rare = told("changes_in_kind"), told("rare")
+    parts = [items(counted_ones, class_="kinds") if counted_ones else
+             tag("p", "None: what one side found as a rule, the other found too.")]
+    if rare:
+        summary = f"{counted(len(rare), 'rare difference', 'rare differences')} that may be chance"
+        parts.append(tag("details", tag("summary", summary), items(rare)))
+    return join(*parts)
 
 
 def figure_text(side, unit):
@@ -184,13 +192,23 @@ def figure_text(side, unit):
                 tag("small", between) if between else "")
 
 
-def change_text(change):
-    if change["percent"] is None:
+def signed_amount(value, unit):
+    return ("\u2212" if value < 0 else "+") + amount(abs(value), unit)
+
+
+def change_text(change, unit):
+    """In percent; as a difference where a ratio says nothing, as of a lateness around zero."""
+    middle, low, high = (change[name] for name in ("percent", "low", "high"))
+    shown, after = signed, " %"
+    if middle is None:
+        middle, low, high = (change.get(name) for name in
+                             ("difference", "difference_low", "difference_high"))
+        shown, after = lambda value: signed_amount(value, unit), ""
+    if middle is None:
         return "\u2013"
-    if change["low"] is None:
-        return f"{signed(change['percent'])} %"
-    return join(tag("b", f"{signed(change['percent'])} %"), " ",
-                tag("small", f"{signed(change['low'])} to {signed(change['high'])}"))
+    between = "" if low is None or high is None else f"{shown(low)} to {shown(high)}"
+    return join(tag("b", shown(middle) + after), " " if between else "",
+                tag("small", between) if between else "")
 
 
 def whisker(change, reach):
@@ -244,7 +262,7 @@ def changes(comparison, suites):
                     change = by_side[side]
                     reason = change.get("reason") if change["verdict"] == "untestable" else None
                     said = change["verdict"]
-                    cells += [tag("td", change_text(change)),
+                    cells += [tag("td", change_text(change, quantity["unit"])),
                               tag("td", whisker(change, reach), class_=f"whisker {said}"),
                               tag("td", p_text(change["adjusted_p"]), class_="figure"),
                               tag("td", verdict_text(quantity, change), class_=said,
@@ -327,18 +345,19 @@ def matrix(comparison, suites):
     """Strategy and probe by watch; of rows that share a cell the connections are added."""
     changed = {key_of(row) for row in comparison.get("rows", []) if row["changes_in_kind"]}
     watches, cells = {}, {}  # cells: {(strategy, probe): {watch: {"sides", "changed"}}}
-    for side, suite in enumerate(suites):
-        for key, row in suite["rows"].items():
-            _, strategy, watch, probe, write_path = key
-            watch = f"{watch}:{write_path}" if write_path else watch
-            watches[watch] = True
-            cell = cells.setdefault((strategy, probe), {}).setdefault(
-                watch, {"sides": [{} for _ in suites], "skipped": [""] * len(suites),
-                        "changed": False})
+    for key in keys_of(suites):
+        _, strategy, watch, probe, write_path = key
+        watch = f"{watch}:{write_path}" if write_path else watch
+        watches[watch] = True
+        cell = cells.setdefault((strategy, probe), {}).setdefault(
+            watch, {"sides": [{} for _ in suites], "skipped": [""] * len(suites),
+                    "changed": False})
+        cell["changed"] = cell["changed"] or key in changed
+        for side, suite in enumerate(suites):
+            row = suite["rows"].get(key, {"findings": {}, "skipped": ""})
             for name, count in row["findings"].items():
                 cell["sides"][side][name] = cell["sides"][side].get(name, 0) + count
             cell["skipped"][side] = cell["skipped"][side] or row["skipped"]
-            cell["changed"] = cell["changed"] or key in changed
     has_probes = {probe for _, probe in cells} != {"none"}
     lines = []
     strategies = list(dict.fromkeys(strategy for strategy, _ in cells))

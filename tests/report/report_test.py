@@ -168,8 +168,8 @@ class PageTest(unittest.TestCase):
         for fact in ("6.1.0-test", "6.18.0-test", "abrupt", "2026-11-20T10:00:00Z"):
             self.assertIn(fact, overview)
         section = self.find("section").text
-        for fact in (f"Slower: rst-spin (median latency +{percent:.1f} %)", "its own first and "
-                     "second half differ in 1 of 7 tests", "timers are scaled down", "a change of "
+        for fact in (f"Slower: rst-spin (median latency +{percent:.1f} %)", "new drifted: 3 of 7 "
+                     "tests", "timers are scaled down", "a change of "
                      "5 % would be seen in 2 of 3 rows", "+16.2 % in new"):
             self.assertIn(fact, section)
 
@@ -180,6 +180,9 @@ class PageTest(unittest.TestCase):
              "environment", "commands"], self.visible("h2", "element.id"))
         self.assertEqual(["late-reset: finding econnreset: 0 of 8000 in old, 7200 of 8000 in new"],
                          self.texts(".kinds li"))
+        self.find("#kinds ~ details summary").click()
+        self.assertEqual(["fin-block: finding epipe: 0 of 8000 and 1 of 8000"],
+                         self.texts("#kinds ~ details li"))
 
     def test_changes_equal_the_comparison(self):
         self.open()
@@ -575,6 +578,14 @@ class PageTest(unittest.TestCase):
                 if row["strategy"] == "-":
                     row["quantities"][0]["changes"][0].update(verdict="worse", percent=percent)
 
+        def late(document):
+            for row in document["rows"]:
+                for quantity in row["quantities"]:
+                    quantity["name"] = "lateness"
+                    quantity["changes"][0].update(
+                        verdict="worse", percent=None, low=None, high=None, difference=1.5e6,
+                        difference_low=-2e3, difference_high=3e6, adjusted_p=None)
+
         def forced(document):
             document["refusals"] = ["cpu.model differs: one or another"]
             document["geometric_means"] = []
@@ -597,6 +608,9 @@ class PageTest(unittest.TestCase):
         self.assertIn("none is faster, CPU per connection is higher in 4 rows.", text)
         self.assertIn("CPU per connection: higher in rst-spin (+13.0 %), fin-block "
                       "(+12.0 %), late-reset (+12.0 %) and 1 more", text)
+        self.assertIn("lateness against the prediction is higher in 4 rows", told(late))
+        self.assertEqual(["+1.50ms \u22122.00us to +3.00ms", "", "\u2013", "higher"],
+                         self.cells("#changes-table tbody tr:not(.group)")[0][3:])
         self.assertIn("although lastack refuses it: cpu.model differs", told(forced))
 
     def row_of(self, name):
