@@ -174,7 +174,7 @@ def save(page, path):
         fail(f"{path} cannot be written: expected the name of a file in a folder that exists")
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        part.write_text(page, encoding="utf-8")
+        part.write_text(page, encoding="utf-8", errors="backslashreplace")
         part.replace(path)
     except OSError as error:
         fail(f"{path} cannot be written: {error}")
@@ -209,7 +209,12 @@ def main():
     for suite, side in zip(suites, comparison.get("sides", [])):
         suite["label"] = side["label"]
     own = shlex.join([f"scripts/{Path(__file__).name}", *sys.argv[1:]])
-    save(build(suites, comparison, own), args.out)
+    try:
+        page = build(suites, comparison, own)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # The parts that a page cannot do without were checked; this is one of the many others.
+        fail(f"a manifest.json or the comparison holds what lastack does not write ({error!r})")
+    save(page, args.out)
 
 
 if __name__ == "__main__":

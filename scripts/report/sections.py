@@ -28,7 +28,8 @@ def title_of(suites):
     names = sorted({suite["manifest"]["suite"] for suite in suites})
     what = f"{'Suite' if len(names) == 1 else 'Suites'} {listed(names)}"
     labels = [suite["label"] for suite in suites]
-    return what + (": " + " against ".join(labels) if len(suites) > 1 else f": {labels[0]}")
+    return f"{what}: {listed(labels[1:])} against {labels[0]}" if labels[1:] else \
+        f"{what}: {labels[0]}"
 
 
 def repetitions(suite):

@@ -158,7 +158,7 @@ class PageTest(unittest.TestCase):
 
     def test_title_and_verdict_say_the_answer(self):
         self.open()
-        self.assertEqual("Suite abrupt: old against new", self.find("h1").text)
+        self.assertEqual("Suite abrupt: new against old", self.find("h1").text)
         self.assertEqual(self.browser.title, self.find("h1").text)
         verdicts = self.texts(".verdict")
         percent = self.row_of("rst-spin")["quantities"][0]["changes"][0]["percent"]
