@@ -24,7 +24,7 @@ sys.path.insert(0, str(PAGE))
 sys.dont_write_bytecode = True  # leaves nothing beside the sources
 
 import sections
-from markup import Html, escaped, tag
+from markup import Html, escaped
 from reading import check_version, fail, key_of, read_json, read_suite, read_text
 from words import label_rows
 
@@ -137,14 +137,13 @@ def build(suites, comparison, own_command):
     for name, is_shown in shown.items():
         pattern = rf"<!--section {name}-->(.*?)<!--end {name}-->"
         template = re.sub(pattern, r"\1" if is_shown else "", template, flags=re.DOTALL)
-    caution = sections.caveats(comparison, suites)
     values = {
         "policy": f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
                   f"form-action 'none'; script-src {script_hash(chart)} {script_hash(own)}",
         "title": sections.title_of(suites), "overview": sections.overview(suites),
         "verdict": sections.verdict(comparison, suites),
         "means": sections.means(comparison, suites),
-        "caveats": tag("div", tag("h3", "Before you rely on it"), caution) if caution else "",
+        "caveats": sections.caveats(comparison, suites),
         "switches": sections.side_switches(suites),
         "row_select": sections.row_options(keys, labels, suites,
                                            chosen_row(comparison, keys, suites)),
@@ -159,10 +158,8 @@ def build(suites, comparison, own_command):
         "style": Html(read_text(PAGE / "report.css", "a file beside this script")),
     }
     if comparison:
-        is_any = any(map(sections.is_change, sections.every_change(comparison)))
         values.update({
             "kinds": sections.kinds(comparison), "changes": sections.changes(comparison, suites),
-            "changes_checked": Html("checked" if is_any else ""),
             "environment_difference": sections.environment_difference(comparison, suites)})
     return string.Template(template).substitute(
         {name: escaped(value) for name, value in values.items()})

@@ -419,6 +419,7 @@ function showChanges() {
     shown += body.hidden ? 0 : 1;
   }
   find("nothing-changed").hidden = shown > 0;
+  if (find("changes-table")) find("changes-table").parentElement.hidden = shown === 0;
 }
 
 function drawAll() {

@@ -93,17 +93,19 @@ def named(rows, most=3):
 def side_verdict(comparison, suites, side):
     """The sentence, and below it the rows: "new against old: 1 row is slower, none is faster."."""
     found = changed_rows(comparison, side)
+    against = f"{suites[side]['label']} against {suites[0]['label']}"
+    if not found:
+        return tag("p", f"{against}: no difference is shown in any figure.", class_="verdict")
     parts, names = [], []
     for word in ("slower", "faster"):
         rows = found.pop(("latency", word), {})
-        parts.append(f"{counted(len(rows), 'row is', 'rows are')} {word}" if rows or not parts
-                     else f"none is {word}")
+        parts.append(f"{counted(len(rows), 'row is', 'rows are')} {word}" if rows else
+                     f"{'none' if parts else 'no row'} is {word}")
         names += [f"{word.capitalize()}: {named(rows)}"] if rows else []
     for (group, word), rows in found.items():
         parts.append(f"{group} is {word} in {counted(len(rows), 'row', 'rows')}")
         names.append(f"{group}: {word} in {named(rows)}")
-    said = f"{suites[side]['label']} against {suites[0]['label']}: {', '.join(parts)}."
-    return join(tag("p", said, class_="verdict"), items(names))
+    return join(tag("p", f"{against}: {', '.join(parts)}.", class_="verdict"), items(names))
 
 
 def failed_runs(suite):
@@ -125,16 +127,19 @@ def verdict(comparison, suites):
     parts = [tag("p", f"{counted(kinds_count, 'finding', 'findings').capitalize()} changed in kind"
                  f"{': survivors learn something else than before' if kinds_count else ''}.",
                  class_="verdict")]
-    untestable = [change for change in every_change(comparison)
-                  if change["verdict"] == "untestable"]
-    if len(untestable) < len(every_change(comparison)):
+    if was_tested(comparison):
         return join(*parts, *[side_verdict(comparison, suites, side)
                               for side in range(1, len(suites))])
-    reasons = [change.get("reason") for change in untestable if change.get("reason")]
+    reasons = [change["reason"] for change in every_change(comparison) if change.get("reason")]
     few = min(repetitions(suite) for suite in suites)
     return join(*parts, tag(
         "p", f"With {counted(few, 'repetition', 'repetitions')} a side no difference in any figure "
         f"can be told from chance{f': {reasons[0]}' if reasons else ''}.", class_="verdict"))
+
+
+def was_tested(comparison):
+    """Not where there are too few repetitions: equal values are called the same even then."""
+    return any(change["adjusted_p"] is not None for change in every_change(comparison))
 
 
 def every_change(comparison):
@@ -147,10 +152,13 @@ def is_change(change):
 
 
 def means(comparison, suites):
+    """Of a handful of runs that can show nothing they would be noise."""
+    if not comparison or not was_tested(comparison):
+        return Html("")
     return items([f"{quantity_name(mean['quantity'])}: {signed(mean['percent'])} % in "
-                  f"{suites[mean['side']]['label']}, geometric mean of {mean['rows']} rows"
-                  for mean in comparison.get("geometric_means", [])
-                  if mean.get("percent") is not None])
+                  f"{suites[mean['side']]['label']}, geometric mean of "
+                  f"{counted(mean['rows'], 'row', 'rows')}"
+                  for mean in comparison.get("geometric_means", [])])
 
 
 def caveats(comparison, suites):
@@ -159,14 +167,19 @@ def caveats(comparison, suites):
              for refusal in comparison.get("refusals", [])]
     # Those of rare findings have a place of their own.
     lines += [note for note in comparison.get("notes", []) if not note.startswith("rare: ")]
-    lines += comparison.get("detectable", {}).get("text", [])
     for suite in suites:
         bad = failed_runs(suite)
         if bad and not comparison:
             lines.append(f"{counted(len(bad), 'run', 'runs')} did not end ok, such as "
                          f"{bad[0].get('folder')}: {bad[0].get('error') or bad[0]['status']}")
-    return items(lines + list(dict.fromkeys(
-        note for suite in suites for note in suite["manifest"].get("notes") or [])))
+    lines += dict.fromkeys(note for suite in suites
+                           for note in suite["manifest"].get("notes") or [])
+    power = items(comparison.get("detectable", {}).get("text", []))
+    if power:
+        power = tag("details", tag("summary", "How many repetitions would show how much"), power)
+    if not lines and not power:
+        return Html("")
+    return tag("div", tag("h3", "Before you rely on it"), items(lines), power)
 
 
 def kinds(comparison):
@@ -208,8 +221,9 @@ def change_text(change, unit):
     if middle is None:
         return "\u2013"
     between = "" if low is None or high is None else f"{shown(low)} to {shown(high)}"
-    return join(tag("b", shown(middle) + after), " " if between else "",
-                tag("small", between) if between else "")
+    # Only what is claimed stands out.
+    return join(tag("b" if is_change(change) else "span", shown(middle) + after),
+                " " if between else "", tag("small", between) if between else "")
 
 
 def whisker(change, reach):
