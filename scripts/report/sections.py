@@ -130,11 +130,10 @@ def verdict(comparison, suites):
     if was_tested(comparison):
         return join(*parts, *[side_verdict(comparison, suites, side)
                               for side in range(1, len(suites))])
-    reasons = [change["reason"] for change in every_change(comparison) if change.get("reason")]
     few = min(repetitions(suite) for suite in suites)
     return join(*parts, tag(
         "p", f"With {counted(few, 'repetition', 'repetitions')} a side no difference in any figure "
-        f"can be told from chance{f': {reasons[0]}' if reasons else ''}.", class_="verdict"))
+        "can be told from chance.", class_="verdict"))
 
 
 def was_tested(comparison):
