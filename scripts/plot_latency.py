@@ -3,6 +3,9 @@
 
 Each DIR is the result folder of one run (run.json, summary.csv, latency.csv, timeline.csv).
 Several DIRs are overlaid: a row keeps its colour and marker, a run has its own line style.
+
+Or each is the latency.csv of a suite, one for each host or kernel, of which `--row` picks rows; the
+latency chart goes to one file, whose suffix (.png or .svg) says what it is.
 """
 import argparse
 import csv
@@ -83,9 +86,9 @@ def read_facts(path):
              "spec.wait and environment.kernel.release")
 
 
-def read_table(path, unique):
+def read_table(path, unique, kind=None):
     """A CSV file as a DataFrame, checked line by line so that an error can name the line."""
-    texts, numbers = COLUMNS[path.name]
+    texts, numbers = COLUMNS[kind or path.name]
     reader = csv.reader(read_text(path).splitlines(), strict=True)
     try:
         records = [(reader.line_num, fields) for fields in reader if fields]
@@ -115,8 +118,11 @@ def read_table(path, unique):
         for line, text in table.loc[~values.between(0, limit), ["line", name]].to_numpy():
             fail(f"{path} line {line}: {name} is '{text}'; expected a number {wanted}")
         table[name] = values
+    unique = ["row"] * ("row" in header) + unique  # a suite's rows may share all else
     for line in table.loc[table.duplicated(unique), "line"]:
         fail(f"{path} line {line} repeats an earlier one; expected each {'/'.join(unique)} once")
+    if path.name == "timeline.csv":  # older ones had bins of 100 ms and did not say so
+        table["width_ns"] = pd.to_numeric(table.get("width_ns", 100_000_000), errors="coerce")
     return table
 
 
@@ -159,6 +165,27 @@ def load_run(folder, since):
             "timeline": timeline.sort_values("start_ns")}
 
 
+def load_suite(path, since, wanted):
+    """The curves of a suite's latency.csv, of all its rows or of those wanted."""
+    latency = read_table(path, KEY + ["since", "percentile"], "latency.csv")
+    if "row" not in latency:
+        fail(f"{path} lacks the column row; expected the latency.csv of a suite")
+    for name in set(wanted) - set(latency["row"]):
+        fail(f"{path} has no row '{name}'; it has {', '.join(sorted(set(latency['row'])))}")
+    latency = latency[(latency["since"] == since) & (latency["row"].isin(wanted or latency["row"]))]
+    curves = {key: curve.sort_values("percentile")
+              for key, curve in latency.groupby(["row"] + KEY, sort=False)}
+    facts, manifest = {}, path.with_name("manifest.json")
+    if manifest.exists():
+        try:
+            release = json.loads(read_text(manifest))["environment"]["kernel"]["release"]
+            facts["kernel"] = f"kernel {release}"
+        except (KeyError, TypeError, ValueError) as error:
+            fail(f"{manifest} is not the manifest of a suite ({error!r})")
+    return {"folder": path.parent, "facts": facts, "curves": curves,
+            "rows": {key: {"skipped": "", "findings": {}} for key in curves}}
+
+
 # ---- naming ----
 
 
@@ -166,12 +193,12 @@ def name_runs(runs):
     """Give each run its tag (A, B, ...), label and line style; return the facts all share."""
     names = [run["folder"].resolve().name for run in runs]
     shared = {key: fact for key, fact in runs[0]["facts"].items()
-              if all(run["facts"][key] == fact for run in runs)}
+              if all(run["facts"].get(key) == fact for run in runs)}
     for index, run in enumerate(runs):
         name = names[index] if names.count(names[index]) == 1 else run["folder"]
         own = [fact for key, fact in run["facts"].items() if key == "kernel" or key not in shared]
         run["tag"] = chr(ord("A") + index)
-        run["label"] = f"{run['tag']}: {name} ({', '.join(own)})"
+        run["label"] = f"{run['tag']}: {name}" + (f" ({', '.join(own)})" if own else "")
         run["style"] = RUN_STYLES[index]
     return textwrap.fill(", ".join(shared.values()), 90)
 
@@ -179,7 +206,8 @@ def name_runs(runs):
 def name_rows(runs):
     """{key: label} of all rows, in first-seen order; watch and probe only if they vary."""
     keys = list(dict.fromkeys(key for run in runs for key in run["rows"]))
-    shown = [i for i in range(len(KEY)) if i == 0 or len({key[i] for key in keys}) > 1]
+    places = range(len(keys[0]) if keys else 0)
+    shown = [i for i in places if i == 0 or len({key[i] for key in keys}) > 1]
     return {key: " / ".join(key[i] for i in shown) for key in keys}
 
 
@@ -267,8 +295,8 @@ def draw_latency(runs, labels, facts, since):
 def stretch_start(ax, runs):
     """Log scale after the injection, if a long wait for the last finding would squeeze it."""
     bins = pd.concat([run["timeline"] for run in runs])
-    last = bins.loc[bins["injected"] > 0, "start_ns"].max() / 1e9 + 0.1
-    end = bins["start_ns"].max() / 1e9 + 0.1
+    bins["end"] = (bins["start_ns"] + bins["width_ns"]) / 1e9
+    last, end = bins.loc[bins["injected"] > 0, "end"].max(), bins["end"].max()
     if not end > 8 * last:  # true too if nothing was injected: last is then not a number
         return ""
     ax.set_xscale("symlog", linthresh=last, linscale=1.5)
@@ -288,7 +316,7 @@ def draw_timeline(runs, facts):
     for ax, name in zip(axes, ("injected", "found", "in_flight")):
         for run, colour in timed:
             start = run["timeline"]["start_ns"].to_numpy() / 1e9
-            edges = np.append(start, start[-1] + 0.1)
+            edges = np.append(start, start[-1] + run["timeline"]["width_ns"].iloc[-1] / 1e9)
             values = run["timeline"][name].to_numpy()
             if name != "in_flight":
                 values = values / np.diff(edges)
@@ -306,7 +334,9 @@ def draw_timeline(runs, facts):
         ax.set_ylim(0, max(1, ax.get_ylim()[1]))
     scale = stretch_start(axes[2], [run for run, _ in timed]) if timed else " (nothing torn down)"
     axes[2].set_xlabel(f"time since the first scheduled instant, in s{scale}")
-    axes[0].set_title(f"Connections over the run, in bins of 100 ms\n{facts}")
+    widths = sorted({width for run, _ in timed for width in run["timeline"]["width_ns"]})
+    bins = " or ".join(map(time_label, widths)) or "100 ms"
+    axes[0].set_title(f"Connections over the run, in bins of {bins}\n{facts}")
     fig.align_ylabels(axes)
     add_run_legend(axes[2], runs, [{"color": colour, "linestyle": run["style"]}
                                    for run, colour in zip(runs, ROW_COLOURS)])
@@ -382,17 +412,17 @@ def draw_findings(runs, labels, facts):
     return fig
 
 
-def save(figures, out, kind):
+def save(figures, kind):
     """Write every chart under a temporary name first: a failure leaves nothing half-written."""
-    parts = {out / f"{name}.{kind}": out / f".{name}.{kind}.{os.getpid()}" for name in figures}
+    parts = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in figures}
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        for figure, part in zip(figures.values(), parts.values()):
+        for (path, figure), part in zip(figures.items(), parts.values()):
+            path.parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(part, format=kind, dpi=130, bbox_inches="tight", pad_inches=0.15)
         for path, part in parts.items():
             part.replace(path)
     except OSError as error:
-        fail(f"{out} cannot be written: {error}; expected a folder for the charts")
+        fail(f"{path} cannot be written: {error}; expected a folder for the charts")
     finally:
         for part in parts.values():
             if os.path.exists(part):
@@ -403,21 +433,39 @@ def save(figures, out, kind):
 def main():
     parser = argparse.ArgumentParser(description="Draw the results of lastack runs.")
     parser.error = fail
-    parser.add_argument("runs", metavar="DIR", nargs="+", type=Path, help="result folder of a run")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="output (default: first DIR)")
-    parser.add_argument("--format", choices=["png", "svg"], default="png")
+    parser.add_argument("runs", metavar="DIR", nargs="+", type=Path,
+                        help="result folder of a run, or latency.csv of a suite")
+    parser.add_argument("-o", "--out", type=Path, metavar="OUT",
+                        help="folder for the charts (default: first DIR); or, always with suites, "
+                        "FILE.png or FILE.svg for the latency chart alone")
+    parser.add_argument("--format", choices=["png", "svg"], default="png",
+                        help="of the charts in a folder (default: png)")
     parser.add_argument("--since", choices=["issued", "scheduled"], default="issued",
                         help="instant latency counts from (default: issued)")
+    parser.add_argument("--row", action="append", default=[], metavar="NAME",
+                        help="draw this row of a suite; may be repeated (default: all)")
     args = parser.parse_args()
     if len(args.runs) > len(RUN_STYLES):
         fail(f"{len(args.runs)} folders given; expected at most {len(RUN_STYLES)}")
-    runs = [load_run(folder, args.since) for folder in args.runs]
+    single = args.out if args.out and args.out.suffix in (".png", ".svg") else None
+    are_files = [path.is_file() for path in args.runs]
+    if any(are_files) and not all(are_files):
+        fail("files and folders are mixed; expected folders of runs, or latency.csv of suites")
+    if all(are_files) and not single:
+        fail("suites need -o FILE.png or -o FILE.svg")
+    if args.row and not all(are_files):
+        fail("--row picks rows of suites; folders of runs are given")
+    runs = [load_suite(path, args.since, args.row) if all(are_files)
+            else load_run(path, args.since) for path in args.runs]
     facts, labels = name_runs(runs), name_rows(runs)
     plt.rcParams.update(STYLE)
-    figures = {"latency": draw_latency(runs, labels, facts, args.since),
-               "timeline": draw_timeline(runs, facts),
-               "findings": draw_findings(runs, labels, facts)}
-    save(figures, args.out or args.runs[0], args.format)
+    latency = draw_latency(runs, labels, facts, args.since)
+    if single:
+        return save({single: latency}, single.suffix[1:])
+    out = args.out or args.runs[0]
+    charts = {"latency": latency, "timeline": draw_timeline(runs, facts),
+              "findings": draw_findings(runs, labels, facts)}
+    save({out / f"{name}.{args.format}": chart for name, chart in charts.items()}, args.format)
 
 
 if __name__ == "__main__":

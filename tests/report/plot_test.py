@@ -1,0 +1,94 @@
+#!/usr/bin/python3
+"""scripts/plot_latency.py: pictures by suffix, of runs and of suites; bad input leaves none."""
+import contextlib
+import io
+import os
+import re
+import shutil
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN = ROOT / "results/2026-11-22-rst-spin"
+sys.dont_write_bytecode = True  # tests leave nothing in the source tree
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import plot_latency  # in this process: to start it takes longer than to draw
+import suites
+
+
+class PlotTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="plot-test-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.out = self.folder / "out"
+        self.out.mkdir()
+        self.pair, _ = suites.make_pair(self.folder)
+
+    def plot(self, *arguments):
+        """(exit code, what it printed, what it complained about)"""
+        code = 0
+        with contextlib.redirect_stdout(io.StringIO()) as printed, \
+                contextlib.redirect_stderr(io.StringIO()) as complaint, \
+                mock.patch.object(sys, "argv", ["plot_latency", *map(str, arguments)]):
+            try:
+                plot_latency.main()
+            except SystemExit as end:
+                code = end.code
+        plot_latency.plt.close("all")
+        return code, printed.getvalue(), complaint.getvalue()
+
+    def test_suites_of_several_hosts_as_svg(self):
+        path = self.out / "latency.svg"
+        done = self.plot(*(each / "latency.csv" for each in self.pair), "-o", path)
+        self.assertEqual((0, f"{path}\n", ""), done)
+        svg = path.read_text()
+        comments = re.findall("<!-- (.*?) -->", svg)  # matplotlib tells each text in one
+        for text in ("A: old (kernel 6.1.0-test)", "B: new (kernel 6.18.0-test)"):
+            self.assertIn(text, comments)
+        for row, _, _, _, median, _ in suites.row_table(False):
+            self.assertEqual(median[0] > 0, any(row in each for each in comments), row)
+
+    def test_one_row_as_png(self):
+        path = self.out / "latency.png"
+        done = self.plot(self.pair[0] / "latency.csv", "-o", path, "--row", "rst-spin")
+        self.assertEqual((0, ""), (done[0], done[2]))
+        self.assertEqual(b"\x89PNG", path.read_bytes()[:4])
+
+    def test_a_run_in_a_folder_and_alone(self):
+        self.assertEqual(0, self.plot(RUN, "--out", self.out, "--format", "svg")[0])
+        self.assertEqual(["findings.svg", "latency.svg", "timeline.svg"],
+                         sorted(os.listdir(self.out)))
+        self.assertIn("in bins of 100 ms", (self.out / "timeline.svg").read_text())
+        self.assertEqual(0, self.plot(RUN, "-o", self.out / "one.png")[0])
+        self.assertEqual(b"\x89PNG", (self.out / "one.png").read_bytes()[:4])
+
+    def test_bins_tell_their_width(self):
+        run = shutil.copytree(RUN, self.folder / "run")
+        lines = (run / "timeline.csv").read_text().splitlines()
+        (run / "timeline.csv").write_text(
+            f"{lines[0]},width_ns\n" + "".join(f"{line},10000000\n" for line in lines[1:]))
+        self.assertEqual(0, self.plot(run, "--out", self.out, "--format", "svg")[0])
+        self.assertIn("in bins of 10 ms", (self.out / "timeline.svg").read_text())
+
+    def test_bad_input(self):
+        suite, out = self.pair[0] / "latency.csv", self.out / "latency.svg"
+        for arguments, message in [
+                ((suite, "-o", self.out), "suites need -o FILE.png or -o FILE.svg"),
+                ((suite, RUN, "-o", out), "mixed"),
+                ((suite, "-o", out, "--row", "none"), "has no row 'none'; it has fin-block"),
+                ((RUN, "-o", out, "--row", "fin"), "--row picks rows of suites"),
+                ((RUN / "latency.csv", "-o", out), "lacks the column row"),
+                ((self.folder / "none", "-o", out), "is not a folder")]:
+            code, _, complaint = self.plot(*arguments)
+            self.assertEqual(2, code)
+            self.assertIn(message, complaint)
+            self.assertEqual(1, complaint.count("\n"), complaint)
+        self.assertEqual([], os.listdir(self.out))
+
+
+if __name__ == "__main__":
+    unittest.main()
