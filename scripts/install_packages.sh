@@ -6,7 +6,7 @@ set -euo pipefail
 build="g++ cmake ninja-build pkg-config git ca-certificates liburing-dev libfmt-dev libcli11-dev
   libnl-3-dev libnl-route-3-dev nlohmann-json3-dev libbenchmark-dev zlib1g-dev"
 plots="python3 python3-matplotlib python3-numpy python3-pandas"
-test="libgtest-dev libgmock-dev python3 util-linux clang-format"
+test="libgtest-dev libgmock-dev python3 util-linux clang-format libbenchmark-tools python3-scipy"
 
 wanted=""
 for group in "$@"; do
