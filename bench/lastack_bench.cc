@@ -1,5 +1,6 @@
-// The lastack-bench program: rows of lastack as Google Benchmark rows, beside the floor, the
-// smallest C program that does the same; and the comparison of the two. All work is in lib/.
+// The lastack-bench program: the rows of the suites as Google Benchmark rows, beside lastack
+// without sockets and the floor, the smallest C program that does the same; and the comparison with
+// the floor. All work is in lib/.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 #include <spawn.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
@@ -15,6 +17,7 @@
 #include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,10 +25,12 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/parse.h"
-#include "model/strategy.h"
+#include "bench_context.h"
+#include "null_rows.h"
 #include "report/environment.h"
 #include "run/plan.h"
 #include "run/runner.h"
+#include "run/suite.h"
 #include "sigpipe_cost.h"
 
 extern char** environ;
@@ -35,9 +40,6 @@ namespace {
 
 constexpr int kOutsideRatio = 1, kBadUsage = 2;  // exit codes of the comparison
 constexpr int64_t kRuns = 10, kMostRuns = 1000;
-constexpr int64_t kStrategyConnections = 1000;
-constexpr double kStrategyRate = 5000;
-constexpr int64_t kStrategyDeadline_ns = kSecond_ns;
 
 enum class Figure : uint8_t { p50, span };  // which of a run's figures is the row's time
 
@@ -59,15 +61,17 @@ constexpr Scenario kScenarios[] = {
     {"rst_storm_block", 10'000, 0, Wait::block, Figure::span, 0},
 };
 
-// What is kept of a run, whoever ran it.
+// What is kept of a run, whoever ran it. What a row does not have is not shown.
 struct Figures {
   int64_t p50_ns = 0, p99_ns = 0, p999_ns = 0;
-  int64_t span_ns = 0;  // from the first t0 to the last finding
-  int64_t found = 0, nothing = 0;
+  std::optional<int64_t> span_ns;  // from the first t0 to the last finding
+  std::optional<int64_t> found, nothing;
+  std::optional<double> cpu_ns_per_connection;
+  std::string too_slow;  // by how much the acts fell behind; empty: they did not
 };
 
 int64_t time_ns(const Figures& figures, Figure figure) {
-  return figure == Figure::span ? figures.span_ns : figures.p50_ns;
+  return figure == Figure::span ? figures.span_ns.value_or(0) : figures.p50_ns;
 }
 
 // --- lastack's side
@@ -83,25 +87,6 @@ RunSpec spec_of(const Scenario& scenario) {
   spec.arrival = scenario.rate ? Arrival::constant : Arrival::storm;
   spec.arrivals_per_second = static_cast<double>(scenario.rate);
   return spec;
-}
-
-RunSpec spec_of(size_t strategy) {
-  RunSpec spec;
-  spec.connections = kStrategyConnections;
-  spec.mix = {{strategy, 1}};
-  spec.survivor = strategies()[strategy].server_may_survive ? Side::server : Side::client;
-  spec.arrival = Arrival::constant;
-  spec.arrivals_per_second = kStrategyRate;
-  spec.deadline_ns = kStrategyDeadline_ns;
-  return spec;
-}
-
-// The quantile over all connections. Who never found out took at least the deadline.
-int64_t quantile_ns(const LedgerRow& row, double quantile, int64_t deadline_ns) {
-  const double rank = std::ceil(quantile * static_cast<double>(row.found + row.nothing));
-  const auto found = static_cast<double>(row.issued.count());
-  if (rank > found || found == 0) return deadline_ns;
-  return row.issued.quantile((rank - 0.5) / found);  // half a rank away from rounding errors
 }
 
 std::string reason_of(const RunResult& result) {
@@ -127,19 +112,66 @@ Result<Plan> plan_as_asked(const RunSpec& spec) {
   return plan;
 }
 
+// Of the workers, from the armed watch to the closed ledger. Who spins uses all of a CPU, whatever
+// it is good for.
+std::optional<double> cpu_ns_per_connection(const RunResult& result) {
+  int64_t established = 0;
+  for (const LedgerRow& row : result.ledger) established += row.established;
+  const Cost& cost = result.cost;
+  if (established == 0 || cost.victims.spins || cost.survivors.spins) return std::nullopt;
+  return static_cast<double>(cost.user_ns() + cost.system_ns()) / static_cast<double>(established);
+}
+
+int cpu_of(const Plan& plan, std::string_view role) {
+  return std::ranges::find(plan.placements, role, &Placement::role)->cpu;
+}
+
 Result<Figures> measure_lastack(const RunSpec& spec) {
   if (const auto plan = plan_as_asked(spec); !plan) return plan.error();
   const RunResult result = run(spec, {});
-  if (result.status != RunStatus::ok)
-    return plain_error(fmt::format("{}: {}", status_row(result.status).name, reason_of(result)));
-  const LedgerRow& row = result.ledger.front();
+  const std::string reason =
+      fmt::format("{}: {}", status_row(result.status).name, reason_of(result));
+  // A host that cannot keep the pace measured other conditions than asked for, but it did measure
+  // them: latency counts from when the act was made, not from when it was due. So the figures stay,
+  // and say so.
+  const bool too_slow = result.status == RunStatus::too_slow;
+  if (result.status != RunStatus::ok && !too_slow) return plain_error(reason);
   Figures figures;
-  figures.p50_ns = quantile_ns(row, 0.5, spec.deadline_ns);
-  figures.p99_ns = quantile_ns(row, 0.99, spec.deadline_ns);
-  figures.p999_ns = quantile_ns(row, 0.999, spec.deadline_ns);
+  figures.found = figures.nothing = 0;
+  Histogram latencies;
+  for (const LedgerRow& row : result.ledger) {
+    latencies.merge(row.issued);
+    *figures.found += row.found;
+    *figures.nothing += row.nothing;
+  }
+  // Who never found out took at least the deadline.
+  const auto quantile = [&](double share) {
+    return latencies.count() > 0 ? latencies.quantile(share) : spec.deadline_ns;
+  };
+  figures.p50_ns = quantile(0.5);
+  figures.p99_ns = quantile(0.99);
+  figures.p999_ns = quantile(0.999);
   figures.span_ns = result.span_ns;
-  figures.found = row.found;
-  figures.nothing = row.nothing;
+  figures.cpu_ns_per_connection = cpu_ns_per_connection(result);
+  if (too_slow) figures.too_slow = reason;
+  return figures;
+}
+
+// --- Without sockets
+
+Result<Figures> measure_null(const NullRow& row) {
+  // The same CPUs as a run.
+  RunSpec spec;
+  spec.connections = 1;
+  const auto plan = make_plan(spec, this_host(spec));
+  if (!plan) return plan.error();
+  const auto latencies =
+      measure_null_row(row, {cpu_of(*plan, "victim"), cpu_of(*plan, "survivor")});
+  if (!latencies) return latencies.error();
+  Figures figures;
+  figures.p50_ns = latencies->quantile(0.5);
+  figures.p99_ns = latencies->quantile(0.99);
+  figures.p999_ns = latencies->quantile(0.999);
   return figures;
 }
 
@@ -156,14 +188,9 @@ Result<std::vector<std::string>> floor_words(const Scenario& scenario) {
   const RunSpec spec = spec_of(scenario);
   const auto plan = plan_as_asked(spec);
   if (!plan) return plan.error();
-  // The same CPUs on both sides: how far two CPUs are apart would show in the latency.
-  const auto cpu_of = [&](std::string_view role) {
-    const auto place = std::find_if(plan->placements.begin(), plan->placements.end(),
-                                    [&](const Placement& one) { return one.role == role; });
-    return fmt::format("{}", place->cpu);
-  };
   const std::string schedule =
       scenario.rate ? fmt::format("rate={}", scenario.rate) : std::string("storm");
+  // The same CPUs on both sides: how far two CPUs are apart would show in the latency.
   return std::vector<std::string>{floor_path(),
                                   "--connections",
                                   fmt::format("{}", scenario.connections),
@@ -172,9 +199,9 @@ Result<std::vector<std::string>> floor_words(const Scenario& scenario) {
                                   "--wait",
                                   std::string(wait_name(scenario.wait)),
                                   "--victim-cpu",
-                                  cpu_of("victim"),
+                                  fmt::format("{}", cpu_of(*plan, "victim")),
                                   "--survivor-cpu",
-                                  cpu_of("survivor"),
+                                  fmt::format("{}", cpu_of(*plan, "survivor")),
                                   "--deadline-ms",
                                   fmt::format("{}", spec.deadline_ns / kMillisecond_ns)};
 }
@@ -206,9 +233,9 @@ Result<Figures> read_floor_output(const std::string& text) {
     figures.p50_ns = latency.at("p50");
     figures.p99_ns = latency.at("p99");
     figures.p999_ns = latency.at("p999");
-    figures.span_ns = json.at("span_ns");
-    figures.found = json.at("found");
-    figures.nothing = json.at("connections").get<int64_t>() - figures.found;
+    figures.span_ns = json.at("span_ns").get<int64_t>();
+    figures.found = json.at("found").get<int64_t>();
+    figures.nothing = json.at("connections").get<int64_t>() - *figures.found;
     return figures;
   } catch (const nlohmann::json::exception& error) {
     return plain_error(fmt::format("lastack-floor printed something else: {}", error.what()));
@@ -246,12 +273,22 @@ using Measure = std::function<Result<Figures>()>;
 int g_failed_rows = 0;
 
 void report_figures(benchmark::State& state, const Figures& figures) {
-  const std::pair<const char*, int64_t> counters[] = {
-      {"p50_ns", figures.p50_ns},   {"p99_ns", figures.p99_ns}, {"p999_ns", figures.p999_ns},
-      {"span_ns", figures.span_ns}, {"found", figures.found},   {"nothing", figures.nothing}};
-  for (const auto& [name, value] : counters) state.counters[name] = static_cast<double>(value);
-  if (figures.found < figures.nothing)
-    state.SetLabel("most did not find out: the time is the deadline");
+  const auto show = [&](const char* name, const auto& value) {
+    if (value) state.counters[name] = static_cast<double>(*value);
+  };
+  show("p50_ns", std::optional(figures.p50_ns));
+  show("p99_ns", std::optional(figures.p99_ns));
+  show("p999_ns", std::optional(figures.p999_ns));
+  show("span_ns", figures.span_ns);
+  show("found", figures.found);
+  show("nothing", figures.nothing);
+  show("cpu_ns_per_connection", figures.cpu_ns_per_connection);
+  std::string label = figures.too_slow;
+  if (figures.found == 0) {
+    if (!label.empty()) label += "; ";
+    label += "nobody found out: the time is the deadline";
+  }
+  state.SetLabel(label);
 }
 
 void run_row(benchmark::State& state, const Measure& measure, Figure figure) {
@@ -259,7 +296,7 @@ void run_row(benchmark::State& state, const Measure& measure, Figure figure) {
     const auto figures = measure();
     if (!figures) {
       ++g_failed_rows;
-      state.SkipWithError(figures.error().message().c_str());
+      state.SkipWithError(printable(figures.error().message()).c_str());
       break;
     }
     state.SetIterationTime(static_cast<double>(time_ns(*figures, figure)) / 1e9);
@@ -267,24 +304,52 @@ void run_row(benchmark::State& state, const Measure& measure, Figure figure) {
   }
 }
 
-void register_row(const std::string& name, Figure figure, const Measure& measure) {
-  benchmark::RegisterBenchmark(name.c_str(),
-                               [=](benchmark::State& state) { run_row(state, measure, figure); })
+struct BenchRow {
+  std::string name;
+  Measure measure;
+  benchmark::TimeUnit unit = benchmark::kMicrosecond;
+  Figure figure = Figure::p50;
+};
+
+void register_row(const BenchRow& row) {
+  benchmark::RegisterBenchmark(
+      row.name.c_str(), [row](benchmark::State& state) { run_row(state, row.measure, row.figure); })
       ->UseManualTime()
       ->Iterations(1)  // one iteration is one run of thousands of connections
-      ->Unit(figure == Figure::span ? benchmark::kMillisecond : benchmark::kMicrosecond);
+      ->Unit(row.unit);
 }
 
-void register_rows() {
+BenchRow bench_row(const Suite& suite, const SuiteRow& row) {
+  const auto spec = run_of(row);
+  BenchRow bench;
+  bench.name = fmt::format("{}/{}", suite.name, row.name);
+  bench.measure = [spec] { return spec ? measure_lastack(*spec) : spec.error(); };
+  // A probe takes seconds.
+  if (spec && spec->probes != std::vector{Probe::none}) bench.unit = benchmark::kMillisecond;
+  return bench;
+}
+
+std::vector<BenchRow> bench_rows() {
+  std::vector<BenchRow> rows;
+  for (const NullRow& row : null_rows())
+    rows.push_back({fmt::format("null/{}", row.name), [&row] { return measure_null(row); },
+                    benchmark::kNanosecond});
   for (const Scenario& scenario : kScenarios) {
-    register_row(fmt::format("{}/lastack", scenario.name), scenario.figure,
-                 [scenario] { return measure_lastack(spec_of(scenario)); });
-    register_row(fmt::format("{}/floor", scenario.name), scenario.figure,
-                 [scenario] { return measure_floor(scenario); });
+    const auto unit =
+        scenario.figure == Figure::span ? benchmark::kMillisecond : benchmark::kMicrosecond;
+    rows.push_back({fmt::format("{}/lastack", scenario.name),
+                    [&scenario] { return measure_lastack(spec_of(scenario)); }, unit,
+                    scenario.figure});
+    rows.push_back({fmt::format("{}/floor", scenario.name),
+                    [&scenario] { return measure_floor(scenario); }, unit, scenario.figure});
   }
-  for (const size_t i : close_strategies())
-    register_row(fmt::format("strategy/{}", strategies()[i].name), Figure::p50,
-                 [i] { return measure_lastack(spec_of(i)); });
+  // A collection would play rows twice. A price is no time of one run, but a difference between
+  // runs.
+  for (const Suite& suite : suites())
+    if (!suite.collects)
+      for (const SuiteRow& row : suite.rows(false))
+        if (!row.prices()) rows.push_back(bench_row(suite, row));
+  return rows;
 }
 
 std::string kernel_release() {
@@ -293,10 +358,26 @@ std::string kernel_release() {
   return names.release;
 }
 
-void add_context() {
-  benchmark::AddCustomContext("kernel", kernel_release());
-  benchmark::AddCustomContext("lastack", build_version());
-}
+// Google Benchmark's, but for two things. It has the manifest, which would fill a console. And a
+// deviation divided by a mean of 0, as of `nothing` over repetitions, is left out: JSON has no NaN.
+class JsonReporter : public benchmark::JSONReporter {
+ public:
+  explicit JsonReporter(std::string environment) : environment_(std::move(environment)) {}
+  bool ReportContext(const Context& context) override {
+    if (!environment_.empty()) benchmark::AddCustomContext("environment", environment_);
+    return JSONReporter::ReportContext(context);
+  }
+  void ReportRuns(const std::vector<Run>& runs) override {
+    std::vector<Run> finite = runs;
+    for (Run& run : finite)
+      std::erase_if(run.counters,
+                    [](const auto& counter) { return !std::isfinite(counter.second.value); });
+    JSONReporter::ReportRuns(finite);
+  }
+
+ private:
+  std::string environment_;
+};
 
 int complain(const std::string& message) {
   fmt::print(stderr, "lastack-bench: {}\n", message);
@@ -344,6 +425,8 @@ Result<Comparison> compare(const Scenario& scenario, int64_t runs) {
     comparison.floor_ns.push_back(time_ns(*floor, scenario.figure));
     const auto lastack = measure_lastack(spec_of(scenario));
     if (!lastack) return lastack.error();
+    // A verdict, unlike a row, has no room for a remark.
+    if (!lastack->too_slow.empty()) return plain_error(lastack->too_slow);
     comparison.lastack_ns.push_back(time_ns(*lastack, scenario.figure));
   }
   std::sort(comparison.floor_ns.begin(), comparison.floor_ns.end());
@@ -470,10 +553,24 @@ constexpr std::string_view kHelp = R"(usage: lastack-bench [--benchmark_...]
        lastack-bench --compare-floor [--runs=N]
        lastack-bench --compare-sigpipe [--runs=N]
 
-Without --compare-...: runs of lastack and of the floor (lastack-floor, the smallest C program
-that resets connections and sees it) as Google Benchmark rows. A row's time is the p50 of the
-latency from t0, the instant before the victim's act, to the survivor's finding; for a storm it is
-the span from the first t0 to the last finding. Exit code: 0, or 1 when a row has an error.
+Without --compare-...: Google Benchmark rows, one iteration of each being one run.
+  SUITE/ROW           a row of `lastack suite list`, but for prices and the suite that collects
+                      others
+  rst_.../lastack     resets one at a time (latency) or all at once (storm), and the same by
+  rst_.../floor       lastack-floor, the smallest C program that resets connections and sees it
+  null/clock          lastack without sockets: the clock read twice,
+  null/ring-spin      a request that does nothing, by who spins on its ring,
+  null/wake           and the waking of who sleeps on it, from another CPU
+A row's time is the median latency of all that found out, from t0, the instant before the victim's
+act, to the survivor's finding; of rst_storm_... it is the span from the first t0 to the last finding.
+Where nobody found out, it is the deadline, and the label says so. The CPU column is that of this
+program, which waits; cpu_ns_per_connection is the run's, and missing where its workers spin. mean
+and median of repetitions are of their figures, not of all their connections together.
+A run that fails, whose ledger or counters do not balance, or with a finding that was not expected is
+a row with an error. One whose acts could not keep the pace has a label that starts with too-slow:
+its latencies count from when an act was made, and stand. Exit code: 0, or 1 when a row has an error.
+All rows take several minutes. The context names kernel, CPU, mitigations, build and what else
+matters; in JSON `environment` is the whole manifest of `lastack run`, as JSON in a string.
   --benchmark_list_tests            print the rows' names and run nothing
   --benchmark_filter=REGEX          run the rows whose name matches
   --benchmark_repetitions=N         run every row so often; adds mean, median and deviation
@@ -525,12 +622,47 @@ void refuse_value() {
   std::exit(kBadUsage);
 }
 
+// What Google Benchmark will take a flag for: the last one given, or else the environment's; it
+// keeps that to itself. "true" for a flag without a value, "" for none.
+std::string benchmark_flag(int argc, char** argv, const std::string& name) {
+  std::string variable = name;
+  for (char& c : variable) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  const char* inherited = std::getenv(variable.c_str());
+  std::string value = inherited ? inherited : "";
+  const std::string bare = "--" + name, front = bare + "=";
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word = argv[i];
+    if (word == bare) value = "true";
+    if (word.starts_with(front)) value = word.substr(front.size());
+  }
+  return value;
+}
+
+// What of the flags decides which reporters there are.
+struct Output {
+  bool lists_only, json, json_file;
+};
+
+Output output_of(int argc, char** argv) {
+  const auto value = [&](const char* name) { return benchmark_flag(argc, argv, name); };
+  const std::string lists = value("benchmark_list_tests"), format = value("benchmark_out_format");
+  return {lists == "true" || lists == "1", value("benchmark_format") == "json",
+          !value("benchmark_out").empty() && (format.empty() || format == "json")};
+}
+
 int benchmark_command(int argc, char** argv) {
+  const Output output = output_of(argc, argv);
   benchmark::Initialize(&argc, argv, refuse_value);
   if (argc > 1) return unknown_flag(argv[1]);  // Initialize() took out those that it knows
-  add_context();
-  register_rows();
-  const size_t matching = benchmark::RunSpecifiedBenchmarks();
+  const BenchContext context = output.lists_only ? BenchContext() : describe_bench_context();
+  for (const auto& [key, text] : context.facts) benchmark::AddCustomContext(key, text);
+  // There is one context for both, and the display is asked first.
+  JsonReporter display(context.environment);
+  JsonReporter file(output.json ? "" : context.environment);
+  for (const BenchRow& row : bench_rows()) register_row(row);
+  // Null: what the flags say. A reporter for a file that nobody asked for is refused.
+  const size_t matching = benchmark::RunSpecifiedBenchmarks(output.json ? &display : nullptr,
+                                                            output.json_file ? &file : nullptr);
   benchmark::Shutdown();
   if (matching == 0) return kBadUsage;  // it has said so
   return g_failed_rows ? 1 : 0;
