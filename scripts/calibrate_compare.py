@@ -82,31 +82,60 @@ def record(lastack, rows, delays, repetitions, chance, folder):
             call([lastack, "run", *options, *delay, "--out", str(out)])
             if repetition < WARM_UPS:
                 shutil.rmtree(out)
-        print(f"\rrecorded {repetition + 1} of {WARM_UPS + repetitions}", end="", file=sys.stderr)
-    print(file=sys.stderr)
+        if sys.stderr.isatty():
+            print(f"recorded {repetition + 1} of {WARM_UPS + repetitions}", file=sys.stderr)
 
 
-def side_of(folder, side, rows, repetitions, into):
-    """A folder of links to these repetitions."""
+def recorded(folder, name, command):
+    """One run as the lines and the manifest's entry that a suite has of it."""
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    cost = run["cost"]
+    header, *lines = (folder / "summary.csv").read_text(encoding="utf-8").splitlines()
+    connections = sum(row["requested"] for row in run["ledger"])
+    front = [name, folder.name, "{repetition}", "0", run["status"],
+             f"{(cost['user_ns'] + cost['system_ns']) / connections:.1f}",
+             f"{cost['traffic']['out_segments'] / connections:.1f}"]
+    entry = {"name": name, "folder": folder.name, "warm_up": False, "command": command,
+             "status": run["status"], "exit_code": run["exit_code"], "error": run["error"]}
+    return {"header": header, "lines": lines, "front": ",".join(front), "entry": entry,
+            "environment": run["environment"]}
+
+
+def side_of(runs, side, rows, repetitions, into):
+    """A suite's folder that has these repetitions, numbered anew."""
     into.mkdir(parents=True)
+    summary, entries = [], []
     for name, _ in rows:
-        for repetition in repetitions:
-            run = f"{name}-{repetition:02}"
-            (into / run).symlink_to((folder / side / run).resolve())
-    return f"{into}/*"
+        for place, repetition in enumerate(repetitions, 1):
+            run = runs[side, name, repetition]
+            if not summary:
+                columns = run["header"].split(",", 1)[1]
+                summary.append("schema_version,row,run,repetition,warm_up,run_status,"
+                               f"cpu_ns_per_connection,segments_per_connection,{columns}")
+            for line in run["lines"]:
+                version, figures = line.split(",", 1)
+                front = run["front"].replace("{repetition}", str(place))
+                summary.append(f"{version},{front},{figures}")
+            entries.append({**run["entry"], "repetition": place, "order": len(entries) + 1})
+    manifest = {"schema_version": 1, "suite": "calibration", "quick": False, "status": "ok",
+                "environment": run["environment"],
+                "rows": [{"name": name, "command": " ".join(["lastack", "run", *options])}
+                         for name, options in rows],
+                "runs": entries}
+    (into / "summary.csv").write_text("\n".join(summary) + "\n", encoding="utf-8")
+    (into / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return str(into)
 
 
 def compare(lastack, a, b):
-    return json.loads(call([lastack, "compare", a, b, "--force", "--format", "json"]))
+    return json.loads(call([lastack, "compare", a, b, "--format", "json"]))
 
 
-def reported(row, names=None):
-    """Whether a difference is reported for the row, in one of these quantities."""
-    if names is None and row["changes_in_kind"]:
-        return True
-    return any(change["verdict"] in ("worse", "better", "changed")
-               for quantity in row["quantities"] if names is None or quantity["name"] in names
-               for change in quantity["changes"])
+def reported(row):
+    """Whether any difference is reported for the row."""
+    return row["changes_in_kind"] or any(change["verdict"] in ("worse", "better", "changed")
+                                         for quantity in row["quantities"]
+                                         for change in quantity["changes"])
 
 
 def found_worse(row):
@@ -122,16 +151,16 @@ def measured_rows(comparison):
                    for quantity in row["quantities"])]
 
 
-def split(lastack, rows, repetitions, chance, folder, scratch):
-    """(rows, false alarms, slowdowns found) of one split."""
+def split(lastack, rows, repetitions, chance, runs, scratch):
+    """(rows, false alarms, rows with a latency, slowdowns found in them) of one split."""
     side = repetitions // 2
     order = list(range(repetitions))
     chance.shuffle(order)
     slow = list(range(repetitions))
     chance.shuffle(slow)
-    a = side_of(folder, PLAIN, rows, order[:side], scratch / "a")
-    again = side_of(folder, PLAIN, rows, order[side:], scratch / "again")
-    delayed = side_of(folder, DELAYED, rows, slow[:side], scratch / "delayed")
+    a = side_of(runs, PLAIN, rows, order[:side], scratch / "a")
+    again = side_of(runs, PLAIN, rows, order[side:], scratch / "again")
+    delayed = side_of(runs, DELAYED, rows, slow[:side], scratch / "delayed")
     same, slower = compare(lastack, a, again), compare(lastack, a, delayed)
     alarms = [row for row in same["rows"] if reported(row)]
     found = [row for row in measured_rows(slower) if found_worse(row)]
@@ -160,11 +189,16 @@ def main():
     delays = pilot(arguments.lastack, rows)
     record(arguments.lastack, rows, delays, repetitions, chance, folder / "runs")
 
+    runs = {(side, name, repetition):
+            recorded(folder / "runs" / side / f"{name}-{repetition:02}", name,
+                     " ".join(["lastack", "run", *options]))
+            for name, options in rows for side in (PLAIN, DELAYED)
+            for repetition in range(repetitions)}
     totals = [0, 0, 0, 0]
     splits = []
     for _ in range(arguments.splits):
         with tempfile.TemporaryDirectory() as scratch:
-            counts = split(arguments.lastack, rows, repetitions, chance, folder / "runs",
+            counts = split(arguments.lastack, rows, repetitions, chance, runs,
                            Path(scratch))
         splits.append(dict(zip(("rows", "false_alarms", "slowed_rows", "slowdowns_found"), counts)))
         totals = [total + count for total, count in zip(totals, counts)]
