@@ -81,7 +81,9 @@ def check_context(context, version, what):
         expect(context.get(key), f"{what}: no context '{key}'")
     kernel = os.uname().release
     expect(context.get("kernel") == kernel, f"{what}: kernel is {context.get('kernel')}")
-    expect(context.get("lastack", "") in version, f"{what}: not the version of lastack: {version}")
+    number = " ".join(version.split()[:2])  # the commit is that of each program's own build
+    expect(f"lastack {context.get('lastack')}".startswith(f"{number} (commit "),
+           f"{what}: lastack is {context.get('lastack')}, expected {number}")
     manifest = parse(context.get("environment", ""), f"{what}: environment")
     if manifest is not None:
         expect(manifest["kernel"]["release"] == kernel, f"{what}: environment of another kernel")
