@@ -562,15 +562,15 @@ Without --compare-...: Google Benchmark rows, one iteration of each being one ru
   null/ring-spin      a request that does nothing, by who spins on its ring,
   null/wake           and the waking of who sleeps on it, from another CPU
 A row's time is the median latency of all that found out, from t0, the instant before the victim's
-act, to the survivor's finding; of rst_storm_... it is the span from the first t0 to the last finding.
+act, to the survivor's finding; of rst_storm_... the span from the first t0 to the last finding.
 Where nobody found out, it is the deadline, and the label says so. The CPU column is that of this
 program, which waits; cpu_ns_per_connection is the run's, and missing where its workers spin. mean
 and median of repetitions are of their figures, not of all their connections together.
-A run that fails, whose ledger or counters do not balance, or with a finding that was not expected is
-a row with an error. One whose acts could not keep the pace has a label that starts with too-slow:
-its latencies count from when an act was made, and stand. Exit code: 0, or 1 when a row has an error.
-All rows take several minutes. The context names kernel, CPU, mitigations, build and what else
-matters; in JSON `environment` is the whole manifest of `lastack run`, as JSON in a string.
+A run that fails, whose ledger or counters do not balance, or with a finding that was not expected
+is a row with an error. One whose acts could not keep the pace has a label that starts with
+too-slow: its latencies count from when an act was made, and stand. Exit code: 0, or 1 when a row
+has an error. All rows take several minutes. The context names kernel, CPU, mitigations, build and
+what else matters; in JSON `environment` is the whole manifest of `lastack run`, in a string.
   --benchmark_list_tests            print the rows' names and run nothing
   --benchmark_filter=REGEX          run the rows whose name matches
   --benchmark_repetitions=N         run every row so often; adds mean, median and deviation
