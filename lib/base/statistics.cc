@@ -34,6 +34,20 @@ double median_of(std::vector<double>& values) {
   return std::midpoint(*std::max_element(values.begin(), middle), *middle);
 }
 
+// The median of as many draws with replacement from sorted values. `drawn` is room to work in.
+double resampled_median(const std::vector<double>& sorted, Random& random,
+                        std::vector<uint32_t>& drawn) {
+  const size_t count = sorted.size();
+  drawn.assign(count, 0);
+  for (size_t i = 0; i < count; ++i) ++drawn[random.below(count)];
+  // The two in the middle; of an odd number they are one and the same.
+  size_t value = 0, seen = drawn[0];
+  while (seen < (count + 1) / 2) seen += drawn[++value];
+  const double lower = sorted[value];
+  while (seen < count / 2 + 1) seen += drawn[++value];
+  return std::midpoint(lower, sorted[value]);
+}
+
 // Twice the midrank of each value, so that they are whole numbers: those of `a`, then those of `b`.
 std::vector<size_t> doubled_midranks(std::span<const double> a, std::span<const double> b) {
   std::vector<double> values(a.begin(), a.end());
@@ -118,14 +132,14 @@ std::optional<Range> change_interval(Change change, std::span<const double> befo
   constexpr size_t kResamples = 2'000, kEachSide = kResamples / 40;
   if (std::min(before.size(), after.size()) < kFewestForInterval) return std::nullopt;
   Random random{seed};
-  std::vector<double> drawn, changes;
-  const auto resampled_median = [&](std::span<const double> values) {
-    drawn.resize(values.size());
-    for (double& value : drawn) value = values[random.below(values.size())];
-    return median_of(drawn);
-  };
+  std::vector<double> from_values(before.begin(), before.end());
+  std::vector<double> to_values(after.begin(), after.end()), changes;
+  std::sort(from_values.begin(), from_values.end());
+  std::sort(to_values.begin(), to_values.end());
+  std::vector<uint32_t> drawn;
   for (size_t i = 0; i < kResamples; ++i) {
-    const double from = resampled_median(before), to = resampled_median(after);
+    const double from = resampled_median(from_values, random, drawn);
+    const double to = resampled_median(to_values, random, drawn);
     if (change == Change::ratio && from == 0) return std::nullopt;
     changes.push_back(change == Change::ratio ? to / from : to - from);
   }
@@ -228,9 +242,10 @@ std::optional<double> log_spread(std::span<const std::vector<double>> sides) {
 
 std::optional<size_t> repetitions_to_show(double ratio, double spread, double level) {
   constexpr double kEfficiency = 3 / std::numbers::pi, kMissed = 0.2, kMost = 1e6;
-  const double z = normal_quantile_above(level / 2) + normal_quantile_above(kMissed);
+  const double z = normal_quantile_above(level / 2), sum = z + normal_quantile_above(kMissed);
   const double shift = std::log(ratio);
-  const double repetitions = std::ceil(2 * z * z * spread * spread / (shift * shift) / kEfficiency);
+  const double repetitions =
+      std::ceil(2 * sum * sum * spread * spread / (shift * shift) / kEfficiency + z * z / 4);
   if (!(repetitions <= kMost)) return std::nullopt;
   return std::max(static_cast<size_t>(repetitions), fewest_repetitions(level));
 }

@@ -1,7 +1,6 @@
 #include "report/recorded.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <glob.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -352,25 +351,37 @@ std::string without_seed(const std::string& command) {
   return kept;
 }
 
-// The options of a command that another has not, or not so: "--wait spin".
-std::string options_apart(const std::string& command, const std::string& other) {
-  const auto options_of = [](std::string_view text) {
-    std::set<std::string> options;
-    while (!text.empty()) {
-      const size_t next = text.find(" --", 1);
-      std::string option(text.substr(0, next));
-      option.erase(0, option.find_first_not_of(' '));
-      option.erase(option.find_last_not_of(' ') + 1);
-      options.insert(std::move(option));
-      text = next == std::string_view::npos ? "" : text.substr(next);
-    }
-    return options;
-  };
-  const auto others = options_of(other);
-  std::vector<std::string> apart;
-  for (const std::string& option : options_of(command))
-    if (!others.contains(option)) apart.push_back(option);
-  return apart.empty() ? "nothing more" : fmt::format("{}", fmt::join(apart, " "));
+using CommandOptions = std::map<std::string, std::string>;  // "--wait" is "spin"; "" is the rest
+
+CommandOptions options_of(std::string_view command) {
+  CommandOptions options;
+  while (!command.empty()) {
+    const size_t next = command.find(" --", 1);
+    std::string_view option = command.substr(0, next);
+    option.remove_prefix(option.starts_with(' '));
+    const size_t name = option.starts_with("--") ? option.find(' ') : 0;
+    options.emplace(option.substr(0, name),
+                    name == std::string_view::npos ? "" : option.substr(name));
+    command = next == std::string_view::npos ? "" : command.substr(next);
+  }
+  return options;
+}
+
+// What options say that others do not say, or not so: "--wait spin".
+std::string options_apart(const CommandOptions& options, const CommandOptions& others) {
+  std::string apart;
+  for (const auto& [name, value] : options) {
+    const auto other = others.find(name);
+    if (other == others.end() || other->second != value)
+      apart += fmt::format("{}{}{}", apart.empty() ? "" : " ", name, value);
+  }
+  return apart.empty() ? "nothing more" : apart;
+}
+
+// A run writes down all options that it knows; another version of lastack may know more.
+void keep_common(CommandOptions& a, CommandOptions& b) {
+  std::erase_if(a, [&](const auto& option) { return !b.contains(option.first); });
+  std::erase_if(b, [&](const auto& option) { return !a.contains(option.first); });
 }
 
 // ---- Files
@@ -618,11 +629,13 @@ std::vector<std::string> why_not_comparable(const Recording& a, const std::strin
   std::string example;
   for (const auto& [row, command] : a.commands) {
     const auto same_row = b.commands.find(row);
-    if (same_row == b.commands.end() || same_row->second == command) continue;
-    if (others++ == 0)
-      example = fmt::format("{} has {} in {}, {} in {}", row.empty() ? "the run" : "'" + row + "'",
-                            options_apart(command, same_row->second), name_of_a,
-                            options_apart(same_row->second, command), name_of_b);
+    if (same_row == b.commands.end()) continue;
+    auto of_a = options_of(command), of_b = options_of(same_row->second);
+    if (row.empty()) keep_common(of_a, of_b);
+    if (of_a == of_b || others++ > 0) continue;
+    example =
+        fmt::format("{} has {} in {}, {} in {}", row.empty() ? "the run" : "'" + row + "'",
+                    options_apart(of_a, of_b), name_of_a, options_apart(of_b, of_a), name_of_b);
   }
   if (others > 0)
     reasons.push_back(others == 1 ? fmt::format("other commands: {}", example)
