@@ -112,14 +112,15 @@ Result<Plan> plan_as_asked(const RunSpec& spec) {
   return plan;
 }
 
-// Of the workers, from the armed watch to the closed ledger. Who spins uses all of a CPU, whatever
-// it is good for.
+// Of the survivors, from the armed watch to the closed ledger; victims spin to be on time. Who
+// spins uses all of a CPU, whatever it is good for.
 std::optional<double> cpu_ns_per_connection(const RunResult& result) {
   int64_t established = 0;
   for (const LedgerRow& row : result.ledger) established += row.established;
-  const Cost& cost = result.cost;
-  if (established == 0 || cost.victims.spins || cost.survivors.spins) return std::nullopt;
-  return static_cast<double>(cost.user_ns() + cost.system_ns()) / static_cast<double>(established);
+  const RoleCost& survivors = result.cost.survivors;
+  if (established == 0 || survivors.spins) return std::nullopt;
+  return static_cast<double>(survivors.user_ns + survivors.system_ns) /
+         static_cast<double>(established);
 }
 
 int cpu_of(const Plan& plan, std::string_view role) {
@@ -564,7 +565,7 @@ Without --compare-...: Google Benchmark rows, one iteration of each being one ru
 A row's time is the median latency of all that found out, from t0, the instant before the victim's
 act, to the survivor's finding; of rst_storm_... the span from the first t0 to the last finding.
 Where nobody found out, it is the deadline, and the label says so. The CPU column is that of this
-program, which waits; cpu_ns_per_connection is the run's, and missing where its workers spin. mean
+program, which waits; cpu_ns_per_connection is that of the survivors, and missing where they spin. mean
 and median of repetitions are of their figures, not of all their connections together.
 A run that fails, whose ledger or counters do not balance, or with a finding that was not expected
 is a row with an error. One whose acts could not keep the pace has a label that starts with

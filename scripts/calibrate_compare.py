@@ -92,8 +92,9 @@ def recorded(folder, name, command):
     cost = run["cost"]
     header, *lines = (folder / "summary.csv").read_text(encoding="utf-8").splitlines()
     connections = sum(row["requested"] for row in run["ledger"])
+    survivors_cpu_ns = cost["survivors"]["user_ns"] + cost["survivors"]["system_ns"]
     front = [name, folder.name, "{repetition}", "0", run["status"],
-             f"{(cost['user_ns'] + cost['system_ns']) / connections:.1f}",
+             f"{survivors_cpu_ns / connections:.1f}",
              f"{cost['traffic']['out_segments'] / connections:.1f}"]
     entry = {"name": name, "folder": folder.name, "warm_up": False, "command": command,
              "status": run["status"], "exit_code": run["exit_code"], "error": run["error"]}

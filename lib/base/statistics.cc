@@ -12,6 +12,9 @@
 namespace lastack {
 namespace {
 
+// Of a bootstrap, and how many of them lie beyond either end of a 95 % interval.
+constexpr size_t kResamples = 2'000, kEachSide = kResamples / 40;
+
 constexpr size_t kFewestForInterval = 6;
 
 double normal_above(double z) { return std::erfc(z / std::numbers::sqrt2) / 2; }
@@ -129,7 +132,6 @@ std::optional<Range> median_interval(std::span<const double> values) {
 
 std::optional<Range> change_interval(Change change, std::span<const double> before,
                                      std::span<const double> after, uint64_t seed) {
-  constexpr size_t kResamples = 2'000, kEachSide = kResamples / 40;
   if (std::min(before.size(), after.size()) < kFewestForInterval) return std::nullopt;
   Random random{seed};
   std::vector<double> from_values(before.begin(), before.end());
@@ -145,6 +147,36 @@ std::optional<Range> change_interval(Change change, std::span<const double> befo
   }
   std::sort(changes.begin(), changes.end());
   return Range{changes[kEachSide], changes[kResamples - 1 - kEachSide]};
+}
+
+std::optional<Range> mean_ratio_interval(std::span<const BeforeAfter> rows, uint64_t seed) {
+  size_t most = 0;
+  for (const BeforeAfter& row : rows) {
+    if (std::min(row.before.size(), row.after.size()) < kFewestForInterval) return std::nullopt;
+    most = std::max({most, row.before.size(), row.after.size()});
+  }
+  if (rows.empty()) return std::nullopt;
+  Random random{seed};
+  std::vector<double> before_draws(most), after_draws(most), ratios(rows.size()), values, means;
+  const auto drawn_median = [&](std::span<const double> of, const std::vector<double>& draws) {
+    values.clear();
+    for (size_t i = 0; i < of.size(); ++i)
+      values.push_back(of[static_cast<size_t>(draws[i] * static_cast<double>(of.size()))]);
+    return median(values);
+  };
+  for (size_t resample = 0; resample < kResamples; ++resample) {
+    for (double& draw : before_draws) draw = random.uniform();
+    for (double& draw : after_draws) draw = random.uniform();
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const double from = drawn_median(rows[i].before, before_draws);
+      const double to = drawn_median(rows[i].after, after_draws);
+      if (from <= 0 || to <= 0) return std::nullopt;
+      ratios[i] = to / from;
+    }
+    means.push_back(geometric_mean(ratios));
+  }
+  std::sort(means.begin(), means.end());
+  return Range{means[kEachSide], means[kResamples - 1 - kEachSide]};
 }
 
 RankTest rank_test(std::span<const double> a, std::span<const double> b) {

@@ -71,6 +71,15 @@ double least_rank_test_p(size_t a, size_t b);
 // The least number of repetitions a side that can reach p <= level at all.
 size_t fewest_repetitions(double level);
 
+// What one row's repetitions say before and after.
+struct BeforeAfter {
+  std::span<const double> before, after;
+};
+// The same interval for the geometric mean of several rows' ratios of medians. Each resample draws
+// the same repetitions of a side for all rows: the rows of one repetition share the host's state
+// of that moment, and do not err independently. Nullopt as above, and without rows.
+std::optional<Range> mean_ratio_interval(std::span<const BeforeAfter> rows, uint64_t seed);
+
 // Benjamini and Hochberg (1995): claiming whatever is at most 0.05 here is right in 95 of 100
 // claims on average, however many tests there were. In the order given.
 std::vector<double> adjusted_p(std::span<const double> p);

@@ -32,8 +32,8 @@ Value per_connection(const RecordedLine& line, Value sum) {
 
 constexpr Quantity kQuantities[] = {
     {"latency_p50", "ns", Better::less, Better::neither, Change::ratio, false,
-     [](const RecordedLine& l) { return quantile(l, l.latency_p50_ns, 2); },
-     "median latency since the act, of each repetition with 2 findings or more"},
+     [](const RecordedLine& l) { return quantile(l, l.latency_p50_ns, 50); },
+     "median latency since the act, of each repetition with 50 findings or more"},
     {"latency_p99", "ns", Better::less, Better::neither, Change::ratio, false,
      [](const RecordedLine& l) { return quantile(l, l.latency_p99_ns, 100); },
      "99th percentile, of each repetition with 100 findings or more"},
@@ -51,7 +51,7 @@ constexpr Quantity kQuantities[] = {
      "median time by which a probe's finding came later than its earliest prediction"},
     {"cpu_per_connection", "ns", Better::less, Better::less, Change::ratio, true,
      [](const RecordedLine& l) { return l.cpu_ns_per_connection; },
-     "user and system CPU of the run's workers"},
+     "user and system CPU of the run's survivors"},
     {"segments_per_connection", "segments", Better::less, Better::less, Change::ratio, true,
      [](const RecordedLine& l) { return l.segments_per_connection; },
      "TCP segments in the run's namespaces"},
@@ -449,13 +449,20 @@ std::vector<MeanChange> geometric_means_of(const std::vector<ComparedRow>& rows,
   for (const Quantity& quantity : kQuantities)
     for (size_t side = 1; side < sides; ++side) {
       std::vector<double> ratios;
+      std::vector<BeforeAfter> values;
       for (const ComparedRow& row : rows)
         for (const ComparedQuantity& compared : row.quantities)
           if (compared.quantity == &quantity && compared.better == quantity.better)
-            if (const auto percent = compared.changes[side - 1].percent; percent && *percent > -100)
+            if (const auto percent = compared.changes[side - 1].percent;
+                percent && *percent > -100) {
               ratios.push_back(1 + *percent / 100);
-      if (!ratios.empty())
-        means.push_back({&quantity, side, (geometric_mean(ratios) - 1) * 100, ratios.size()});
+              values.push_back({compared.sides[0].values, compared.sides[side].values});
+            }
+      if (ratios.empty()) continue;
+      MeanChange mean{&quantity, side, (geometric_mean(ratios) - 1) * 100, ratios.size(), {}};
+      if (const auto range = mean_ratio_interval(values, kSeed))
+        mean.percent_range = Range{(range->low - 1) * 100, (range->high - 1) * 100};
+      means.push_back(mean);
     }
   return means;
 }

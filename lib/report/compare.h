@@ -98,6 +98,11 @@ struct MeanChange {
   size_t side;
   double percent;  // of the geometric mean of the ratios
   size_t rows;
+  std::optional<Range> percent_range;  // 95 %
+  // Whether the interval leaves no change out.
+  bool shown() const {
+    return percent_range && (percent_range->low > 0 || percent_range->high < 0);
+  }
 };
 
 struct CompareOptions {

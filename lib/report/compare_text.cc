@@ -39,7 +39,8 @@ std::string side_cell(const Quantity& quantity, const SideFigures& side) {
                        figure(quantity, side.range->high));
   if (side.median == 0) return text;
   const double half = std::max(side.range->high - side.median, side.median - side.range->low);
-  return fmt::format("{} +-{:.0f}%", text, std::abs(half / side.median) * 100);
+  const double percent = std::abs(half / side.median) * 100;
+  return percent > 999 ? text + " +->999%" : fmt::format("{} +-{:.0f}%", text, percent);
 }
 
 std::string percent_text(double percent) {
@@ -228,13 +229,16 @@ Block quantity_block(const Comparison& comparison, const Quantity& quantity) {
       std::string change;
       for (const MeanChange& one : comparison.geometric_means)
         if (one.quantity == &quantity && one.side == side) {
-          change = percent_text(one.percent);
+          change = one.shown() ? percent_text(one.percent) : "~";
+          if (one.percent_range)
+            change += fmt::format(" [{}..{}]", percent_text(one.percent_range->low),
+                                  percent_text(one.percent_range->high));
           rows_of_mean = one.rows;
         }
       any = any || !change.empty();
       mean.insert(mean.end(), {change, ""});
     }
-    mean.push_back(fmt::format("of {} rows, shown to differ or not", rows_of_mean));
+    mean.push_back(fmt::format("of {} row{}", rows_of_mean, rows_of_mean == 1 ? "" : "s"));
     if (any) block.rows.push_back(std::move(mean));
   }
   if (equal > 0)
@@ -559,6 +563,8 @@ Json compare_document(const Comparison& comparison, const std::string& command) 
     means.push_back({{"quantity", mean.quantity->name},
                      {"side", mean.side},
                      {"percent", mean.percent},
+                     {"low", mean.percent_range ? Json(mean.percent_range->low) : Json(nullptr)},
+                     {"high", mean.percent_range ? Json(mean.percent_range->high) : Json(nullptr)},
                      {"rows", mean.rows}});
   return {{"schema_version", kSchemaVersion},
           {"command", command},

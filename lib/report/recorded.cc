@@ -524,14 +524,11 @@ Result<Recording> recorded_run(const std::string& folder, std::string_view text,
   // The price of the whole run, which its summary.csv does not tell.
   const Json& cost = Document::member(document.root(), "cost");
   const Json& traffic = Document::member(cost, "traffic");
-  const auto spins = [&](const Json& role) {
-    return role.is_object() && Document::member(role, "context_switches").is_null();
-  };
-  const bool spinning = spins(Document::member(cost, "victims")) ||
-                        spins(Document::member(cost, "survivors")) ||
-                        Document::member(spec, "wait") == "spin";
-  const int64_t user_ns = document.number(cost, "user_ns", -1);
-  const int64_t system_ns = document.number(cost, "system_ns", -1);
+  // Spinning is written as no context switches.
+  const Json& survivors = Document::member(cost, "survivors");
+  const bool spinning = Document::member(survivors, "context_switches").is_null();
+  const int64_t user_ns = document.number(survivors, "user_ns", -1);
+  const int64_t system_ns = document.number(survivors, "system_ns", -1);
   const int64_t segments = document.number(traffic, "out_segments", -1);
   if (document.failed()) return *document.failed();
 

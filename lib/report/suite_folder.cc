@@ -66,13 +66,12 @@ constexpr Column<SuiteLine> kFront[] = {
     {"run_status", "how the run ended",
      [](const SuiteLine& l) { return std::string(status_row(l.run->status).name); }},
     {"cpu_ns_per_connection",
-     "user and system CPU of the run's workers from the armed watch to the closed ledger, of the "
-     "whole run: its rows share it; empty where workers spin",
+     "user and system CPU of the survivors from the armed watch to the closed ledger, of the whole "
+     "run: its rows share it; empty where they spin",
      [](const SuiteLine& l) {
-       const Cost& cost = l.run->result.cost;
-       const bool spins = cost.victims.spins || cost.survivors.spins;
-       return per_connection(
-           *l.run, spins ? std::nullopt : std::optional(cost.user_ns() + cost.system_ns()));
+       const RoleCost& survivors = l.run->result.cost.survivors;
+       const int64_t cpu_ns = survivors.user_ns + survivors.system_ns;
+       return per_connection(*l.run, survivors.spins ? std::nullopt : std::optional(cpu_ns));
      }},
     {"segments_per_connection", "TCP segments that the run's namespaces sent meanwhile",
      [](const SuiteLine& l) {

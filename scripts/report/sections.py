@@ -154,10 +154,21 @@ def means(comparison, suites):
     """Of a handful of runs that can show nothing they would be noise."""
     if not comparison or not was_tested(comparison):
         return Html("")
-    return items([f"{quantity_name(mean['quantity'])}: {signed(mean['percent'])} % in "
+    return items([f"{quantity_name(mean['quantity'])}: {mean_change(mean)} in "
                   f"{suites[mean['side']]['label']}, geometric mean of "
                   f"{counted(mean['rows'], 'row', 'rows')}"
                   for mean in comparison.get("geometric_means", [])])
+
+
+def mean_change(mean):
+    """A change that its interval does not tell from none is not given as a figure."""
+    low, high = mean["low"], mean["high"]
+    if low is None or high is None:
+        return "no interval, too few repetitions"
+    interval = f"{signed(low)} to {signed(high)} %"
+    if low <= 0 <= high:
+        return f"no change shown ({interval})"
+    return f"{signed(mean['percent'])} % ({interval})"
 
 
 def caveats(comparison, suites):

@@ -169,7 +169,7 @@ class PageTest(unittest.TestCase):
             self.assertIn(fact, overview)
         section = self.find("section").text
         for fact in (f"Slower: rst-spin (median latency +{percent:.1f} %)", "new drifted: 3 of 7 "
-                     "tests", "timers are scaled down", "+16.2 % in new"):
+                     "tests", "timers are scaled down", "+16.2 % (+9.1 to +24.0 %) in new"):
             self.assertIn(fact, section)
         self.find("section details summary").click()
         self.assertIn("a change of 5 % would be seen in 2 of 3 rows", self.find("section").text)

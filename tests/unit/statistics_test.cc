@@ -292,5 +292,31 @@ TEST(RepetitionsToShow, ShowItInFourOfFiveExperiments) {
   EXPECT_LT(shown, 0.95 * kExperiments);
 }
 
+TEST(MeanRatioInterval, ResamplesTheSameRepetitionsForAllRows) {
+  // Ten rows that move together: their mean is no surer than one of them.
+  const std::vector<double> before = {10, 11, 12, 13, 14, 15, 16},
+                            after = {12, 13, 14, 15, 16, 17, 18};
+  const std::vector<BeforeAfter> one(1, {before, after}), ten(10, {before, after});
+  const auto alone = mean_ratio_interval(one, 1), together = mean_ratio_interval(ten, 1);
+  ASSERT_TRUE(alone && together);
+  EXPECT_NEAR(alone->low, together->low, 1e-9);
+  EXPECT_NEAR(alone->high, together->high, 1e-9);
+  EXPECT_LT(alone->low, 15.0 / 13);
+  EXPECT_GT(alone->high, 15.0 / 13);
+  // Sides without any spread leave nothing open.
+  const std::vector<double> flat(7, 10.0), double_flat(7, 20.0);
+  const std::vector<BeforeAfter> sure(3, {flat, double_flat});
+  EXPECT_NEAR(mean_ratio_interval(sure, 1)->low, 2, 1e-9);
+  EXPECT_NEAR(mean_ratio_interval(sure, 1)->high, 2, 1e-9);
+}
+
+TEST(MeanRatioInterval, NeedsSixRepetitionsAndValuesAboveZero) {
+  const std::vector<double> five(5, 1.0), six(6, 1.0), zeros(6, 0.0);
+  EXPECT_FALSE(mean_ratio_interval(std::vector<BeforeAfter>{{six, six}, {five, six}}, 1));
+  EXPECT_FALSE(mean_ratio_interval(std::vector<BeforeAfter>{{zeros, six}}, 1));
+  EXPECT_FALSE(mean_ratio_interval({}, 1));
+  EXPECT_TRUE(mean_ratio_interval(std::vector<BeforeAfter>{{six, six}}, 1));
+}
+
 }  // namespace
 }  // namespace lastack
