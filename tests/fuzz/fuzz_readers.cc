@@ -1,0 +1,78 @@
+// Whatever a reader of recorded files accepts can be compared, and does not differ from itself.
+// The first byte chooses the reader: 'c' a CSV table, 's' a suite, 'r' a run; the last two have the
+// JSON document and summary.csv behind it, with a line "====" in between.
+#include <fmt/format.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <string_view>
+
+#include "report/compare.h"
+#include "report/compare_text.h"
+#include "report/csv_table.h"
+#include "report/recorded.h"
+
+namespace lastack {
+namespace {
+
+[[noreturn]] void fail(std::string_view promise, std::string_view why) {
+  fmt::print(stderr, "{}: {}\n", promise, why);
+  __builtin_trap();
+}
+
+void check_message(const Error& error) {
+  if (error.message().find('\n') != std::string::npos)
+    fail("an error is one line", error.message());
+}
+
+void check_table(std::string_view text) {
+  const auto table = read_csv(text, "x.csv");
+  if (!table) return check_message(table.error());
+  const auto version = table->column("schema_version");
+  if (!version) fail("an accepted table has a version", "");
+  size_t size = 0;
+  for (size_t row = 0; row < table->rows(); ++row) {
+    if (table->at(row, *version) != "1") fail("it is one that is known", table->place(row));
+    size += table->at(row, 0).size() + table->place(row).size();
+  }
+  if (size > 0 && table->rows() == 0) fail("no row has fields", "");
+}
+
+void check_recording(const Result<Recording>& recording) {
+  if (!recording) return check_message(recording.error());
+  CompareOptions options;
+  options.force = true;
+  const auto comparison = compare({*recording, *recording}, options);
+  if (!comparison) return check_message(comparison.error());  // all of it may be warm-ups
+  if (comparison->worse + comparison->better + comparison->kind_changes > 0)
+    fail("a recording does not differ from itself", compare_text(*comparison));
+  if (regressed(*comparison, 1e-9)) fail("nor is it worse", "");
+  const auto csv = read_csv(compare_csv(*comparison), "compare.csv");
+  if (!csv) fail("compare's CSV can be read", csv.error().message());
+  const auto replace = nlohmann::json::error_handler_t::replace;
+  const std::string json = compare_document(*comparison, "").dump(-1, ' ', false, replace);
+  if (json.empty() || compare_markdown(*comparison).empty()) fail("there is something to say", "");
+}
+
+}  // namespace
+}  // namespace lastack
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size == 0) return 0;
+  const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
+  if (data[0] == 'c') {
+    lastack::check_table(text);
+    return 0;
+  }
+  constexpr std::string_view kBetween = "\n====\n";
+  const size_t between = text.find(kBetween);
+  if (between == std::string_view::npos) return 0;
+  const auto document = text.substr(0, between), summary = text.substr(between + kBetween.size());
+  if (data[0] == 's')
+    lastack::check_recording(lastack::recorded_suite("S", document, summary));
+  else if (data[0] == 'r')
+    lastack::check_recording(lastack::recorded_run("R", document, summary));
+  return 0;
+}
