@@ -283,6 +283,7 @@ int compare_command(CompareCommand command) {
   }
   const auto comparison = compare(std::move(recordings), command.options);
   if (!comparison) return complain(RunStatus::bad_usage, comparison.error().message());
+  if (command.show != CompareCommand().show) again += " --show " + command.show;
   if (command.options.force) again += " --force";
   if (command.format == "json")
     fmt::print("{}\n", compare_document(*comparison, again)

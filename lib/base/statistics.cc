@@ -70,10 +70,10 @@ std::vector<double> ways_by_sum(const std::vector<size_t>& ranks, size_t chosen)
   const size_t most = std::accumulate(ranks.begin(), ranks.end(), size_t{0});
   std::vector<std::vector<double>> ways(chosen + 1, std::vector<double>(most + 1, 0));
   ways[0][0] = 1;
-  size_t seen = 0;
+  size_t items = 0, seen = 0;
   for (const size_t rank : ranks) {
     seen += rank;
-    for (size_t count = chosen; count > 0; --count)
+    for (size_t count = std::min(++items, chosen); count > 0; --count)
       for (size_t sum = rank; sum <= seen; ++sum) ways[count][sum] += ways[count - 1][sum - rank];
   }
   return ways[chosen];

@@ -488,11 +488,15 @@ void size_up(Comparison& comparison) {
     if (of_quantity == needed.end()) continue;
     auto& counts = of_quantity->second;
     std::sort(counts.begin(), counts.end());
-    comparison.detectable.push_back(fmt::format(
-        "{}: a change of {:.3g} % in one row alone takes {} repetitions a side in the middle row, "
-        "{} to {} in all",
-        quantity.name, comparison.options.shown_change * 100, counts[counts.size() / 2],
-        counts.front(), counts.back()));
+    const std::string range =
+        counts.front() == counts.back()
+            ? fmt::format("{}", counts.front())
+            : fmt::format("{} to {} repetitions a side, {} in the middle row", counts.front(),
+                          counts.back(), counts[counts.size() / 2]);
+    comparison.detectable.push_back(
+        fmt::format("{}: to show a change of {:.3g} % in one row alone takes {}{}", quantity.name,
+                    comparison.options.shown_change * 100, range,
+                    counts.front() == counts.back() ? " repetitions a side" : ""));
   }
 }
 

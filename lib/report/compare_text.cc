@@ -77,7 +77,8 @@ std::string change_cell(const Quantity& quantity, const ChangeFigures& change) {
 }
 
 std::string p_cell(const ChangeFigures& change) {
-  return change.adjusted_p ? fmt::format("{:.3f}", *change.adjusted_p) : "-";
+  if (!change.adjusted_p) return "-";
+  return *change.adjusted_p < 0.0005 ? "<0.001" : fmt::format("{:.3f}", *change.adjusted_p);
 }
 
 // ---- Tables, which text and Markdown draw each in its way
@@ -98,10 +99,12 @@ class KeyColumns {
       const bool varies = std::any_of(rows.begin(), rows.end(), [&](const ComparedRow* row) {
         return part_of(row->key, part) != part_of(rows.front()->key, part);
       });
-      // The first thing that says what the line is about.
-      const bool needed = part == 0 ? rows.front()->key.row != "" : part == 1;
+      // What a line is about is said even where all are about it.
+      const std::string& first = part_of(rows.front()->key, part);
+      const bool needed = part <= 1 && !first.empty() && first != "-";
       if (varies || needed) parts_.push_back(part);
     }
+    if (parts_.empty()) parts_.push_back(0);  // of a run as a whole
   }
   Cells header() const {
     constexpr std::string_view kNames[] = {"row", "strategy", "watch", "probe", "write path"};
@@ -112,6 +115,7 @@ class KeyColumns {
   Cells cells(const RecordedKey& key) const {
     Cells cells;
     for (const size_t part : parts_) cells.push_back(part_of(key, part));
+    if (parts_.size() == 1 && cells[0].empty()) cells[0] = "the run";
     return cells;
   }
 
@@ -123,9 +127,12 @@ class KeyColumns {
   std::vector<size_t> parts_;
 };
 
-std::vector<const ComparedRow*> pointers(const std::vector<ComparedRow>& rows) {
+std::vector<const ComparedRow*> rows_with(const std::vector<ComparedRow>& rows,
+                                          const Quantity& quantity) {
   std::vector<const ComparedRow*> result;
-  for (const ComparedRow& row : rows) result.push_back(&row);
+  for (const ComparedRow& row : rows)
+    for (const ComparedQuantity& compared : row.quantities)
+      if (compared.quantity == &quantity) result.push_back(&row);
   return result;
 }
 
@@ -177,7 +184,8 @@ Block kinds_block(const Comparison& comparison) {
 
 Block quantity_block(const Comparison& comparison, const Quantity& quantity) {
   Block block{"", {}, 0, {}, {}};
-  const auto rows = pointers(comparison.rows);
+  const auto rows = rows_with(comparison.rows, quantity);
+  if (rows.empty()) return block;
   const KeyColumns columns(rows);
   block.title = quantity.better == Better::neither
                     ? std::string(quantity.name)
@@ -191,8 +199,8 @@ Block quantity_block(const Comparison& comparison, const Quantity& quantity) {
   }
   block.header.emplace_back("");  // the last column of a table is to the left
   size_t equal = 0;
-  for (const ComparedRow& row : comparison.rows)
-    for (const ComparedQuantity& compared : row.quantities) {
+  for (const ComparedRow* row : rows)
+    for (const ComparedQuantity& compared : row->quantities) {
       if (compared.quantity != &quantity) continue;
       const bool all_equal =
           std::all_of(compared.changes.begin(), compared.changes.end(), [](const ChangeFigures& c) {
@@ -202,7 +210,7 @@ Block quantity_block(const Comparison& comparison, const Quantity& quantity) {
         ++equal;  // a table of 100 % everywhere hides what matters
         continue;
       }
-      Cells cells = columns.cells(row.key);
+      Cells cells = columns.cells(row->key);
       std::string remark;
       for (size_t side = 0; side < compared.sides.size(); ++side) {
         cells.push_back(side_cell(quantity, compared.sides[side]));
@@ -238,8 +246,8 @@ Block quantity_block(const Comparison& comparison, const Quantity& quantity) {
       any = any || !change.empty();
       mean.insert(mean.end(), {change, ""});
     }
-    mean.push_back(fmt::format("of {} row{}", rows_of_mean, rows_of_mean == 1 ? "" : "s"));
-    if (any) block.rows.push_back(std::move(mean));
+    mean.push_back(fmt::format("of {} rows", rows_of_mean));
+    if (any && block.rows.size() > 1) block.rows.push_back(std::move(mean));
   }
   if (equal > 0)
     block.after.push_back(fmt::format("{}equal in all repetitions: {} row{}",
@@ -249,19 +257,15 @@ Block quantity_block(const Comparison& comparison, const Quantity& quantity) {
 }
 
 Cells closing_lines(const Comparison& comparison) {
-  const auto counted = [](size_t count, std::string_view what) {
-    return fmt::format("{} {}", count, what);
-  };
-  Cells lines = {
-      fmt::format("result  {}, {}, {}", counted(comparison.kind_changes, "changed in kind"),
-                  counted(comparison.worse, "worse"), counted(comparison.better, "better"))};
+  Cells lines = {fmt::format("result  {} changed in kind, {} worse, {} better",
+                             comparison.kind_changes, comparison.worse, comparison.better)};
   for (const std::string& refusal : comparison.refusals)
     lines.push_back(fmt::format("forced  {}", refusal));
   lines.push_back(fmt::format(
       "note    medians over repetitions +- 95 % interval; ~ no difference shown, ? cannot be "
-      "tested; p: rank test over repetitions, corrected for {} tests (Benjamini-Hochberg, {:.0f} "
+      "tested; p: rank test over repetitions, corrected for {} test{} (Benjamini-Hochberg, {:.0f} "
       "%)",
-      comparison.family, kLevel * 100));
+      comparison.family, comparison.family == 1 ? "" : "s", kLevel * 100));
   for (const std::string& note : comparison.notes) lines.push_back(fmt::format("note    {}", note));
   for (const std::string& text : comparison.detectable)
     lines.push_back(fmt::format("power   {}", text));
@@ -525,7 +529,8 @@ std::string compare_markdown(const Comparison& comparison) {
       text += "\n";
       line(block.header);
       text += "|";
-      for (size_t i = 0; i < block.header.size(); ++i) text += i < block.left ? "---|" : "---:|";
+      for (size_t i = 0; i < block.header.size(); ++i)
+        text += i < block.left || i + 1 == block.header.size() ? "---|" : "---:|";
       text += "\n";
       for (const Cells& row : block.rows) line(row);
     }

@@ -40,6 +40,31 @@ void check_table(std::string_view text) {
   if (size > 0 && table->rows() == 0) fail("no row has fields", "");
 }
 
+void check_output(const Comparison& comparison) {
+  const auto csv = read_csv(compare_csv(comparison), "compare.csv");
+  if (!csv) fail("compare's CSV can be read", csv.error().message());
+  const auto replace = nlohmann::json::error_handler_t::replace;
+  const std::string json = compare_document(comparison, "").dump(-1, ' ', false, replace);
+  if (json.empty() || compare_markdown(comparison).empty() || compare_text(comparison).empty())
+    fail("there is something to say", "");
+}
+
+// One that differs in everything that can differ.
+Recording another(Recording recording) {
+  for (auto& [key, value] : recording.facts) value += " too";
+  size_t index = 0;
+  for (RecordedLine& line : recording.lines) {
+    if (line.latency_p50_ns) *line.latency_p50_ns *= 1.5;
+    if (line.cpu_ns_per_connection) *line.cpu_ns_per_connection *= 2;
+    if (line.after_predicted_p50_ns) *line.after_predicted_p50_ns -= 1e6;
+    line.found /= 2;
+    if (index % 3 == 0) line.findings["eof"] += 1;
+    if (index++ % 5 == 4) line.key.probe += "-other";
+  }
+  for (RecordedRun& run : recording.runs) run.status = run.status == "ok" ? "failed" : "ok";
+  return recording;
+}
+
 void check_recording(const Result<Recording>& recording) {
   if (!recording) return check_message(recording.error());
   CompareOptions options;
@@ -49,11 +74,10 @@ void check_recording(const Result<Recording>& recording) {
   if (comparison->worse + comparison->better + comparison->kind_changes > 0)
     fail("a recording does not differ from itself", compare_text(*comparison));
   if (regressed(*comparison, 1e-9)) fail("nor is it worse", "");
-  const auto csv = read_csv(compare_csv(*comparison), "compare.csv");
-  if (!csv) fail("compare's CSV can be read", csv.error().message());
-  const auto replace = nlohmann::json::error_handler_t::replace;
-  const std::string json = compare_document(*comparison, "").dump(-1, ' ', false, replace);
-  if (json.empty() || compare_markdown(*comparison).empty()) fail("there is something to say", "");
+  check_output(*comparison);
+  const auto with_another = compare({*recording, another(*recording)}, options);
+  if (!with_another) return check_message(with_another.error());
+  check_output(*with_another);
 }
 
 }  // namespace

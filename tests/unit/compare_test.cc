@@ -502,7 +502,8 @@ TEST(Compare, SaysHowManyRepetitionsWouldShowAChange) {
   EXPECT_GT(needed(fine), 80u) << "noise of 2 %, a change of 1 %";
   EXPECT_LT(needed(coarse), 20u);
   EXPECT_GE(needed(coarse), 6u);
-  EXPECT_THAT(fine.detectable, testing::Contains(HasSubstr("latency_p50: a change of 1 %")));
+  EXPECT_THAT(fine.detectable,
+              testing::Contains(HasSubstr("latency_p50: to show a change of 1 %")));
   EXPECT_FALSE(quantity_of(fine, "row-0", "lateness").repetitions_needed);
   MadeSuite once = suite_b(), again;
   once.repetitions = again.repetitions = 1;
@@ -566,10 +567,27 @@ TEST(CompareText, HasEnvironmentKindsAndQuantitiesInThatOrder) {
   EXPECT_THAT(text, HasSubstr("finding eof: 0 of 20000 in old, 20000 of 20000 in new"));
   EXPECT_THAT(text, HasSubstr("geometric mean"));
   EXPECT_THAT(text, HasSubstr("corrected for"));
-  EXPECT_THAT(text, HasSubstr("power   latency_p50: a change of 5 %"));
+  EXPECT_THAT(text, HasSubstr("power   latency_p50: to show a change of 5 %"));
   const size_t row = text.find("\nrow-2 ", latency) + 1;
   EXPECT_THAT(text.substr(row, text.find('\n', row) - row),
               AllOf(HasSubstr("us +-"), HasSubstr("% [+"), HasSubstr("worse")));
+}
+
+TEST(CompareText, OfRunsWithoutASuite) {
+  const std::string folder = std::string(LASTACK_SOURCE_DIR) + "/tests/unit/data/csv-v1-run/";
+  const std::string summary = *read_file(folder + "summary.csv");
+  Json document = Json::parse(*read_file(folder + "run.json"));
+  const auto before = recorded_run("runs/a", document.dump(), summary);
+  document["cost"]["user_ns"] = 40'000'000;
+  document["spec"]["new-option"] = "which an older lastack did not know";
+  const auto after = recorded_run("runs/b", document.dump(), summary);
+  ASSERT_TRUE(before && after);
+  const Comparison comparison = compared({*before, *after});
+  const std::string text = compare_text(comparison);
+  EXPECT_THAT(text, HasSubstr("cpu_per_connection (less is better)\nrow"));
+  EXPECT_THAT(text,
+              HasSubstr("the run  30.2us  129us       ?  -  too few repetitions (1 and 1)\n\n"));
+  EXPECT_THAT(compare_markdown(comparison), HasSubstr("| the run | 30.2us | 129us | ? |"));
 }
 
 TEST(CompareMarkdown, IsTablesWhoseCellsCannotBreakOut) {
