@@ -4,7 +4,6 @@
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 #include <spawn.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,6 +23,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/kernel_config.h"
 #include "base/parse.h"
 #include "bench_context.h"
 #include "null_rows.h"
@@ -351,12 +351,6 @@ std::vector<BenchRow> bench_rows() {
       for (const SuiteRow& row : suite.rows(false))
         if (!row.prices()) rows.push_back(bench_row(suite, row));
   return rows;
-}
-
-std::string kernel_release() {
-  utsname names{};
-  uname(&names);
-  return names.release;
 }
 
 // Google Benchmark's, but for two things. It has the manifest, which would fill a console. And a

@@ -1,6 +1,7 @@
 #include "base/kernel_config.h"
 
 #include <fmt/format.h>
+#include <sys/utsname.h>
 #include <zlib.h>
 
 #include <array>
@@ -9,9 +10,10 @@
 namespace lastack {
 
 // gzread() hands through what is not compressed, so that one reader serves both files.
-KernelConfig read_kernel_config(const std::string& release) {
+KernelConfig read_kernel_config() {
   // IKCONFIG_PROC is of the running kernel for certain; a file in /boot only has its name.
-  for (const std::string& path : {std::string("/proc/config.gz"), "/boot/config-" + release}) {
+  for (const std::string& path :
+       {std::string("/proc/config.gz"), "/boot/config-" + kernel_release()}) {
     const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "re"), gzclose);
     if (!file) continue;
     std::string text;
@@ -22,6 +24,12 @@ KernelConfig read_kernel_config(const std::string& release) {
     if (got == 0 && !text.empty()) return {path, text};
   }
   return {};
+}
+
+std::string kernel_release() {
+  utsname names{};
+  uname(&names);  // fails only for a bad pointer
+  return names.release;
 }
 
 bool is_set(const KernelConfig& config, std::string_view option) {

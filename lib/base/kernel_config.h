@@ -1,4 +1,4 @@
-// The configuration that the running kernel was built with.
+// Which kernel runs, and the configuration that it was built with.
 #pragma once
 
 #include <string>
@@ -10,7 +10,10 @@ struct KernelConfig {
   std::string path;  // "" when none can be read
   std::string text;
 };
-KernelConfig read_kernel_config(const std::string& release);
+KernelConfig read_kernel_config();
+
+// "6.18.44-1-amd64": the release of uname(2).
+std::string kernel_release();
 
 // Whether the text says OPTION=y.
 bool is_set(const KernelConfig& config, std::string_view option);

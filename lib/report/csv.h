@@ -26,18 +26,28 @@ struct Column {
 // Quotes a field only when it must be (RFC 4180).
 std::string quoted(std::string text);
 
+// Appends the names, or a row's values, of a table's columns to a line that has begun.
+template <class Row>
+void append_names(std::string& line, std::span<const Column<Row>> columns) {
+  for (const auto& column : columns) line.append(",").append(column.name);
+}
+template <class Row>
+void append_values(std::string& line, std::span<const Column<Row>> columns, const Row& row) {
+  for (const auto& column : columns) line.append(",").append(quoted(column.value(row)));
+}
+
 // Builds a file row by row: the header first.
 template <class Row>
 class Csv {
  public:
   explicit Csv(std::span<const Column<Row>> columns) : columns_(columns) {
     text_ = "schema_version";
-    for (const auto& column : columns_) text_.append(",").append(column.name);
+    append_names(text_, columns_);
     text_ += "\n";
   }
   void add(const Row& row) {
     text_ += std::to_string(kSchemaVersion);
-    for (const auto& column : columns_) text_.append(",").append(quoted(column.value(row)));
+    append_values(text_, columns_, row);
     text_ += "\n";
   }
   std::string take() { return std::move(text_); }

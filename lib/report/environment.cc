@@ -196,7 +196,7 @@ Json describe_mitigations() {
 
 Json describe_kernel(const RunResult&) {
   const utsname name = kernel_name();
-  const KernelConfig config = read_kernel_config(name.release);
+  const KernelConfig config = read_kernel_config();
   std::string command_line = content_of("/proc/cmdline");
   // What follows " -- " goes to init, not to the kernel, and is none of a reader's business.
   command_line = command_line.substr(0, command_line.find(" -- "));

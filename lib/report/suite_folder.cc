@@ -1,12 +1,12 @@
 #include "report/suite_folder.h"
 
 #include <fmt/format.h>
-#include <sys/utsname.h>
 
 #include <algorithm>
 #include <filesystem>
 
 #include "base/file.h"
+#include "base/kernel_config.h"
 #include "base/parse.h"
 #include "report/cost_text.h"
 #include "report/document.h"
@@ -120,12 +120,6 @@ std::string record_path(const std::string& folder, const SuiteTurn& turn) {
   return fmt::format("{}/row-{}-rep-{}", unfinished_folder(folder), turn.row, turn.repetition);
 }
 
-std::string kernel_release() {
-  utsname names{};
-  uname(&names);
-  return names.release;
-}
-
 // Two suites with the same plan may share a folder.
 Json plan_of(const SuiteSpec& spec) {
   Json commands = Json::array();
@@ -146,22 +140,20 @@ std::string shown(const Json& plan, const std::string& key) {
 
 std::string suite_summary_csv(const SuiteResult& result) {
   std::string text = "schema_version";
-  for (const auto& column : kFront) text.append(",").append(column.name);
+  append_names(text, std::span<const Column<SuiteLine>>(kFront));
   for (const std::string_view setting : kSettings) text.append(",").append(setting);
-  for (const auto& column : summary_columns()) text.append(",").append(column.name);
+  append_names(text, summary_columns());
   text += "\n";
   for (const SuiteRun& run : result.runs) {
     std::string front = fmt::format("{}", kSchemaVersion);
-    for (const auto& column : kFront)
-      front.append(",").append(quoted(column.value({&result, &run})));
+    append_values(front, std::span<const Column<SuiteLine>>(kFront), {&result, &run});
     const auto values = print_spec(run.spec);
     for (const std::string_view setting : kSettings)
       for (const auto& [name, value] : values)
         if (name == setting) front.append(",").append(quoted(value));
     for (const LedgerRow& row : run.result.ledger) {
       text += front;
-      for (const auto& column : summary_columns())
-        text.append(",").append(quoted(column.value(row)));
+      append_values(text, summary_columns(), row);
       text += "\n";
     }
   }
@@ -179,7 +171,7 @@ CsvSchema suite_summary_csv_schema() {
 
 std::string suite_latency_csv(const SuiteResult& result) {
   std::string text = "schema_version,row";
-  for (const auto& column : latency_columns()) text.append(",").append(column.name);
+  append_names(text, latency_columns());
   text += "\n";
   for (size_t i = 0; i < result.rows.size(); ++i)
     for (const LedgerRow& row : merged_ledger(result, i))
@@ -187,8 +179,7 @@ std::string suite_latency_csv(const SuiteResult& result) {
            {std::pair{"issued", &row.issued}, {"scheduled", &row.scheduled}})
         for (const CurvePoint& point : percentile_curve(row, since, *histogram)) {
           text += fmt::format("{},{}", kSchemaVersion, quoted(result.rows[i].name));
-          for (const auto& column : latency_columns())
-            text.append(",").append(quoted(column.value(point)));
+          append_values(text, latency_columns(), point);
           text += "\n";
         }
   return text;
@@ -205,15 +196,14 @@ CsvSchema suite_latency_csv_schema() {
 
 std::string suite_timeline_csv(const SuiteResult& result) {
   std::string text = "schema_version,row";
-  for (const auto& column : timeline_columns()) text.append(",").append(column.name);
+  append_names(text, timeline_columns());
   text += "\n";
   for (size_t i = 0; i < result.rows.size(); ++i) {
     const auto first = std::ranges::find(result.runs, SuiteTurn{i, 1}, &SuiteRun::turn);
     if (first == result.runs.end()) continue;
     for (const TimelineBin& bin : first->result.timeline) {
       text += fmt::format("{},{}", kSchemaVersion, quoted(result.rows[i].name));
-      for (const auto& column : timeline_columns())
-        text.append(",").append(quoted(column.value(bin)));
+      append_values(text, timeline_columns(), bin);
       text += "\n";
     }
   }

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -88,9 +87,7 @@ HostTimes host_times() {
 }
 
 bool softirqs_are_told_apart() {
-  utsname name{};
-  uname(&name);
-  return is_set(read_kernel_config(name.release), "CONFIG_IRQ_TIME_ACCOUNTING");
+  return is_set(read_kernel_config(), "CONFIG_IRQ_TIME_ACCOUNTING");
 }
 
 // Errnos that say that the host has not enough of something, or does not allow it.

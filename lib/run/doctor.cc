@@ -5,7 +5,6 @@
 #include <fmt/ranges.h>
 #include <linux/capability.h>
 #include <sys/resource.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +22,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/kernel_config.h"
 #include "base/parse.h"
 #include "net/namespaces.h"
 #include "ring/ring.h"
@@ -665,10 +665,9 @@ Examination examine_ring(const Patient& patient) {
 // A release is a hint only, as distributions backport; a ring that can be set up is proof.
 Examination examine_kernel(const Patient& patient) {
   constexpr int kMajor = 6, kMinor = 1;  // IORING_SETUP_DEFER_TASKRUN
-  utsname name{};
-  uname(&name);
+  const std::string release = kernel_release();
   int major = 0, minor = 0;
-  std::sscanf(name.release, "%d.%d", &major, &minor);
+  std::sscanf(release.c_str(), "%d.%d", &major, &minor);
   const bool recent = std::pair(major, minor) >= std::pair(kMajor, kMinor);
 
   const auto feature = [&](const std::string& key) {
@@ -688,7 +687,7 @@ Examination examine_kernel(const Patient& patient) {
       missing.push_back(fmt::format("--watch {}", watch_row(watch).name));
 
   const bool probed = feature("io_uring");
-  std::string observed = fmt::format("Linux {}", name.release);
+  std::string observed = fmt::format("Linux {}", release);
   if (!probed) observed += ", not probed as no ring can be set up";
   if (probed && !missing.empty()) observed += fmt::format(", without {}", fmt::join(missing, ", "));
   const Health health = probed ? (missing.empty() ? Health::warning : Health::bad)

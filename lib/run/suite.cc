@@ -345,6 +345,18 @@ int64_t overhead_ns(const RunSpec& spec) {
   return kEach_ns + (spec.traffic.load == Load::bulk ? spec.connections * kBulkAct_ns : 0);
 }
 
+std::vector<int64_t> estimates_of(std::span<const SuiteRow> rows) {
+  std::vector<int64_t> estimates_ns;
+  for (const SuiteRow& row : rows) estimates_ns.push_back(estimated_ns(row));
+  return estimates_ns;
+}
+
+int64_t sum_of(std::span<const int64_t> row_estimates_ns, std::span<const SuiteTurn> turns) {
+  int64_t sum_ns = 0;
+  for (const SuiteTurn& turn : turns) sum_ns += row_estimates_ns[turn.row];
+  return sum_ns;
+}
+
 void play(SuiteRun& run, const SuiteRow& row, const RunHooks& hooks) {
   const auto refuse = [&](RunStatus status, std::string error) {
     run.status = status;
@@ -441,10 +453,7 @@ int64_t estimated_ns(const SuiteRow& row) {
 }
 
 int64_t estimated_ns(std::span<const SuiteRow> rows) {
-  int64_t sum_ns = 0;
-  for (const SuiteRow& row : rows)
-    sum_ns += estimated_ns(row) * (row.repetitions > 1 ? row.repetitions + 1 : 1);
-  return sum_ns;
+  return sum_of(estimates_of(rows), turns_of(rows, 1));
 }
 
 std::string row_folder(size_t index, const SuiteRow& row) {
@@ -506,9 +515,8 @@ SuiteResult run_suite(const SuiteSpec& spec, std::vector<SuiteRun> done, const S
   result.spec = spec;
   result.rows = rows_of(spec);
   result.turns = turns_of(result.rows, spec.seed);
-  result.estimated_ns = estimated_ns(result.rows);
-  std::vector<int64_t> estimates_ns;
-  for (const SuiteRow& row : result.rows) estimates_ns.push_back(estimated_ns(row));
+  const std::vector<int64_t> estimates_ns = estimates_of(result.rows);
+  result.estimated_ns = sum_of(estimates_ns, result.turns);
   for (size_t i = 0; i < result.turns.size(); ++i) {
     const SuiteTurn& turn = result.turns[i];
     const SuiteRow& row = result.rows[turn.row];

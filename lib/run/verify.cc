@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/clock.h"
+#include "base/kernel_config.h"
 #include "base/parse.h"
 #include "net/namespaces.h"
 #include "run/control.h"
@@ -335,9 +335,7 @@ VerifyResult verify(const VerifySpec& spec, const RunHooks& hooks) {
 
   VerifyResult result;
   result.status = RunStatus::ok;
-  utsname host{};
-  uname(&host);
-  result.kernel = host.release;
+  result.kernel = kernel_release();
   for (const auto& one : answer.at("rows")) {
     const Claim& claim = claims()[one.at("claim").get<size_t>()];
     const auto own_error = one.at("error").get<std::string>();
