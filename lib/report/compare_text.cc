@@ -554,6 +554,12 @@ std::string compare_csv(const Comparison& comparison) {
   return csv.take();
 }
 
+CsvSchema compare_csv_schema() {
+  return {"lastack compare --format csv",
+          "one row per compared row, quantity and later side, and one per change in kind",
+          names_and_help(std::span<const Column<CompareLine>>(kColumns))};
+}
+
 Json compare_document(const Comparison& comparison, const std::string& command) {
   Json environment = Json::array(), rows = Json::array(), means = Json::array();
   for (const FactDifference& difference : comparison.environment) {

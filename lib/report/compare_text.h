@@ -5,6 +5,7 @@
 #include <string>
 
 #include "report/compare.h"
+#include "report/csv.h"
 
 namespace lastack {
 
@@ -13,6 +14,7 @@ std::string compare_text(const Comparison& comparison);
 std::string compare_markdown(const Comparison& comparison);
 // A line per row, quantity and later side, and one per change in kind.
 std::string compare_csv(const Comparison& comparison);
+CsvSchema compare_csv_schema();
 // `command`: how to make this comparison again.
 nlohmann::ordered_json compare_document(const Comparison& comparison, const std::string& command);
 

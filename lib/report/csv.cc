@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "report/compare_text.h"
 #include "report/cost_text.h"
 #include "report/frontier.h"
 #include "report/suite_folder.h"
@@ -429,6 +430,7 @@ std::vector<CsvSchema> csv_schemas() {
   schemas.push_back(suite_latency_csv_schema());
   schemas.push_back(suite_timeline_csv_schema());
   schemas.push_back(frontier_csv_schema());
+  schemas.push_back(compare_csv_schema());
   return schemas;
 }
 
