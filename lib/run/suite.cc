@@ -216,6 +216,13 @@ std::vector<SuiteRow> rst(bool quick) {
         {"blocking", "watch=blocking"},
         {"recv-spin", "watch=recv wait=spin"}},
        repetitions},
+      // Every way to go away, one after another.
+      {"every-strategy",
+       std::string("mix=all watch=recv ") +
+           (quick ? "connections=300 schedule=rate=4k/s deadline=1s"
+                  : "connections=10k schedule=rate=5k/s deadline=1s"),
+       {{"", ""}},
+       repetitions},
       {"storm",
        storm + "mix=fin=1,rst-linger=1",
        {{"recv", "watch=recv"}, {"epoll", "watch=epoll"}},
@@ -223,6 +230,15 @@ std::vector<SuiteRow> rst(bool quick) {
       {"storm-process",
        storm + "watch=recv",
        {{"exit", "mix=exit"}, {"sigkill", "mix=sigkill"}, {"sigkill-unread", "mix=sigkill-unread"}},
+       repetitions},
+      // One process that holds all its sockets in one of three ways.
+      {"killed-process",
+       std::string("mix=sigkill watch=recv ") +
+           (quick ? "connections=300 per-process=300 deadline=500ms"
+                  : "connections=4k per-process=4k deadline=1s"),
+       {{"descriptors", ""},
+        {"armed-requests", "victim-requests=recv"},
+        {"direct-descriptors", "descriptors=direct"}},
        repetitions},
       // Who finds what: no latency is asked for.
       {"findings",
