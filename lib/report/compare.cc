@@ -219,13 +219,14 @@ ChangeFigures change_of(const Quantity& quantity, Better better, const SideFigur
 
 // How often something occurs on one side.
 struct Occurrence {
-  std::vector<double> shares;  // one per repetition
+  std::vector<double> shares;  // one per repetition, of those who told anything
   int64_t count = 0, of = 0;
   size_t repetitions = 0;  // in which it occurs
   bool mostly = true;      // more than half of every repetition
 
-  void add(int64_t occurrences, int64_t all) {
-    shares.push_back(number(occurrences) / number(all));
+  // `told`: those of all who could tell it from another of its sort.
+  void add(int64_t occurrences, int64_t all, int64_t told) {
+    shares.push_back(told == 0 ? 0 : number(occurrences) / number(told));
     count += occurrences;
     of += all;
     repetitions += occurrences > 0;
@@ -236,6 +237,7 @@ struct Occurrence {
 struct Kind {
   std::string name;  // "finding eof"
   bool good, bad;    // whether it is for the worse that it goes, or that it comes
+  bool of_alive;     // whether live peers are taken for dead: the host's load decides, no rule
   std::vector<Occurrence> sides;
 };
 
@@ -257,7 +259,7 @@ void add_counts(std::vector<Kind>& kinds, const LinesOfKey& lines, std::string_v
   const bool alive = is_alive(lines);
   for (const std::string& name : names) {
     const bool nothing = name == kNothing;
-    Kind kind{fmt::format("{} {}", what, name), alive && nothing, alive != nothing, {}};
+    Kind kind{fmt::format("{} {}", what, name), alive && nothing, alive != nothing, alive, {}};
     if (what != "finding") kind.good = kind.bad = false;
     for (const Lines& side : lines.sides) {
       Occurrence& occurrence = kind.sides.emplace_back();
@@ -265,7 +267,11 @@ void add_counts(std::vector<Kind>& kinds, const LinesOfKey& lines, std::string_v
         if (line->torn_down == 0) continue;
         const auto count = (line->*counts).find(name);
         const int64_t occurrences = count == (line->*counts).end() ? 0 : count->second;
-        occurrence.add(occurrences, std::max(occurrences, line->torn_down));
+        const int64_t all = std::max(occurrences, line->torn_down);
+        int64_t told = 0;
+        for (const auto& [other, of_other] : line->*counts)
+          if (other != kNothing) told += of_other;
+        occurrence.add(occurrences, all, nothing ? all : told);
       }
     }
     kinds.push_back(std::move(kind));
@@ -282,10 +288,10 @@ void add_texts(std::vector<Kind>& kinds, const std::vector<std::vector<const Ite
   for (const std::string& one : texts) {
     if (one.empty()) continue;
     const bool good = one == harmless;
-    Kind kind{fmt::format("{} {}", what, one), good, !good, {}};
+    Kind kind{fmt::format("{} {}", what, one), good, !good, false, {}};
     for (const auto& side : sides) {
       Occurrence& occurrence = kind.sides.emplace_back();
-      for (const Item* item : side) occurrence.add(item->*text == one, 1);
+      for (const Item* item : side) occurrence.add(item->*text == one, 1, 1);
     }
     kinds.push_back(std::move(kind));
   }
@@ -306,7 +312,8 @@ std::vector<Kind> kinds_of(const RecordedKey& key, const LinesOfKey& lines) {
 // A change in kind while the other tests of the family are not known yet.
 struct KindTest {
   KindChange change;
-  bool shown;               // occurs on one of the sides only
+  bool one_sided;           // occurs on one of the sides only
+  bool neutral;             // found_share does not tell it: neither to find nor to miss something
   bool mostly;              // see compare()
   std::optional<double> p;  // nullopt: not in the family
   std::string where;        // "seen in 1 of 10 repetitions"
@@ -322,14 +329,15 @@ std::optional<KindTest> kind_test(const Kind& kind, size_t side,
   const bool came = before.count == 0;
   const Occurrence& seen = came ? after : before;
   test.change.side = side;
-  test.change.worse = came ? kind.bad : kind.good;
+  test.change.worse = came ? kind.bad : after.count == 0 && kind.good;
   test.change.text =
       fmt::format("{}: {} of {} in {}, {} of {} in {}", kind.name, before.count, before.of,
                   sides[0].label, after.count, after.of, sides[side].label);
   test.where = fmt::format("seen in {} of {} repetition{}", seen.repetitions, seen.shares.size(),
                            seen.shares.size() == 1 ? "" : "s");
-  test.shown = before.count == 0 || after.count == 0;
-  test.mostly = seen.mostly;
+  test.one_sided = before.count == 0 || after.count == 0;
+  test.neutral = !kind.good && !kind.bad;
+  test.mostly = seen.mostly && (seen.shares.size() > 1 || !kind.of_alive);
   const RankTest ranks = rank_test(before.shares, after.shares);
   possible += !all_equal(before.shares, after.shares);
   if (ranks.least_p <= kLevel) test.p = ranks.p;
@@ -434,7 +442,7 @@ void decide(Comparison& comparison, std::vector<std::vector<KindTest>>& kind_tes
     std::set<size_t> changed_sides;
     for (KindTest& test : kind_tests[i]) {
       const bool significant = test.p && adjusted[next++] <= kLevel;
-      if (!test.shown) continue;
+      if (!test.one_sided && !(significant && test.neutral)) continue;
       test.change.counted = significant || test.mostly;
       if (!test.change.counted) test.change.text += ", " + test.where;
       if (test.change.counted) changed_sides.insert(test.change.side);
@@ -609,7 +617,7 @@ Result<Comparison> compare(std::vector<Recording> recordings, const CompareOptio
     for (size_t side = 1; side < sides.size(); ++side)
       for (const Kind& kind : kinds_of(key, lines))
         if (auto test = kind_test(kind, side, sides, comparison.possible)) {
-          shown = shown || test->shown;
+          shown = shown || test->one_sided;
           tests.push_back(std::move(*test));
         }
     for (ComparedQuantity& quantity : row.quantities)

@@ -138,7 +138,9 @@ struct Comparison {
 // A change in kind is counted where something occurs on one side and never on the other, and
 // either its corrected p is at most the level, or more than half of the connections show it in
 // every single repetition: what most of them find is decided by the kernel's rules, and not by
-// how busy a host was. Anything else of the sort is listed as rare.
+// how busy a host was (but for false alarms: of those, one repetition says nothing). Anything else
+// of the sort is listed as rare. Of what both sides have, a share that moved, of those who found
+// anything, is counted where the corrected p shows it, unless found_share tells it.
 Result<Comparison> compare(std::vector<Recording> recordings, const CompareOptions& options);
 
 // Whether a later side is worse by at least this share (0.05: 5 %), or in kind. What has no ratio

@@ -295,7 +295,40 @@ TEST(Compare, CountsANewFindingOfAFewIfItIsThereInEveryRepetition) {
   const Comparison comparison = compared({made({}), made(b)});
   EXPECT_EQ(comparison.kind_changes, 1u);
   EXPECT_THAT(kinds_of(comparison, true),
-              ElementsAre("finding epipe: 0 of 20000 in 1, 35 of 20000 in 2"));
+              ElementsAre("finding econnreset: 20000 of 20000 in 1, 19965 of 20000 in 2",
+                          "finding epipe: 0 of 20000 in 1, 35 of 20000 in 2"));
+}
+
+// How often something is found may change without anything that only one side finds.
+TEST(Compare, CountsAFindingWhoseShareMoves) {
+  const auto with_epipe = [](int64_t connections) {
+    return [connections](MadeLine& line) {
+      if (line.row == "row-4") line.other_finding = "epipe", line.other = connections;
+    };
+  };
+  MadeSuite a, b = suite_b();
+  a.change = with_epipe(1'600);
+  b.change = with_epipe(400);
+  const Comparison comparison = compared({made(a), made(b)});
+  EXPECT_EQ(comparison.rows.front().key.row, "row-4");
+  EXPECT_EQ(comparison.kind_changes, 1u);
+  EXPECT_THAT(kinds_of(comparison, true),
+              ElementsAre("finding econnreset: 4000 of 20000 in 1, 16000 of 20000 in 2",
+                          "finding epipe: 16000 of 20000 in 1, 4000 of 20000 in 2"));
+  EXPECT_FALSE(regressed(comparison, 0.05)) << "all found something";
+
+  b.change = with_epipe(1'600);
+  EXPECT_THAT(kinds_of(compared({made(a), made(b)}), true), IsEmpty());
+}
+
+// What found_share tells is not told twice.
+TEST(Compare, AShareOfNothingThatMovesIsNoKind) {
+  MadeSuite a, b = suite_b();
+  a.change = [](MadeLine& line) { line.found = kConnections - 10; };
+  b.change = [](MadeLine& line) { line.found = kConnections - (line.row == "row-1" ? 90 : 10); };
+  const Comparison comparison = compared({made(a), made(b)});
+  EXPECT_THAT(kinds_of(comparison, true), IsEmpty());
+  EXPECT_EQ(change_of(comparison, "row-1", "found_share").verdict, ChangeVerdict::worse);
 }
 
 TEST(Compare, ListsWhatIsSeenOnceAsRare) {
@@ -350,6 +383,18 @@ TEST(Compare, AFalseAlarmIsWorse) {
   EXPECT_EQ(found.changes[0].verdict, ChangeVerdict::worse);
   EXPECT_FALSE(found.changes[0].percent) << "there was none";
   EXPECT_TRUE(regressed(comparison, 0.05));
+}
+
+// Two recordings of one host had 0 and 287 of 333 live peers spared, beside CPU hogs.
+TEST(Compare, AFalseAlarmOfOneRepetitionMayBeTheHosts) {
+  MadeSuite a, b = suite_b();
+  a.repetitions = b.repetitions = 1;
+  a.change = [](MadeLine& line) { line.family = "alive", line.found = 0; };
+  b.change = [](MadeLine& line) { line.family = "alive", line.found = kConnections; };
+  EXPECT_EQ(compared({made(a), made(b)}).kind_changes, 0u);
+  EXPECT_THAT(kinds_of(compared({made(a), made(b)}), false), Not(IsEmpty()));
+  a.repetitions = b.repetitions = 2;
+  EXPECT_EQ(compared({made(a), made(b)}).kind_changes, 6u) << "every row";
 }
 
 TEST(Compare, ASkippedRowIsAChangeInKind) {
