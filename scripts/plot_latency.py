@@ -204,11 +204,12 @@ def name_runs(runs):
 
 
 def name_rows(runs):
-    """{key: label} of all rows, in first-seen order; watch and probe only if they vary."""
+    """{key: label} of all rows, in first-seen order, and what they all share."""
     keys = list(dict.fromkeys(key for run in runs for key in run["rows"]))
     places = range(len(keys[0]) if keys else 0)
-    shown = [i for i in places if i == 0 or len({key[i] for key in keys}) > 1]
-    return {key: " / ".join(key[i] for i in shown) for key in keys}
+    shown = [i for i in places if len({key[i] for key in keys}) > 1] or [0]
+    common = [keys[0][i] for i in places if i not in shown and keys[0][i] != "none"]
+    return {key: " / ".join(key[i] for i in shown) for key in keys}, " / ".join(common)
 
 
 def add_run_legend(ax, runs, looks):
@@ -457,7 +458,8 @@ def main():
         fail("--row picks rows of suites; folders of runs are given")
     runs = [load_suite(path, args.since, args.row) if all(are_files)
             else load_run(path, args.since) for path in args.runs]
-    facts, labels = name_runs(runs), name_rows(runs)
+    facts, (labels, common) = name_runs(runs), name_rows(runs)
+    facts = ", ".join(filter(None, [common, facts]))
     plt.rcParams.update(STYLE)
     latency = draw_latency(runs, labels, facts, args.since)
     if single:

@@ -461,9 +461,9 @@ std::vector<MeanChange> geometric_means_of(const std::vector<ComparedRow>& rows,
       for (const ComparedRow& row : rows)
         for (const ComparedQuantity& compared : row.quantities)
           if (compared.quantity == &quantity && compared.better == quantity.better)
-            if (const auto percent = compared.changes[side - 1].percent;
-                percent && *percent > -100) {
-              ratios.push_back(1 + *percent / 100);
+            if (const ChangeFigures& change = compared.changes[side - 1];
+                change.percent_range && *change.percent > -100) {
+              ratios.push_back(1 + *change.percent / 100);
               values.push_back({compared.sides[0].values, compared.sides[side].values});
             }
       if (ratios.empty()) continue;

@@ -93,6 +93,7 @@ struct ComparedSide {
   Drift drift;
 };
 
+// Over the rows that have an interval of their own.
 struct MeanChange {
   const Quantity* quantity;
   size_t side;

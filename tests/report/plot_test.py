@@ -5,6 +5,7 @@ import io
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -73,6 +74,30 @@ class PlotTest(unittest.TestCase):
             f"{lines[0]},width_ns\n" + "".join(f"{line},10000000\n" for line in lines[1:]))
         self.assertEqual(0, self.plot(run, "--out", self.out, "--format", "svg")[0])
         self.assertIn("in bins of 10 ms", (self.out / "timeline.svg").read_text())
+
+    def test_the_pictures_of_the_readme(self):
+        names = re.findall(r"results/2026-11-23-full/([a-z-]+)\.png",
+                           (ROOT / "README.md").read_text())
+        for suite in self.pair:
+            curves = (suite / "latency.csv").read_text()
+            for row, *others in (("rst-spin", "paced-recv", "paced-epoll", "every-strategy"),
+                                 ("fin-block", "paced-ppoll", "paced-blocking"),
+                                 ("late-reset", "killed-process-descriptors",
+                                  "killed-process-armed-requests",
+                                  "killed-process-direct-descriptors")):
+                lines = [line for line in curves.splitlines() if line.startswith(f"1,{row},")]
+                curves += "".join(f"{line.replace(row, name, 1)}\n"
+                                  for name in others for line in lines)
+            (suite / "latency.csv").write_text(curves)
+        script = [ROOT / "scripts/readme_pictures.sh", *self.pair]
+        done = subprocess.run([*script, self.out], capture_output=True, text=True, check=False)
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        self.assertEqual(sorted(f"{name}.png" for name in names), sorted(os.listdir(self.out)))
+        for name in names:
+            self.assertEqual(b"\x89PNG", (self.out / f"{name}.png").read_bytes()[:4])
+        done = subprocess.run(script, capture_output=True, text=True, check=False)
+        self.assertEqual((2, "readme_pictures: 2 arguments given; expected none, or A B OUT\n"),
+                         (done.returncode, done.stderr))
 
     def test_bad_input(self):
         suite, out = self.pair[0] / "latency.csv", self.out / "latency.svg"

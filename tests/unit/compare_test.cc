@@ -515,6 +515,20 @@ TEST(Compare, SaysPlainlyThatThereAreTooFewRepetitions) {
 }
 
 // All rows are worse: six of six a side, each at p = 0.0022, and their number helps them.
+// A suite may play some rows ten times and others once.
+TEST(Compare, AMeanIsOfRowsThatHaveAnInterval) {
+  MadeSuite a, b = suite_b();
+  a.change = b.change = [](MadeLine& line) {
+    if (line.row == "row-5" && line.repetition > 1) line.latency_count = 1;
+  };
+  const Comparison comparison = compared({made(a), made(b)});
+  EXPECT_EQ(quantity_of(comparison, "row-5", "latency_p50").sides[0].values.size(), 1u);
+  const MeanChange& mean = comparison.geometric_means.at(0);
+  EXPECT_EQ(mean.quantity->name, "latency_p50");
+  EXPECT_EQ(mean.rows, 5u);
+  EXPECT_TRUE(mean.percent_range);
+}
+
 TEST(Compare, OfFewRepetitionsShowsWhatChangesInManyRows) {
   MadeSuite a, b = suite_b();
   a.repetitions = b.repetitions = 5;
