@@ -22,6 +22,8 @@ import suites
 
 
 class PlotTest(unittest.TestCase):
+    maxDiff = None
+
     def setUp(self):
         self.folder = Path(tempfile.mkdtemp(prefix="plot-test-"))
         self.addCleanup(shutil.rmtree, self.folder)

@@ -27,12 +27,15 @@ def row_table(hostile):
     ]
 
 
+KEEPALIVE = "keepalive-idle=1s;keepalive-interval=1s;keepalive-count=2"
+OFTEN = "heartbeat-interval=33ms;heartbeat-deadline=100ms"
+SELDOM = "heartbeat-interval=333ms;heartbeat-deadline=1s"
 FRONTIER = [  # probe, settings, load_state, p50 ns, survivors' CPU ns, its lower end, false alarms
-    ("keepalive", "keepalive-idle=1s;keepalive-count=2", "quiet", 3.02e9, 36.1, -11.4, 0),
-    ("heartbeat-wheel", "heartbeat-interval=33ms", "quiet", 1.0e8, 493e3, 471e3, 0),
-    ("heartbeat-wheel", "heartbeat-interval=333ms", "quiet", 1.0e9, 49e3, 47e3, 0),
-    ("heartbeat-scan", "heartbeat-interval=33ms", "quiet", 1.1e8, 484e3, 425e3, 343),
-    ("heartbeat-scan", "heartbeat-interval=33ms", "cpu-hog", 1.2e8, 484e3, 425e3, 500),
+    ("keepalive", KEEPALIVE, "quiet", 3.02e9, 36.1, -11.4, 0),
+    ("heartbeat-wheel", OFTEN, "quiet", 1.0e8, 493e3, 471e3, 0),
+    ("heartbeat-wheel", SELDOM, "quiet", 1.0e9, 49e3, 47e3, 0),
+    ("heartbeat-scan", OFTEN, "quiet", 1.1e8, 484e3, 425e3, 343),
+    ("heartbeat-scan", OFTEN, "cpu-hog", 1.2e8, 484e3, 425e3, 500),
     ("user-timeout", "user-timeout=1s", "quiet", 1.4e9, None, None, 0),
 ]
 
@@ -180,7 +183,8 @@ def make_comparison(path, names, kernels, medians, hostile=False, change=lambda 
         "environment": [{"key": "kernel.release", "values": kernels, "blocking": False},
                         {"key": "kernel.hz", "values": [250, 1000], "blocking": False}],
         "refusals": [], "rows": rows,
-        "geometric_means": [{"quantity": "latency_p50", "side": 1, "percent": 16.2, "low": 9.1, "high": 24.0, "rows": 3}],
+        "geometric_means": [{"quantity": "latency_p50", "side": 1, "percent": 16.2,
+                             "low": 9.1, "high": 24.0, "rows": 3}],
         "detectable": {"repetitions": [REPETITIONS] * 2, "percent": 5, "rows": [],
                        "text": ["a change of 5 % would be seen in 2 of 3 rows"]},
         "notes": ["new drifted: 3 of 7 tests of its own halves differ", "rare: fin-block: epipe"],
