@@ -6,7 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 scripts/install_packages.sh build plots
-cmake --workflow --preset release >build.log 2>&1 || { tail -n 40 build.log >&2; exit 1; }
+{ cmake --preset release && cmake --build --preset release --target lastack; } >build.log 2>&1 ||
+  { tail -n 40 build.log >&2; exit 1; }
 rm -f build.log
 
 out="lastack-results/$(date -u +%Y%m%dT%H%M%SZ)-$(uname -n)"

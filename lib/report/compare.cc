@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <functional>
 #include <set>
@@ -452,8 +453,33 @@ void decide(Comparison& comparison, std::vector<std::vector<KindTest>>& kind_tes
   }
 }
 
+// One value per repetition of a side: how far its rows are from their middle, as the mean of
+// logarithms. Rows of one repetition err together, so that nothing less can be tested.
+std::vector<double> repetition_means(std::span<const BeforeAfter> rows,
+                                     std::span<const double> BeforeAfter::*side) {
+  std::vector<double> sums, counts;
+  for (const BeforeAfter& row : rows) {
+    std::vector<double> all(row.before.begin(), row.before.end());
+    all.insert(all.end(), row.after.begin(), row.after.end());
+    const double middle = median(all);
+    const std::span<const double> values = row.*side;
+    if (values.size() > sums.size()) {
+      sums.resize(values.size());
+      counts.resize(values.size());
+    }
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (values[i] <= 0 || middle <= 0) continue;
+      sums[i] += std::log(values[i] / middle);
+      ++counts[i];
+    }
+  }
+  for (size_t i = 0; i < sums.size(); ++i) sums[i] /= std::max(counts[i], 1.0);
+  return sums;
+}
+
 std::vector<MeanChange> geometric_means_of(const std::vector<ComparedRow>& rows, size_t sides) {
   std::vector<MeanChange> means;
+  std::vector<double> p_values;
   for (const Quantity& quantity : kQuantities)
     for (size_t side = 1; side < sides; ++side) {
       std::vector<double> ratios;
@@ -467,11 +493,23 @@ std::vector<MeanChange> geometric_means_of(const std::vector<ComparedRow>& rows,
               values.push_back({compared.sides[0].values, compared.sides[side].values});
             }
       if (ratios.empty()) continue;
-      MeanChange mean{&quantity, side, (geometric_mean(ratios) - 1) * 100, ratios.size(), {}};
+      MeanChange mean;
+      mean.quantity = &quantity;
+      mean.side = side;
+      mean.percent = (geometric_mean(ratios) - 1) * 100;
+      mean.rows = ratios.size();
+      p_values.push_back(rank_test(repetition_means(values, &BeforeAfter::before),
+                                   repetition_means(values, &BeforeAfter::after))
+                             .p);
       if (const auto range = mean_ratio_interval(values, kSeed))
         mean.percent_range = Range{(range->low - 1) * 100, (range->high - 1) * 100};
       means.push_back(mean);
     }
+  const auto adjusted = adjusted_p(p_values);
+  for (size_t i = 0; i < means.size(); ++i) {
+    means[i].adjusted_p = adjusted[i];
+    means[i].shown = adjusted[i] <= kLevel;
+  }
   return means;
 }
 

@@ -99,11 +99,9 @@ struct MeanChange {
   size_t side;
   double percent;  // of the geometric mean of the ratios
   size_t rows;
-  std::optional<Range> percent_range;  // 95 %
-  // Whether the interval leaves no change out.
-  bool shown() const {
-    return percent_range && (percent_range->low > 0 || percent_range->high < 0);
-  }
+  std::optional<Range> percent_range;  // 95 %, by bootstrap: too narrow for few repetitions
+  double adjusted_p = 1;  // rank test over the repetitions' means, corrected for all such means
+  bool shown = false;     // whether that reaches the level
 };
 
 struct CompareOptions {

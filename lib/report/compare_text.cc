@@ -237,7 +237,7 @@ Block quantity_block(const Comparison& comparison, const Quantity& quantity) {
       std::string change;
       for (const MeanChange& one : comparison.geometric_means)
         if (one.quantity == &quantity && one.side == side) {
-          change = one.shown() ? percent_text(one.percent) : "~";
+          change = one.shown ? percent_text(one.percent) : "~";
           if (one.percent_range)
             change += fmt::format(" [{}..{}]", percent_text(one.percent_range->low),
                                   percent_text(one.percent_range->high));
@@ -576,6 +576,8 @@ Json compare_document(const Comparison& comparison, const std::string& command) 
                      {"percent", mean.percent},
                      {"low", mean.percent_range ? Json(mean.percent_range->low) : Json(nullptr)},
                      {"high", mean.percent_range ? Json(mean.percent_range->high) : Json(nullptr)},
+                     {"adjusted_p", mean.adjusted_p},
+                     {"shown", mean.shown},
                      {"rows", mean.rows}});
   return {{"schema_version", kSchemaVersion},
           {"command", command},

@@ -161,12 +161,12 @@ def means(comparison, suites):
 
 
 def mean_change(mean):
-    """A change that its interval does not tell from none is not given as a figure."""
+    """A change that the test does not tell from none is not given as a figure."""
     low, high = mean["low"], mean["high"]
     if low is None or high is None:
         return "no interval, too few repetitions"
     interval = f"{signed(low)} to {signed(high)} %"
-    if low <= 0 <= high:
+    if not mean["shown"]:
         return f"no change shown ({interval})"
     return f"{signed(mean['percent'])} % ({interval})"
 

@@ -184,7 +184,7 @@ def make_comparison(path, names, kernels, medians, hostile=False, change=lambda 
                         {"key": "kernel.hz", "values": [250, 1000], "blocking": False}],
         "refusals": [], "rows": rows,
         "geometric_means": [{"quantity": "latency_p50", "side": 1, "percent": 16.2,
-                             "low": 9.1, "high": 24.0, "rows": 3}],
+                             "low": 9.1, "high": 24.0, "shown": True, "rows": 3}],
         "detectable": {"repetitions": [REPETITIONS] * 2, "percent": 5, "rows": [],
                        "text": ["a change of 5 % would be seen in 2 of 3 rows"]},
         "notes": ["new drifted: 3 of 7 tests of its own halves differ", "rare: fin-block: epipe"],

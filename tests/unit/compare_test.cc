@@ -527,6 +527,26 @@ TEST(Compare, AMeanIsOfRowsThatHaveAnInterval) {
   EXPECT_EQ(mean.quantity->name, "latency_p50");
   EXPECT_EQ(mean.rows, 5u);
   EXPECT_TRUE(mean.percent_range);
+  EXPECT_FALSE(mean.shown);
+}
+
+// Rows of one repetition err together: all of them 20 % off in four of ten repetitions of one
+// side and in six of the other are no difference; 20 % off in all of one side are.
+TEST(Compare, AMeanIsTestedOverRepetitions) {
+  const auto in_repetitions = [](int first, int last) {
+    return [first, last](MadeLine& line) {
+      if (first <= line.repetition && line.repetition <= last) line.p50_ns *= 1.2;
+    };
+  };
+  MadeSuite a, b = suite_b();
+  a.change = in_repetitions(1, 4);
+  b.change = in_repetitions(3, 8);
+  EXPECT_FALSE(compared({made(a), made(b)}).geometric_means.at(0).shown);
+  a.change = in_repetitions(1, 0);
+  b.change = in_repetitions(1, 10);
+  const MeanChange all = compared({made(a), made(b)}).geometric_means.at(0);
+  EXPECT_TRUE(all.shown);
+  EXPECT_LT(all.adjusted_p, 0.001);
 }
 
 TEST(Compare, OfFewRepetitionsShowsWhatChangesInManyRows) {
