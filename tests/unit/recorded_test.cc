@@ -125,6 +125,20 @@ TEST(RecordedForms, TheSuiteOfRepetitions) {
   EXPECT_THAT(suite->commands.at("short-busy"), HasSubstr("--cpu-hog 2"));
 }
 
+// What `lastack suite full` left at commit a0f5920, whole.
+TEST(RecordedForms, TheSuiteOfTheResults) {
+  const auto suite = read_recording(LASTACK_SOURCE_DIR "/results/2026-11-23-full/a");
+  ASSERT_TRUE(suite) << suite.error().message();
+  EXPECT_EQ(suite->suite, "full");
+  EXPECT_EQ(suite->version, "0.1.0 a0f5920d88a6");
+  EXPECT_EQ(suite->runs.size(), 408u);
+  EXPECT_EQ(suite->commands.size(), 98u);
+  EXPECT_EQ(std::ranges::count(suite->runs, true, &RecordedRun::warm_up), 34);
+  const RecordedKey key{"killed-process-descriptors", "sigkill", "recv", "none", ""};
+  ASSERT_TRUE(line_of(*suite, key, 10));
+  EXPECT_THAT(line_of(*suite, key, 10)->findings, ElementsAre(Pair("eof", 4000)));
+}
+
 // ---- CSV
 
 TEST(ReadCsv, GivesFieldsByColumn) {
