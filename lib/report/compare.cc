@@ -330,7 +330,7 @@ std::optional<KindTest> kind_test(const Kind& kind, size_t side,
   const bool came = before.count == 0;
   const Occurrence& seen = came ? after : before;
   test.change.side = side;
-  test.change.worse = came ? kind.bad : after.count == 0 && kind.good;
+  test.change.worse = came ? kind.bad : kind.good;
   test.change.text =
       fmt::format("{}: {} of {} in {}, {} of {} in {}", kind.name, before.count, before.of,
                   sides[0].label, after.count, after.of, sides[side].label);
