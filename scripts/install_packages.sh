@@ -6,8 +6,8 @@ set -euo pipefail
 build="g++ cmake ninja-build pkg-config git ca-certificates liburing-dev libfmt-dev libcli11-dev
   libnl-3-dev libnl-route-3-dev nlohmann-json3-dev libcsv-dev libbenchmark-dev zlib1g-dev"
 plots="python3 python3-matplotlib python3-numpy python3-pandas libjs-chart.js"
-test="libgtest-dev libgmock-dev python3 util-linux clang-format libbenchmark-tools python3-scipy
-  chromium chromium-driver python3-selenium"
+test="libgtest-dev libgmock-dev python3 strace util-linux clang-format libbenchmark-tools
+  python3-scipy chromium chromium-driver python3-selenium"
 
 wanted=""
 for group in "$@"; do
