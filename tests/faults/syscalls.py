@@ -90,10 +90,13 @@ def record(lab, kind):
     watched = ",".join(f"?{call}" for call in ERRNOS) + ",munmap"
     done = lab.play([*strace(["-e", f"trace={watched}"]), lab.lastack, *kind.arguments], 300)
     by_process = collections.defaultdict(collections.Counter)
-    loaded = {}
-    for pid, call in re.findall(r"^(\d+) +(\w+)\(", done.trace, re.MULTILINE):
-        if call == "munmap":  # ld.so forgets its cache last
-            loaded.setdefault(pid, collections.Counter(by_process[pid]))
+    loading, loaded = set(), {}
+    for pid, call, rest in re.findall(r"^(\d+) +(\w+)\((.*)", done.trace, re.MULTILINE):
+        if "ld.so.cache" in rest:  # which ld.so opens first, and forgets last
+            loading.add(pid)
+        if call == "munmap":
+            if pid in loading:
+                loaded.setdefault(pid, collections.Counter(by_process[pid]))
         else:
             by_process[pid][call] += 1
     calls = {}
