@@ -12,14 +12,11 @@
 #include <cstdio>
 
 #include "base/file.h"
+#include "net/netlink_error.h"
 #include "net/socket.h"
 
 namespace lastack {
 namespace {
-
-Error netlink_error(const char* operation, int failed) {
-  return plain_error(fmt::format("{}: {}", operation, nl_geterror(failed)));
-}
 
 Status bring_loopback_up() {
   nl_sock* socket = nl_socket_alloc();

@@ -1,14 +1,13 @@
 #include "net/sock_diag.h"
 
 #include <arpa/inet.h>
-#include <fmt/format.h>
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
-#include <netlink/errno.h>
 #include <netlink/netlink.h>
 
-#include <cerrno>
 #include <cstring>
+
+#include "net/netlink_error.h"
 
 namespace lastack {
 namespace {
@@ -21,22 +20,6 @@ void copy_address(Family family, const Address& address, __be32 words[4]) {
     words[0] = htonl(address.host);
 }
 
-// libnl folds errnos into its own list; these are the ones that SOCK_DESTROY returns.
-int errno_of(int netlink_error) {
-  switch (-netlink_error) {
-    case 0:
-      return 0;
-    case NLE_OBJ_NOTFOUND:
-      return ENOENT;
-    case NLE_PERM:
-      return EPERM;
-    case NLE_OPNOTSUPP:
-      return EOPNOTSUPP;
-    default:
-      return EIO;
-  }
-}
-
 }  // namespace
 
 void SockDiag::Close::operator()(nl_sock* socket) const { nl_socket_free(socket); }
@@ -46,7 +29,7 @@ Result<SockDiag> SockDiag::open() {
   diag.socket_.reset(nl_socket_alloc());
   if (!diag.socket_) return make_error("nl_socket_alloc", ENOMEM, "");
   if (const int failed = nl_connect(diag.socket_.get(), NETLINK_SOCK_DIAG); failed < 0)
-    return plain_error(fmt::format("open sock_diag: {}", nl_geterror(failed)));
+    return netlink_error("open sock_diag", failed);
   return diag;
 }
 
@@ -62,8 +45,8 @@ int SockDiag::destroy(Family family, const FourTuple& tuple) {
   request.id.idiag_cookie[0] = request.id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
   const int sent =
       nl_send_simple(socket_.get(), SOCK_DESTROY, NLM_F_ACK, &request, sizeof(request));
-  if (sent < 0) return errno_of(sent);
-  return errno_of(nl_wait_for_ack(socket_.get()));
+  if (sent < 0) return errno_of_netlink(sent);
+  return errno_of_netlink(nl_wait_for_ack(socket_.get()));
 }
 
 }  // namespace lastack

@@ -6,7 +6,6 @@
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
-#include <netlink/errno.h>
 #include <netlink/netlink.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
@@ -18,6 +17,8 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+
+#include "net/netlink_error.h"
 
 namespace lastack {
 namespace {
@@ -33,35 +34,9 @@ struct Release {
 template <class T>
 using Owned = std::unique_ptr<T, Release>;
 
-// libnl folds errnos into its own list; these are the ones that come back from these requests.
-int errno_of(int failed) {
-  switch (failed < 0 ? -failed : failed) {
-    case NLE_PERM:
-    case NLE_NOACCESS:
-      return EPERM;
-    case NLE_EXIST:
-      return EEXIST;
-    case NLE_OBJ_NOTFOUND:
-      return ENOENT;
-    case NLE_NODEV:
-      return ENODEV;
-    case NLE_NOADDR:
-      return EADDRNOTAVAIL;
-    case NLE_OPNOTSUPP:
-      return EOPNOTSUPP;
-    case NLE_NOMEM:
-      return ENOMEM;
-    case NLE_INVAL:
-      return EINVAL;
-    default:
-      return 0;
-  }
-}
-
 Status status_of(int failed, const char* operation, const std::string& where) {
   if (failed >= 0) return std::nullopt;
-  if (const int number = errno_of(failed)) return make_error(operation, number, where);
-  return make_error(fmt::format("{} ({})", operation, nl_geterror(failed)), 0, where);
+  return netlink_error(operation, failed, where);
 }
 
 Result<Owned<nl_sock>> open_route_socket() {
