@@ -532,8 +532,13 @@ Done Coordinator::establish() {
   const int64_t until_ns = now_ns() + kStepTimeout_ns;
   if (Done failed = await(connectors, Verb::established, until_ns)) return failed;
   for (Shard& shard : shards_) {
-    const int64_t established = shard.workers[connector].answer->value;
-    if (established == shard.table.view().header->settings.connections) continue;
+    const Message& answer = *shard.workers[connector].answer;
+    const int64_t established = answer.value;
+    const int64_t wanted = shard.table.view().header->settings.connections;
+    if (established == wanted) continue;
+    plan_.notes.push_back(fmt::format("{} of {} connections were not opened; the first one: {}",
+                                      wanted - established, wanted,
+                                      answer.text[0] ? answer.text : "no answer in time"));
     Message fewer;
     fewer.verb = Verb::accept;
     fewer.value = established;

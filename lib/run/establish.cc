@@ -134,8 +134,8 @@ Result<uint32_t> accept_connections(const Listeners& listeners,
   return accepted;
 }
 
-Result<uint32_t> open_connections(const Destination& to, uint32_t wanted, int64_t until_ns,
-                                  const OnEstablished& on_established) {
+Result<Opened> open_connections(const Destination& to, uint32_t wanted, int64_t until_ns,
+                                const OnEstablished& on_established) {
   auto ring = open_establish_ring();
   if (!ring) return ring.error();
   std::vector<SocketAddress> addresses;
@@ -146,6 +146,7 @@ Result<uint32_t> open_connections(const Destination& to, uint32_t wanted, int64_
   std::vector<int> descriptors(kConnectWindow, -1);  // by place in the window
   std::vector<uint32_t> slots(kConnectWindow);
   uint32_t started = 0, finished = 0, established = 0;
+  Status first_failure;
   const auto start = [&](uint32_t place) -> Status {
     auto socket = open_socket(to.family);
     if (!socket) return socket.error();
@@ -173,7 +174,8 @@ Result<uint32_t> open_connections(const Destination& to, uint32_t wanted, int64_
         Fd socket(std::exchange(descriptors[place], -1));
         ++finished;
         const auto tuple = completion.res == 0 ? read_four_tuple(socket.get())
-                                               : Result<FourTuple>(make_error("connect", 0, ""));
+                                               : make_error("connect", -completion.res, "");
+        if (!tuple && !first_failure) first_failure = tuple.error();
         if (tuple) {
           ++established;
           on_established(slots[place], socket.release(), *tuple);
@@ -182,7 +184,8 @@ Result<uint32_t> open_connections(const Destination& to, uint32_t wanted, int64_
       });
   for (const int descriptor : descriptors) Fd(descriptor).reset();
   if (failed) return *failed;
-  return established;
+  if (established == 0 && first_failure) return *first_failure;
+  return Opened{established, first_failure};
 }
 
 }  // namespace lastack

@@ -37,16 +37,19 @@ Result<uint32_t> accept_connections(const Listeners& listeners,
                                     const std::function<uint32_t()>& expected, int64_t until_ns,
                                     const OnEstablished& on_established);
 
-// Connects `wanted` times, to a host's ports in turn, from the source address (0: any); returns how
-// many stand. A connect that fails
-// leaves its slot out and does not end the run.
+// Connects `wanted` times, to a host's ports in turn, from the source address (0: any). A connect
+// that fails leaves its slot out and does not end the run, unless all of them do.
 struct Destination {
   Family family;
   uint32_t host, source;
   std::span<const uint16_t> ports;
 };
-Result<uint32_t> open_connections(const Destination& to, uint32_t wanted, int64_t until_ns,
-                                  const OnEstablished& on_established);
+struct Opened {
+  uint32_t established;
+  Status first_failure;  // why not all do
+};
+Result<Opened> open_connections(const Destination& to, uint32_t wanted, int64_t until_ns,
+                                const OnEstablished& on_established);
 
 // Descriptors of a worker that are no connection: rings, control, table, listeners, standard ones.
 constexpr int64_t kReservedDescriptors = 128;

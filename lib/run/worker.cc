@@ -60,10 +60,14 @@ Message message_of(Verb verb, int64_t value = 0) {
   return message;
 }
 
-Message failure(const Error& error) {
-  Message message = message_of(Verb::failed, error.error_number);
+void say(const Error& error, Message& message) {
   const std::string text = error.message();
   text.copy(message.text, sizeof(message.text) - 1);
+}
+
+Message failure(const Error& error) {
+  Message message = message_of(Verb::failed, error.error_number);
+  say(error, message);
   return message;
 }
 
@@ -88,20 +92,15 @@ struct Establisher {
       case Verb::listen:
         return listen();
       case Verb::accept:
-        return answer_of(accept(static_cast<uint32_t>(message.value)));
+        return accept(static_cast<uint32_t>(message.value));
       case Verb::connect:
-        return answer_of(connect({message.items, message.count}));
+        return connect({message.items, message.count});
       default:
         return std::nullopt;
     }
   }
 
  private:
-  static Result<Message> answer_of(const Result<uint32_t>& established) {
-    if (!established) return established.error();
-    return message_of(Verb::established, *established);
-  }
-
   Result<Message> listen() {
     const ShardSettings& settings = shard.header->settings;
     auto opened = settings.in_backlog
@@ -124,7 +123,7 @@ struct Establisher {
     };
   }
 
-  Result<uint32_t> accept(uint32_t expected) {
+  Result<Message> accept(uint32_t expected) {
     const auto revised = [&] {
       const auto received = channel.receive(0);
       const bool gone = !received || (*received && (*received)->verb == Verb::quit);
@@ -134,17 +133,24 @@ struct Establisher {
       return expected;
     };
     const int64_t until_ns = now_ns() + kEstablishTimeout_ns;
-    if (shard.header->settings.in_backlog) return wait_for_backlogs(listeners, revised, until_ns);
-    return accept_connections(listeners, revised, until_ns,
-                              counted_by(shard.header->progress.accepted));
+    const auto established = shard.header->settings.in_backlog
+                                 ? wait_for_backlogs(listeners, revised, until_ns)
+                                 : accept_connections(listeners, revised, until_ns,
+                                                      counted_by(shard.header->progress.accepted));
+    if (!established) return established.error();
+    return message_of(Verb::established, *established);
   }
 
-  Result<uint32_t> connect(std::span<const uint32_t> items) {
+  Result<Message> connect(std::span<const uint32_t> items) {
     const std::vector<uint16_t> ports(items.begin(), items.end());
     const ShardSettings& settings = shard.header->settings;
     const Destination to{settings.family, settings.listen_host, settings.connect_from, ports};
-    return open_connections(to, settings.connections, now_ns() + kEstablishTimeout_ns,
-                            counted_by(shard.header->progress.connected));
+    const auto opened = open_connections(to, settings.connections, now_ns() + kEstablishTimeout_ns,
+                                         counted_by(shard.header->progress.connected));
+    if (!opened) return opened.error();
+    Message answer = message_of(Verb::established, opened->established);
+    if (opened->first_failure) say(*opened->first_failure, answer);
+    return answer;
   }
 };
 

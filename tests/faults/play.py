@@ -102,7 +102,7 @@ class Play:
             time.sleep(0.05)
             left = self.members()
         self.kill_all()
-        left = [f"process {pid}: {line}" for pid, line in left.items()]
+        left = [f"process {pid}: {line}" for pid, line in left.items() if "enter.py" not in line]
         after = host_state()
         left += [f"{key}: {self.before[key]} before, {after[key]} after" for key in after
                  if after[key] != self.before[key]]

@@ -24,7 +24,7 @@ ERRNOS = {
     "epoll_ctl": "ENOMEM ENOSPC",
     "epoll_pwait2": "EINTR EPERM ENOSYS",
     "eventfd2": "EMFILE ENFILE",
-    "fcntl": "EINVAL EMFILE",
+    "fcntl": "EMFILE",
     "fsync": "EIO ENOSPC",
     "ftruncate": "EFBIG ENOSPC EINTR",
     "getdents64": "EIO",
