@@ -15,8 +15,8 @@ PROGRAM = "program"
 # What of a process's command line tells its role; a row of verify is a child of its launcher.
 ROLES = ["launcher", "victim", "survivor", "host", "hog", "verify"]
 ROLE = re.compile(r"--lastack-process=(\w+)")
-# A target, the signals it may get, and which exit codes are right. With those of a result (0, 4, 5,
-# 6) it was too late, or made no difference.
+# What the program and its processes may get. The exit codes of a result (0, 4, 5, 6) say that it
+# was too late, or made no difference.
 INTERRUPTS = ["INT", "TERM", "HUP", "INT+20+INT", "TERM+200+TERM", "HUP+5+HUP", "INT+0+TERM"]
 KILLS = ["KILL", "SEGV", "KILL+0+KILL"]
 STOPS = ["STOP+300+CONT", "STOP+1500+CONT", "STOP"]
@@ -88,10 +88,10 @@ def send(play, pid, sent):
     return reached
 
 
-def codes_of(target, sent, had_processes):
-    """The exit codes that are right, beside those of failures that name their reason."""
+def codes_of(sent, had_processes):
+    """The exit codes that are right when the program itself gets these signals."""
     first = getattr(signal, f"SIG{sent.split('+')[0]}")
-    if target != PROGRAM or first == signal.SIGSTOP:
+    if first == signal.SIGSTOP:
         return RESULTS
     if first == signal.SIGKILL:
         return [-first]
@@ -101,6 +101,7 @@ def codes_of(target, sent, had_processes):
 
 def run(lab, kind, place):
     target, sent, delay_ms = place.split(":")
+    role = target.rstrip("0123456789")
     play = lab.start([lab.lastack, *kind.arguments], lab.bound_s(kind))
     pid = sight(play, target)
     note = "missed"
@@ -110,11 +111,9 @@ def run(lab, kind, place):
         if send(play, pid, sent):
             note = f"{sent} to {pid}"
     outcome = play.end(note)
-    if target.rstrip("0123456789") == PROGRAM:
-        codes = codes_of(PROGRAM, sent, had_processes)
-        named = judge.NAMED
-    else:
-        codes, named = RESULTS, ROLE_AND_SIGNAL
+    codes, named = RESULTS, judge.NAMED if role == PROGRAM else ROLE_AND_SIGNAL
+    if role == PROGRAM and note != "missed":
+        codes = codes_of(sent, had_processes and kind.name not in ALONE)
     faults = judge.faults_of(kind, outcome, lab.reference(kind).out, codes, named)
     if not faults and outcome.code not in [*codes, 1, 3]:
         faults.append(judge.Fault("exit-code", f"{outcome.code} after {note}: "
