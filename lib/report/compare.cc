@@ -9,6 +9,8 @@
 #include <functional>
 #include <set>
 
+#include "base/parse.h"
+
 namespace lastack {
 namespace {
 
@@ -411,6 +413,7 @@ std::vector<ComparedSide> describe_sides(const std::vector<Recording>& recording
       ++side.runs;
       side.repetitions = std::max(side.repetitions, ++repetitions[run.row]);
       if (run.status != kOk) side.failed_runs.push_back(run);
+      if (run.stalled_ns > 0 || run.throttled_ns > 0) side.wanting_runs.push_back(run);
     }
     sides.push_back(std::move(side));
   }
@@ -550,6 +553,21 @@ std::string plural(size_t count, std::string_view what) {
   return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
 }
 
+// What the host kept from the runs of a side; "" where it served them.
+std::string wanting_host(const ComparedSide& side) {
+  if (side.wanting_runs.empty()) return "";
+  double stalled_ns = 0, throttled_ns = 0;
+  for (const RecordedRun& run : side.wanting_runs) {
+    stalled_ns += number(run.stalled_ns);
+    throttled_ns += number(run.throttled_ns);
+  }
+  return fmt::format(
+      "{}: the host did not serve {}, such as {}: they stood still for {} and were throttled by a "
+      "CPU quota for {}; differences between recordings may be that",
+      side.label, plural(side.wanting_runs.size(), "run"), side.wanting_runs.front().folder,
+      format_rounded_duration(stalled_ns), format_rounded_duration(throttled_ns));
+}
+
 void add_notes(Comparison& comparison) {
   const auto note = [&](std::string text) { comparison.notes.push_back(std::move(text)); };
   const auto& sides = comparison.sides;
@@ -579,6 +597,7 @@ void add_notes(Comparison& comparison) {
           fmt::format("{}: the host drifted: {} of {} differ between the first and the second "
                       "half of the repetitions; differences between recordings may be that",
                       side.label, side.drift.different, plural(side.drift.tests, "figure")));
+    if (const std::string wanting = wanting_host(side); !wanting.empty()) note(wanting);
     if (side.failed_runs.empty()) continue;
     const RecordedRun& run = side.failed_runs.front();
     note(fmt::format("{}: {} not ended ok, such as {}: {}{}{}", side.label,

@@ -89,7 +89,8 @@ struct Drift {
 struct ComparedSide {
   std::string label;
   size_t repetitions = 0, warm_up_left_out = 0, runs = 0;
-  std::vector<RecordedRun> failed_runs;  // that did not end ok
+  std::vector<RecordedRun> failed_runs;   // that did not end ok
+  std::vector<RecordedRun> wanting_runs;  // that the host kept from running for a while
   Drift drift;
 };
 

@@ -224,6 +224,13 @@ constexpr Rows kSummary[] = {
      [](const LedgerRow& r) {
        return r.probing.longest_silence_ns ? fmt::format("{}", r.probing.longest_silence_ns) : "";
      }},
+    {"stalled",
+     "connections that were waiting for their finding while the run stood still: `host` of "
+     "run.json",
+     [](const LedgerRow& r) { return fmt::format("{}", r.stalled); }},
+    {"false_alarms_in_stalls",
+     "of false_alarms: the run stood still between the last byte and them",
+     [](const LedgerRow& r) { return fmt::format("{}", r.probing.false_alarms_in_stalls); }},
 };
 
 constexpr Column<CurvePoint> kLatency[] = {

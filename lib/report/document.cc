@@ -88,6 +88,7 @@ Json probing_json(const ProbeSums& sums) {
           {"within", sums.within},
           {"later", sums.later},
           {"false_alarms", sums.false_alarms},
+          {"false_alarms_in_stalls", sums.false_alarms_in_stalls},
           {"longest_silence_ns",
            sums.longest_silence_ns ? Json(sums.longest_silence_ns) : Json(nullptr)}};
 }
@@ -122,7 +123,8 @@ Json ledger_json(const RunResult& result) {
                       {"written_latency_ns", latency_json(row.written)},
                       {"write_path", row.write_path.empty() ? Json(nullptr) : Json(row.write_path)},
                       {"writes", writes_json(row)},
-                      {"probing", probing_json(row.probing)}});
+                      {"probing", probing_json(row.probing)},
+                      {"stalled", row.stalled}});
   }
   return ledger;
 }
@@ -170,6 +172,47 @@ Json role_cost_json(const RoleCost& cost) {
           {"system_ns", cost.system_ns},
           {"context_switches", cost.spins ? Json(nullptr) : Json(cost.context_switches)},
           {"ring_enters", cost.ring_enters}};
+}
+
+Json frequencies_json(const Frequencies& khz) {
+  if (khz.most_khz == 0) return nullptr;
+  return {{"min", khz.least_khz}, {"max", khz.most_khz}};
+}
+
+// What the run got of the host, and when it got nothing.
+Json host_json(const RunResult& result) {
+  constexpr size_t kMost = 100;
+  Json stalls = Json::array();
+  int64_t sum_ns = 0, longest_ns = 0;
+  for (const Stall& stall : result.stalls) {
+    sum_ns += stall.duration_ns;
+    longest_ns = std::max(longest_ns, stall.duration_ns);
+    if (stalls.size() < kMost)
+      stalls.push_back({{"process", stall.process},
+                        {"shard", stall.shard < 0 ? Json(nullptr) : Json(stall.shard)},
+                        {"cause", stall.cause},
+                        {"start_ns", stall.start_ns},
+                        {"duration_ns", stall.duration_ns}});
+  }
+  const HostService& host = result.host;
+  return {{"load_average_before",
+           host.load.load_average < 0 ? Json(nullptr) : Json(host.load.load_average)},
+          {"others_running_before", host.load.others},
+          {"busy_before", host.load.busy()},
+          {"frequency_khz_before", frequencies_json(host.frequencies_before)},
+          {"frequency_khz_after", frequencies_json(host.frequencies_after)},
+          {"quota_cpus", host.quota_cpus < 0 ? Json(nullptr) : Json(host.quota_cpus)},
+          {"quota_file", host.quota_file.empty() ? Json(nullptr) : Json(host.quota_file)},
+          {"throttled_ns", host.throttled_ns},
+          {"steal_ns", host.steal_ns},
+          {"victims_waited_ns", host.victims_waited_ns},
+          {"survivors_waited_ns", host.survivors_waited_ns},
+          {"stalls",
+           {{"least_ns", result.least_stall_ns},
+            {"count", result.stalls.size()},
+            {"sum_ns", sum_ns},
+            {"longest_ns", longest_ns},
+            {"first", std::move(stalls)}}}};
 }
 
 Json traffic_json(const TrafficCounters& traffic) {
@@ -259,6 +302,7 @@ Json run_document(const RunResult& result, const Json& environment) {
         {"sigpipes_unblamed", result.sigpipes_unblamed},
         {"worst_lag_ns", result.write_lag_ns}}},
       {"phases", std::move(phases)},
+      {"host", host_json(result)},
   };
 }
 
@@ -302,7 +346,7 @@ All times are whole nanoseconds. Counts are connections unless a name says other
 | error | what went wrong before there was a ledger, else null |
 | spec | every effective option, by its flag's name; giving them again repeats the run |
 | notes | what lastack changed in the plan, and why |
-| environment | the host: kernel, CPU, mitigations, sysctls, limits, build, threads |
+| environment | the host: kernel, CPU, mitigations, sysctls, limits, build, threads. Where a run asks for something, what it got: `tcp.congestion_control` and `tcp.sockets` are read from sockets of the run (the sysctl of that name is only the default of the namespace), their timers too; `limits.of_run` are the launcher's, the others the program's; `io_uring.rings` is what the kernel set up; `threads` has the CPU that a worker is pinned to (null where it is not), all CPUs that it may use, its policy and niceness as the scheduler says |
 | ledger | one object per strategy x watch x probe x write path: the columns of summary.csv up to `skipped`, `findings` as an object, and the latencies `latency_ns` (since t0), `scheduled_latency_ns` (since the scheduled instant), `written_latency_ns` (since the survivor's write), each with count, min, p50, p90, p99, p999, max, mean; null without a finding; `write_path` and `writes`, null but for `--watch writer`: the columns of summary.csv from writes_attempted on, and the histograms of writes.csv as [writes, connections] |
 | unexpected | the first 100 connections that ended otherwise than expected |
 | reconciliation | `balanced`, `exclusive`, `backlog_drops` (packets that the host's CPUs dropped at full backlogs meanwhile), `checks` (counter, phase, kind, expected: a number or min and max, observed, ok) and the kernel's counters before, armed, closed and cleaned |
@@ -310,6 +354,7 @@ All times are whole nanoseconds. Counts are connections unless a name says other
 | rates | requested and achieved injections and round trips a second, and span_ns from the first t0 to the last finding |
 | writers | SIGPIPEs by the thread that got them (one makes all writes of a shard), SIGPIPEs that no write explains (must be 0), and by how much the most delayed write missed its instant |
 | phases | name, start_ns, duration_ns |
+| host | how the host served the run: load average and other running tasks before it (`busy_before`: they took half of the CPUs or more), CPU frequencies where they can be read; while the watch was armed: the CPU quota of its cgroup and for how long that stopped it (summed over CPUs), CPU time that the hypervisor gave to others, for how long workers were ready and had no CPU; `stalls`: the launcher was stopped, and with it most likely all of the run, or a worker was stopped or waited for a CPU, for at least `least_ns`; the first 100, since the start of the schedule. A ledger row's `stalled` counts the connections that were waiting for their finding meanwhile, `false_alarms_in_stalls` the live peers declared dead |
 
 ## cost.json
 
@@ -331,7 +376,7 @@ Of `lastack suite`, beside a folder per row (NN-name) and run (rep-1 ..., warm-u
 | estimated_ns, wall_ns | said before the first run, and taken by all runs |
 | notes | what to bear in mind when comparing |
 | rows | per row its name, the command that repeats one run, its repetitions, and whether there is a warm-up, which no comparison counts |
-| runs | in the order in which they were played: the row's name, folder, repetition (0: the warm-up), warm_up, order, command, status, exit_code, error, estimated_ns, wall_ns and the sysctls of its namespace; null what an interruption left out |
+| runs | in the order in which they were played: the row's name, folder, repetition (0: the warm-up), warm_up, order, command, status, exit_code, error, estimated_ns, wall_ns, the sysctls of its namespace, and how long it stood still and was throttled (`host` of run.json); null what an interruption left out |
 | frontier | what frontier.csv holds, in short |
 | safe_heartbeat_deadlines | per watch, probe and load state the smallest heartbeat deadline that raised no false alarm, and no longer one did; null where even the longest did |
 )",

@@ -24,6 +24,7 @@
 #include <system_error>
 #include <vector>
 
+#include "base/cgroup.h"
 #include "base/file.h"
 #include "base/kernel_config.h"
 #include "base/parse.h"
@@ -283,6 +284,12 @@ Json describe_cpu(const RunResult&) {
   cpu.update(facts_in(kFiles));
   // Of CPU 0, at this moment.
   cpu["frequency_mhz"] = leading_number<double>(field(info, "cpu MHz"));
+  // A number of CPUs, or "none"; null where no cgroup tells.
+  const CpuQuotas quotas = read_cpu_quotas();
+  if (quotas.tightest)
+    cpu["quota_cpus"] = quotas.tightest->cpus;
+  else
+    cpu["quota_cpus"] = quotas.known ? Json("none") : Json();
   cpu["hypervisor"] = describe_hypervisor(field(info, "flags"));
   return cpu;
 }

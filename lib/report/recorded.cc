@@ -143,6 +143,7 @@ constexpr FactRow kFacts[] = {
     // Figures of another CPU or of an unoptimised build are other figures.
     {"cpu.model", FactKind::blocking},
     {"cpu.usable_count", FactKind::blocking},
+    {"cpu.quota_cpus", FactKind::blocking},
     {"build.build_type", FactKind::blocking},
     {"build.sanitizers", FactKind::blocking},
     {"cpu.frequency_mhz", FactKind::left_out},       // of one moment
@@ -477,6 +478,8 @@ Result<Recording> recorded_suite(const std::string& folder, std::string_view man
     run.error = document.text(object, "error", "");
     run.repetition = document.number(object, "repetition", 1);
     run.warm_up = document.flag(object, "warm_up", false);
+    run.stalled_ns = document.number(object, "stalled_ns", 0);
+    run.throttled_ns = document.number(object, "throttled_ns", 0);
     if (run.repetition < 0 || run.repetition > kMostRepetitions)
       document.fail(fmt::format("'repetition' is not between 0 and {}", kMostRepetitions));
     recording.commands.emplace(run.row, without_seed(document.text(object, "command", "")));
@@ -512,6 +515,9 @@ Result<Recording> recorded_run(const std::string& folder, std::string_view text,
   run.folder = folder;
   run.status = document.text(document.root(), "status", std::nullopt);
   run.error = document.text(document.root(), "error", "");
+  const Json& host = Document::member(document.root(), "host");
+  run.stalled_ns = document.number(Document::member(host, "stalls"), "sum_ns", 0);
+  run.throttled_ns = document.number(host, "throttled_ns", 0);
   const Json& spec = document.object(document.root(), "spec");
   std::string command = "lastack run";
   if (!document.failed())

@@ -40,6 +40,7 @@ struct RecordedRun {
   std::string row, folder;
   std::string status;  // empty: not played
   std::string error;
+  int64_t stalled_ns = 0, throttled_ns = 0;  // how long the host kept it from running
   int64_t repetition = 1;
   bool warm_up = false;
 };

@@ -250,7 +250,9 @@ Json suite_document(const SuiteResult& result, const Json& environment,
          {"error", ended && !played->error.empty() ? Json(played->error) : Json(nullptr)},
          {"estimated_ns", ended ? played->estimated_ns : estimated_ns(row)},
          {"wall_ns", ended ? Json(played->wall_ns) : Json(nullptr)},
-         {"sysctls", std::move(sysctls)}});
+         {"sysctls", std::move(sysctls)},
+         {"stalled_ns", ended ? Json(sum_ns(played->result.stalls)) : Json(nullptr)},
+         {"throttled_ns", ended ? Json(played->result.host.throttled_ns) : Json(nullptr)}});
   }
   Json safe = Json::array();
   for (const SafeDeadline& one : safe_deadlines(frontier))
@@ -260,6 +262,7 @@ Json suite_document(const SuiteResult& result, const Json& environment,
                     {"deadline_ns", one.deadline_ns == 0 ? Json(nullptr) : Json(one.deadline_ns)}});
   Json notes = Json::array();
   if (scales_timers(result)) notes.push_back(kTimersNote);
+  if (const std::string note = host_note(result); !note.empty()) notes.push_back(note);
   return {{"schema_version", kSchemaVersion},
           {"suite", result.spec.suite->name},
           {"quick", result.spec.quick},

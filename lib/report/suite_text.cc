@@ -8,6 +8,7 @@
 
 #include "base/parse.h"
 #include "report/text_table.h"
+#include "run/stalls.h"
 
 namespace lastack {
 namespace {
@@ -152,6 +153,21 @@ std::string suite_list_json() {
   return list.dump(2) + "\n";
 }
 
+std::string host_note(const SuiteResult& result) {
+  size_t runs = 0;
+  std::string first;
+  for (const SuiteRun& run : result.runs) {
+    const std::string want = want_of_host(run.result);
+    if (want.empty() || ++runs > 1) continue;
+    first = fmt::format("{} {}", run_folder(run.turn, result.rows[run.turn.row]), want);
+  }
+  if (runs == 0) return "";
+  return fmt::format(
+      "the host did not serve {} of {} runs, such as: {}; their latencies and false alarms tell of "
+      "the host, too",
+      runs, result.runs.size(), first);
+}
+
 std::string suite_text(const SuiteResult& result, const std::vector<FrontierLine>& frontier) {
   std::string text = rows_table(result);
   if (!frontier.empty())
@@ -167,6 +183,8 @@ std::string suite_text(const SuiteResult& result, const std::vector<FrontierLine
       fmt::format("\nruns      {} of {}\ntime      {}, estimated at most {}\n", result.runs.size(),
                   result.turns.size(), seconds(result.wall_ns), seconds(result.estimated_ns));
   if (scales_timers(result)) text += fmt::format("note      {}\n", kTimersNote);
+  if (const std::string note = host_note(result); !note.empty())
+    text += fmt::format("note      {}\n", note);
 
   for (const SuiteRun& run : result.runs)
     if (run.wall_ns > run.estimated_ns)

@@ -22,5 +22,7 @@ std::string suite_text(const SuiteResult& result, const std::vector<FrontierLine
 
 // What a reader must bear in mind who compares with runs outside of a suite.
 extern const std::string_view kTimersNote;
+// Which runs stood still or were throttled; "" when none did.
+std::string host_note(const SuiteResult& result);
 
 }  // namespace lastack

@@ -13,7 +13,9 @@
 #include <map>
 #include <optional>
 
+#include "base/cgroup.h"
 #include "base/clock.h"
+#include "base/host_load.h"
 #include "base/kernel_config.h"
 #include "base/memory.h"
 #include "net/veth.h"
@@ -22,6 +24,7 @@
 #include "run/plan.h"
 #include "run/reconcile.h"
 #include "run/schedule.h"
+#include "run/stalls.h"
 #include "run/table.h"
 #include "run/worker.h"
 
@@ -66,24 +69,6 @@ int64_t tcp_memory_bytes() {
   const size_t line = text ? text->find("TCP:") : std::string::npos;
   const size_t at = line == std::string::npos ? line : text->find(" mem ", line);
   return at == std::string::npos ? 0 : std::atoll(text->c_str() + at + 5) * sysconf(_SC_PAGESIZE);
-}
-
-// CPU time of the whole host since it was started, from /proc/stat.
-struct HostTimes {
-  int64_t softirq_ns = 0;  // without CONFIG_IRQ_TIME_ACCOUNTING only sampled, at ticks
-  // Of all CPUs: idle, waiting for disks, or taken by the hypervisor. With CONFIG_NO_HZ_COMMON it
-  // is measured (get_cpu_idle_time_us), while what CPUs do is sampled.
-  int64_t idle_ns = 0;
-};
-
-HostTimes host_times() {
-  const std::string line = read_first_line("/proc/stat");  // proc_stat(5)
-  long long idle = 0, io_wait = 0, softirq = 0, steal = 0;
-  const int read = std::sscanf(line.c_str(), "cpu %*d %*d %*d %lld %lld %*d %lld %lld", &idle,
-                               &io_wait, &softirq, &steal);
-  if (read != 4) return {};
-  const int64_t tick_ns = kSecond_ns / sysconf(_SC_CLK_TCK);
-  return {softirq * tick_ns, (idle + io_wait + steal) * tick_ns};
 }
 
 bool softirqs_are_told_apart() {
@@ -146,7 +131,7 @@ Result<Values> sum_over(const std::vector<Network>& networks, Result<Values> (*r
 class Coordinator {
  public:
   Coordinator(const RunSpec& spec, Plan plan, Channel& channel)
-      : spec_(spec), plan_(std::move(plan)), channel_(channel) {}
+      : spec_(spec), plan_(std::move(plan)), channel_(channel), stalls_(least_stall_ns(spec)) {}
   ~Coordinator() {
     end_hogs();
     end_workers();
@@ -177,6 +162,7 @@ class Coordinator {
   Done clean_up();
   void end_workers();
   std::vector<LedgerShard> ledger_shards();
+  void report_host(RunResult& result);
   void finish(RunResult& result);
 
   void send(Worker& worker, Verb verb, int64_t value = 0);
@@ -223,6 +209,8 @@ class Coordinator {
   std::vector<SilentPair> silent_pairs_;  // did not prove that they are alive
   int64_t backlog_drops_ = 0;
   bool asked_alive_ = false;
+  StallWatch stalls_;
+  HostService host_;
   Cost cost_;
   std::vector<Phase> phases_;
 };
@@ -291,8 +279,11 @@ Done Coordinator::pump(int64_t until_ns) {
     for (Worker& worker : shard.workers)
       waited.push_back({worker.gone ? -1 : worker.channel.descriptor(), POLLIN, 0});
   waited.push_back({channel_.descriptor(), POLLIN, 0});
-  const timespec timeout = to_timespec(std::max<int64_t>(0, until_ns - now_ns()));
-  if (ppoll(waited.data(), waited.size(), &timeout, nullptr) <= 0) return std::nullopt;
+  const int64_t now = now_ns();
+  const timespec timeout = to_timespec(std::max<int64_t>(0, until_ns - now));
+  const int ready = ppoll(waited.data(), waited.size(), &timeout, nullptr);
+  stalls_.woke(std::max(until_ns, now));
+  if (ready <= 0) return std::nullopt;
   size_t index = 0;
   for (Shard& shard : shards_)
     for (Worker& worker : shard.workers)
@@ -377,7 +368,9 @@ Done Coordinator::meter(int64_t sign) {
       add(cost.context_switches, worker.answer->context_switches);
     }
   }
-  const HostTimes host = host_times();
+  const HostTimes host = read_host_times();
+  add(host_.steal_ns, host.steal_ns);
+  add(host_.throttled_ns, read_throttled_ns());
   if (softirqs_apart_) add(cost_.softirq_ns, host.softirq_ns);
   add(cost_.host_busy_ns, sysconf(_SC_NPROCESSORS_ONLN) * now_ns() - host.idle_ns);
   for (const Placement& place : plan_.placements)
@@ -393,6 +386,7 @@ Done Coordinator::meter(int64_t sign) {
 // with the same addresses.
 Done Coordinator::reboot(Shard& shard) {
   Worker& victim = shard.victim();
+  stalls_.forget(victim.pid);
   kill(victim.pid, SIGKILL);
   waitpid(victim.pid, nullptr, 0);
   victim.gone = true;
@@ -469,6 +463,7 @@ Done Coordinator::start_workers() {
       auto worker = start_worker(role, shard.table,
                                  shard.workers.empty() ? network.victims : network.survivors);
       if (!worker) return worker.error();
+      stalls_.add(role, i, worker->pid);
       shard.workers.push_back(std::move(*worker));
     }
   }
@@ -653,6 +648,7 @@ Done Coordinator::arm() {
   if (Done failed = ask_all(1, Verb::prepare, Verb::prepared)) return failed;
   if (Done failed = ask_all(0, Verb::prepare, Verb::prepared)) return failed;
   begin_phase("arm");
+  stalls_.start();
   if (Done failed = ask_all(0, Verb::arm, Verb::armed)) return failed;
   if (Done failed = ask_all(1, Verb::arm, Verb::armed)) return failed;
   if (Done failed = meter(-1)) return failed;
@@ -720,6 +716,7 @@ Done Coordinator::close_ledger() {
   if (Done failed = ask_all(1, Verb::close_ledger, Verb::ledger_closed)) return failed;
   if (Done failed = ask_all(0, Verb::close_ledger, Verb::ledger_closed)) return failed;
   if (Done failed = meter(+1)) return failed;
+  stalls_.stop();
   end_hogs();
   const auto counters = read_all_counters();
   if (!counters) return counters.error();
@@ -819,11 +816,29 @@ std::vector<LedgerShard> Coordinator::ledger_shards() {
   return views;
 }
 
+// How the host served the run.
+void Coordinator::report_host(RunResult& result) {
+  if (const CpuQuotas quotas = read_cpu_quotas(); quotas.tightest) {
+    host_.quota_cpus = quotas.tightest->cpus;
+    host_.quota_file = quotas.tightest->file;
+  }
+  host_.victims_waited_ns = stalls_.waited_ns("victim");
+  host_.survivors_waited_ns = stalls_.waited_ns("survivor");
+  host_.frequencies_after = read_frequencies().value_or(Frequencies{});
+  result.host = host_;
+  result.least_stall_ns = least_stall_ns(spec_);
+}
+
 void Coordinator::finish(RunResult& result) {
   result.backlog_drops = backlog_drops_;
+  result.cost = cost_;
+  report_host(result);
+  result.stalls = stalls_.stalls();  // their instants are made relative below
   const std::vector<Outcome> outcomes =
       fill_ledger(spec_, plan_, ledger_shards(), start_ns_, closed_at_ns_, result);
   if (asked_alive_) count_alive(plan_, silent_pairs_, result);
+  for (Stall& stall : result.stalls) stall.start_ns -= start_ns_;
+  for (std::string& note : host_notes(spec_, result)) result.notes.push_back(std::move(note));
   int64_t established = 0;
   for (const LedgerRow& row : result.ledger) established += row.established;
   result.checks = reconcile(spec_, outcomes, established, closed_at_ns_ - armed_at_ns_, snapshots_);
@@ -863,6 +878,8 @@ void Coordinator::finish(RunResult& result) {
 RunResult Coordinator::lead(std::vector<std::string> notes) {
   RunResult result;
   result.exclusive = !spec_.host_network;
+  host_.load = measure_host_load();  // while nothing of the run works yet
+  host_.frequencies_before = read_frequencies().value_or(Frequencies{});
   for (const Sysctl& sysctl : read_tcp_sysctls())
     result.sysctls.emplace_back(sysctl.name, sysctl.value);
   if (const auto socket = open_socket(spec_.family)) {
@@ -930,7 +947,6 @@ RunResult Coordinator::lead(std::vector<std::string> notes) {
   begin_phase("end");
   phases_.pop_back();
   result.phases = phases_;
-  result.cost = cost_;
   result.status = judge(spec_, result, halted_);
   return result;
 }

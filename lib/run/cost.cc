@@ -6,6 +6,7 @@
 
 #include "model/strategy.h"
 #include "run/plan.h"
+#include "run/stalls.h"
 
 namespace lastack {
 namespace {
@@ -248,6 +249,8 @@ CostResult measure_cost(const CostSpec& spec, const CostPlan& plan, const RunHoo
         result.notes.push_back(
             fmt::format("{}: {} live peers were declared dead and cost nothing from then on", name,
                         false_alarms));
+      if (const std::string want = want_of_host(run_result); !want.empty())
+        result.notes.push_back(fmt::format("{}: the run {} in round {}", name, want, round + 1));
       priced.samples.push_back({established, run_result.cost});
       if (!first) continue;
       first = false;

@@ -20,8 +20,10 @@
 #include <optional>
 #include <utility>
 
+#include "base/cgroup.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/host_load.h"
 #include "base/kernel_config.h"
 #include "base/parse.h"
 #include "net/namespaces.h"
@@ -183,61 +185,11 @@ constexpr CgroupFiles kMemoryV1 = {"memory", "memory.limit_in_bytes", "memory.us
                                    "total_"};
 constexpr CgroupFiles kMemoryV2 = {"", "memory.max", "memory.current", ""};
 
-// The process's path in the hierarchy of this controller ("" is v2), from /proc/self/cgroup:
-// "4:memory:/user" or "0::/user" (cgroups(7)).
-std::optional<std::string> cgroup_path(std::string_view controller) {
-  const std::string text = read_text("/proc/self/cgroup");
-  for (const std::string_view line : split(text, '\n')) {
-    const size_t first = line.find(':'), second = line.find(':', first + 1);
-    if (second == std::string_view::npos) continue;
-    const auto names = split(line.substr(first + 1, second - first - 1), ',');
-    const bool found = controller.empty()
-                           ? names.empty()
-                           : std::find(names.begin(), names.end(), controller) != names.end();
-    if (found) return std::string(line.substr(second + 1));
-  }
-  return std::nullopt;
-}
-
-struct CgroupPlace {
-  std::string mount_point;
-  std::string directory;  // of the process's own cgroup, below the mount point
-};
-
-// Where that hierarchy is mounted, from /proc/self/mountinfo (proc(5)): "32 31 0:29 ROOT POINT
-// OPTIONS ... - TYPE SOURCE OPTIONS". In a container ROOT is the container's own cgroup.
-std::optional<CgroupPlace> cgroup_place(std::string_view controller) {
-  const auto path = cgroup_path(controller);
-  if (!path) return std::nullopt;
-  const std::string text = read_text("/proc/self/mountinfo");
-  for (const std::string_view line : split(text, '\n')) {
-    const size_t dash = line.find(" - ");
-    if (dash == std::string_view::npos) continue;
-    const auto before = split(line.substr(0, dash), ' '), after = split(line.substr(dash + 3), ' ');
-    if (before.size() < 5 || after.size() < 3) continue;
-    const auto options = split(after[2], ',');
-    const bool found = controller.empty()
-                           ? after[0] == "cgroup2"
-                           : after[0] == "cgroup" && std::find(options.begin(), options.end(),
-                                                               controller) != options.end();
-    if (!found) continue;
-    const std::string_view root = before[3] == "/" ? "" : before[3];
-    const std::string_view below =
-        path->starts_with(root) ? std::string_view(*path).substr(root.size()) : std::string_view();
-    return CgroupPlace{std::string(before[4]),
-                       fmt::format("{}{}", before[4], below == "/" ? "" : below)};
-  }
-  return std::nullopt;
-}
-
 // The tightest of the limits of this cgroup and its ancestors; nullopt when none can be read.
 std::optional<CgroupLimit> tightest_limit(std::span<const CgroupFiles> versions) {
   std::optional<CgroupLimit> tightest;
   for (const CgroupFiles& files : versions) {
-    const auto place = cgroup_place(files.controller);
-    if (!place) continue;
-    std::string directory = place->directory;
-    while (directory.size() >= place->mount_point.size()) {
+    for (const std::string& directory : cgroup_directories(files.controller)) {
       const std::string file = fmt::format("{}/{}", directory, files.limit);
       const auto limit = read_number(file);
       const auto usage = read_number(fmt::format("{}/{}", directory, files.usage));
@@ -251,9 +203,6 @@ std::optional<CgroupLimit> tightest_limit(std::span<const CgroupFiles> versions)
         if (!tightest || free < tightest->free)
           tightest = {file, unlimited ? kUnlimited : *limit, free};
       }
-      const size_t parent = directory.rfind('/');
-      if (parent == std::string::npos) break;
-      directory.resize(parent);
     }
   }
   return tightest;
@@ -495,6 +444,27 @@ Examination examine_memory(const Patient& patient) {
   const int64_t available = *available_kib * 1024;
   return judge(available >= memory_of(patient), Health::bad, mib(available) + " available",
                memory_needed(patient), lower_connections(available / (kKernelBytes + kOwnBytes)));
+}
+
+// While its quota is used up, a cgroup does not run at all: up to a period (100 ms by default).
+Examination examine_cpu_quota(const Patient&) {
+  const std::string needed = "no quota: it stops the run, and that becomes latency";
+  const CpuQuotas quotas = read_cpu_quotas();
+  if (!quotas.tightest) return fine(quotas.known ? "no quota" : "no quota to be read", needed);
+  const bool second = quotas.tightest->file.ends_with("cpu.max");
+  return judge(false, Health::warning,
+               fmt::format("{:.3g} CPUs ({})", quotas.tightest->cpus, quotas.tightest->file),
+               needed, fmt::format("echo {} > {}", second ? "max" : "-1", quotas.tightest->file));
+}
+
+Examination examine_host_load(const Patient&) {
+  const HostLoad load = measure_host_load();
+  return judge(
+      !load.busy(), Health::warning,
+      fmt::format("{:.1f} other tasks run or wait, load average {:.2f}", load.others,
+                  load.load_average),
+      fmt::format("fewer than {:.1f}: half of the CPUs", 0.5 * static_cast<double>(load.cpus)),
+      "wait until the host is quiet (top), or their work becomes latency");
 }
 
 Examination examine_cgroup_memory(const Patient& patient) {
@@ -874,6 +844,9 @@ constexpr ExaminationRow kRows[] = {
     {"net.ipv4.tcp_max_orphans", "closed sockets whose FIN is not yet acknowledged", true, true,
      examine_orphans},
     {"cpus", "CPUs for victims and survivors", true, true, examine_processors},
+    {"host-load", "what else the host's CPUs do just now", true, true, examine_host_load},
+    {"cgroup-cpu", "the quota of CPU time that a control group may use", true, true,
+     examine_cpu_quota},
     {"net.netfilter.nf_conntrack_max", "connections that netfilter tracks", false, true,
      examine_conntrack},
     {"net.ipv4.tcp_max_tw_buckets", "connections in TIME_WAIT", false, true, examine_time_wait},

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "base/clock.h"
+#include "run/stalls.h"
 
 namespace lastack {
 namespace {
@@ -148,6 +149,20 @@ class TimelineBuilder {
 
 }  // namespace
 
+namespace {
+
+// Whether the run stood still while the survivor waited: from t0, or of a peer that lived from the
+// last byte that came, to the finding or else to `until_ns`.
+bool waited_in_stall(std::span<const Stall> stalls, int64_t shard, const VictimEnd& victim,
+                     const SurvivorEnd& survivor, bool lived, int64_t until_ns) {
+  const bool found = survivor.flags & kConcluded;
+  if (stalls.empty() || (lived && !found) || (!lived && victim.issued_ns == 0)) return false;
+  return overlaps(stalls, shard, lived ? survivor.silent_since_ns : victim.issued_ns,
+                  found ? survivor.found_ns : until_ns);
+}
+
+}  // namespace
+
 std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
                                  std::span<const LedgerShard> shards, int64_t start_ns,
                                  int64_t closed_ns, RunResult& result) {
@@ -192,7 +207,11 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
       const bool lived = lives || fate.before_act;
       const bool declared =
           (survivor.flags & kConcluded) && !fate.late && found_by_probe(cell, survivor.finding);
-      if (lived && declared) probing[victim.row].add_false_alarm();
+      const bool stalled =
+          waited_in_stall(result.stalls, &shard - shards.data(), victim, survivor, lived,
+                          std::min(victim.issued_ns + spec.deadline_ns, closed_ns));
+      row.stalled += stalled;
+      if (lived && declared) probing[victim.row].add_false_alarm(stalled);
       if (lived && declared && is_expected(expected[victim.row], fate)) fate.before_act = false;
       if (declared && !lived) probing[victim.row].add_death(victim, survivor);
       if (lives && sends_heartbeats(cell)) {

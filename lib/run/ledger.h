@@ -18,7 +18,8 @@ struct LedgerShard {
 
 // Fills the ledger, surprises, events, timeline, rates and span of `result`. Instants of
 // victims and survivors must be of one clock. `closed_ns`: when the ledger was closed; a
-// connection without a finding whose deadline lay beyond it is undecided.
+// connection without a finding whose deadline lay beyond it is undecided. The stalls in `result`
+// must be of the same clock.
 std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
                                  std::span<const LedgerShard> shards, int64_t start_ns,
                                  int64_t closed_ns, RunResult& result);

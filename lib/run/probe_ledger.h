@@ -27,6 +27,7 @@ struct ProbeSums {
   Spread after_predicted;  // since `since`, minus the least of the span it is in or behind
   int64_t early = 0, within = 0, later = 0;  // than the predicted spans; between two is later
   int64_t false_alarms = 0;                  // live peers declared dead
+  int64_t false_alarms_in_stalls = 0;        // of them: the run stood still meanwhile
   int64_t longest_silence_ns = 0;  // of a live peer that heartbeats watch; 0: none was watched
 };
 
@@ -36,7 +37,10 @@ class ProbeLedger {
   explicit ProbeLedger(ProbeSums sums) : sums_(std::move(sums)) {}
   // A death that the row's probe found.
   void add_death(const VictimEnd& victim, const SurvivorEnd& survivor);
-  void add_false_alarm() { ++sums_.false_alarms; }
+  void add_false_alarm(bool in_stall) {
+    ++sums_.false_alarms;
+    sums_.false_alarms_in_stalls += in_stall;
+  }
   // Somebody who lives, or lived until the act.
   void add_silence(int64_t longest_ns);
   ProbeSums take();

@@ -60,4 +60,10 @@ Result<RunResult> deserialize(const std::string& text) {
   }
 }
 
+int64_t sum_ns(const std::vector<Stall>& stalls) {
+  int64_t sum = 0;
+  for (const Stall& stall : stalls) sum += stall.duration_ns;
+  return sum;
+}
+
 }  // namespace lastack

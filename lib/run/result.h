@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/histogram.h"
+#include "base/host_load.h"
 #include "model/finding.h"
 #include "net/counters.h"
 #include "net/namespaces.h"
@@ -64,6 +65,9 @@ struct LedgerRow {
   std::string write_path;  // empty but for --watch writer
   WriteSums writes;
   ProbeSums probing;
+  // Connections between whose t0 and finding, or deadline, a stall lies (RunResult::stalls); of
+  // those that live, between the last byte and the finding.
+  int64_t stalled = 0;
 
   // requested = established = torn down = found + nothing; with `interrupted`, "=" is ">=" and
   // the undecided fill the gap.
@@ -150,6 +154,31 @@ struct Cost {
   int64_t system_ns() const { return victims.system_ns + survivors.system_ns; }
 };
 
+constexpr std::string_view kStopped = "stopped", kWaited = "waited";
+// The launcher or a worker did not run for so long that findings may come of it.
+struct Stall {
+  std::string process;   // "launcher", which may stand for all of the run, "victim", "survivor"
+  int64_t shard = -1;    // -1: the launcher
+  std::string cause;     // kStopped: it was not allowed to run; kWaited: others had the CPU
+  int64_t start_ns = 0;  // since the start of the schedule, and not before the watch was armed
+  int64_t duration_ns = 0;
+};
+
+int64_t sum_ns(const std::vector<Stall>& stalls);
+
+// How the host served the run; where nothing else is said, from the armed watch to the closed
+// ledger.
+struct HostService {
+  HostLoad load;           // before the run began
+  double quota_cpus = -1;  // of the run's cgroup or an ancestor; below 0: no quota
+  std::string quota_file;
+  int64_t throttled_ns = 0;  // its cgroups stood still, summed over CPUs
+  int64_t steal_ns = 0;      // of the whole host, by the hypervisor
+  // Ready to run, and without a CPU; of workers' first threads.
+  int64_t victims_waited_ns = 0, survivors_waited_ns = 0;
+  Frequencies frequencies_before, frequencies_after;  // zeros: not known
+};
+
 struct WorkerPlace {
   std::string role;
   int64_t shard = 0, process = 0, cpu = -1;
@@ -175,6 +204,9 @@ struct RunResult {
   // their
   // answers may be among them.
   int64_t backlog_drops = 0;
+  int64_t least_stall_ns = 0;  // shorter ones are not counted
+  std::vector<Stall> stalls;
+  HostService host;
   bool exclusive = true;  // nobody else's traffic is in the counters
   bool balanced = false;
   std::map<std::string, std::map<std::string, int64_t>> counters;  // phase -> counter -> value

@@ -28,11 +28,11 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WriteSums, attempted, accepted, short_writes,
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Spread, count, min_ns, p50_ns, p90_ns, p99_ns, max_ns)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProbeSums, promised, nominal_ns, since, spans, after_nominal,
                                    after_predicted, early, within, later, false_alarms,
-                                   longest_silence_ns)
+                                   false_alarms_in_stalls, longest_silence_ns)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LedgerRow, strategy, watch, probe, family, skipped, expected,
                                    requested, established, torn_down, found, nothing, undecided,
                                    unexpected, late, findings, bytes_received, bytes_sent, alive,
-                                   issued, scheduled, written, write_path, writes, probing)
+                                   issued, scheduled, written, write_path, writes, probing, stalled)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Surprise, pair, strategy, watch, probe, survivor_address,
                                    expected, seen, error, before_act)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Event, pair, row, victim_address, survivor_address, scheduled_ns,
@@ -49,12 +49,19 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RoleCost, user_ns, system_ns, context_switche
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Cost, victims, survivors, wall_ns, traffic, softirq_ns,
                                    host_busy_ns, memory_armed_bytes, memory_peak_bytes, slab_bytes,
                                    tcp_memory_bytes)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Stall, process, shard, cause, start_ns, duration_ns)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(HostLoad, load_average, others, cpus)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Frequencies, least_khz, most_khz)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(HostService, load, quota_cpus, quota_file, throttled_ns,
+                                   steal_ns, victims_waited_ns, survivors_waited_ns,
+                                   frequencies_before, frequencies_after)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WorkerPlace, role, shard, process, cpu, spins)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunResult, status, error, spec, notes, ledger, surprises, events,
-                                   timeline, checks, backlog_drops, exclusive, balanced, counters,
-                                   phases, cost, workers, sysctls, congestion_control,
-                                   requested_rate, achieved_rate, requested_round_trips,
-                                   achieved_round_trips, span_ns, completion_overflows,
-                                   writer_threads, sigpipes_unblamed, write_lag_ns)
+                                   timeline, checks, backlog_drops, least_stall_ns, stalls, host,
+                                   exclusive, balanced, counters, phases, cost, workers, sysctls,
+                                   congestion_control, requested_rate, achieved_rate,
+                                   requested_round_trips, achieved_round_trips, span_ns,
+                                   completion_overflows, writer_threads, sigpipes_unblamed,
+                                   write_lag_ns)
 
 }  // namespace lastack

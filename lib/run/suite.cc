@@ -352,6 +352,8 @@ void add(const LedgerRow& more, LedgerRow& sum) {
   sum.scheduled.merge(more.scheduled);
   sum.written.merge(more.written);
   sum.probing.false_alarms += more.probing.false_alarms;
+  sum.probing.false_alarms_in_stalls += more.probing.false_alarms_in_stalls;
+  sum.stalled += more.stalled;
 }
 
 // Beyond what a plan counts: processes that start and end, and under --load bulk the acts, whose

@@ -78,6 +78,7 @@ Program::Program(const std::vector<std::string>& arguments, Options options) {
   pid_ = fork();  // this test process has one thread
   if (pid_ == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (options.before_exec && !options.before_exec()) _exit(125);
     dup2(out_, STDOUT_FILENO);
     dup2(err_, STDERR_FILENO);
     if (options.as_nobody && (setgid(kNobody) != 0 || setuid(kNobody) != 0)) _exit(126);

@@ -24,6 +24,8 @@ class Program {
  public:
   struct Options {
     bool as_nobody = false;  // as an ordinary user, from a copy that the user may read
+    // What the program finds around itself: done in its process, which ends with 125 at false.
+    std::function<bool()> before_exec = nullptr;
   };
   Program(const std::vector<std::string>& arguments, Options options);
   explicit Program(const std::vector<std::string>& arguments);

@@ -50,6 +50,7 @@ struct MadeSuite {
                 {"time", "2026-11-22T00:00:00Z"},
                 {"load_average", {1.5, 1, 1}}};
   std::function<void(MadeLine&)> change = [](MadeLine&) {};
+  std::function<void(Json&)> run_change = [](Json&) {};  // of the manifest
 };
 
 double normal(Random& random) {
@@ -107,6 +108,7 @@ Recording made(const MadeSuite& suite, const std::string& path = "") {
                       {"command", suite.command + fmt::format(" --seed {}", repetition)},
                       {"status", line.status},
                       {"error", nullptr}});
+      suite.run_change(runs.back());
     }
   const Json manifest = {
       {"schema_version", 1}, {"suite", suite.name}, {"quick", suite.quick},      {"status", "ok"},
@@ -476,6 +478,35 @@ TEST(Compare, ShowsOtherDifferencesOfTheHosts) {
   EXPECT_EQ(comparison.environment[1].key, "memory.total_bytes");
   EXPECT_THAT(comparison.environment[1].values, ElementsAre(std::nullopt, "1024"));
   EXPECT_FALSE(comparison.environment[0].blocking || comparison.environment[1].blocking);
+}
+
+TEST(Compare, RefusesHostsWhoseQuotasOfCpuTimeDiffer) {
+  MadeSuite a, b = suite_b();
+  a.facts["cpu"]["quota_cpus"] = "none";
+  b.facts["cpu"]["quota_cpus"] = 0.1;
+  EXPECT_THAT(refusal({made(a), made(b)}),
+              HasSubstr("cpu.quota_cpus differs: none in 1, 0.1 in 2"));
+  // An older lastack did not look.
+  a.facts["cpu"].erase("quota_cpus");
+  const Comparison comparison = compared({made(a), made(b)});
+  ASSERT_EQ(comparison.environment.size(), 1u);
+  EXPECT_THAT(comparison.environment[0].values, ElementsAre(std::nullopt, "0.1"));
+}
+
+TEST(Compare, SaysWhichSideStoodStillOrWasThrottled) {
+  MadeSuite b = suite_b();
+  b.run_change = [](Json& run) {
+    if (run["repetition"] == 3) run["stalled_ns"] = 1'500'000'000;
+    if (run["repetition"] == 4) run["throttled_ns"] = 800'000'000;
+    // A warm-up does not count.
+    if (run["repetition"] == 0) run["stalled_ns"] = 1;
+  };
+  const Comparison comparison = compared({made({}), made(b)});
+  EXPECT_THAT(comparison.notes,
+              testing::Contains(AllOf(HasSubstr("2: the host did not serve 12 runs"),
+                                      HasSubstr("stood still for 9.00s"),
+                                      HasSubstr("throttled by a CPU quota for 4.80s"))));
+  EXPECT_THAT(comparison.notes, Not(testing::Contains(HasSubstr("1: the host did not serve"))));
 }
 
 TEST(Compare, NeedsARowInCommon) {

@@ -97,6 +97,41 @@ TEST(Ledger, RowsSayWhatWasPlanned) {
   EXPECT_EQ(books.result.ledger[1].skipped, "a reason");
 }
 
+TEST(Ledger, CountsWhoWaitedWhileTheRunStoodStill) {
+  Books books("fin", 4);
+  const auto stall = [](int64_t shard, int64_t start_ns, int64_t duration_ns) {
+    return Stall{"survivor", shard, std::string(kStopped), kStart + start_ns, duration_ns};
+  };
+  // The launcher's counts for everybody, another shard's does not.
+  books.result.stalls = {stall(-1, 20 * kMillisecond, 10 * kMillisecond),
+                         stall(1, 0, 50 * kSecond)};
+  for (uint32_t slot = 0; slot < 4; ++slot) books.act(slot, 0);
+  books.find(0, 19 * kMillisecond, Finding::eof);  // before
+  books.find(1, 25 * kMillisecond, Finding::eof);  // within
+  books.act(2, 31 * kMillisecond);
+  books.find(2, 40 * kMillisecond, Finding::eof);  // after
+  EXPECT_EQ(books.close().stalled, 2);             // 1, and 3, which found nothing
+}
+
+TEST(Ledger, TellsFalseAlarmsOfAStallFromOthers) {
+  Books books("alive", 3);
+  books.spec.probes = {Probe::heartbeat_wheel};
+  books.plan = *make_plan(books.spec, {20'000, {0, 1}, true, true, 64'512});
+  books.result.stalls = {
+      Stall{"launcher", -1, std::string(kStopped), kStart + kSecond, 4 * kSecond}};
+  for (uint32_t slot = 0; slot < 3; ++slot) books.act(slot, 0);
+  const auto declare = [&](uint32_t slot, int64_t heard_ns, int64_t found_ns) {
+    books.find(slot, found_ns, Finding::heartbeat_missed);
+    books.survivor(slot).silent_since_ns = kStart + heard_ns;
+  };
+  declare(0, kSecond / 2, 5 * kSecond + kMillisecond);  // silent meanwhile
+  declare(1, 6 * kSecond, 9 * kSecond);                 // later
+  const LedgerRow& row = books.close();
+  EXPECT_EQ(row.probing.false_alarms, 2);
+  EXPECT_EQ(row.probing.false_alarms_in_stalls, 1);
+  EXPECT_EQ(row.stalled, 1);  // who lives and was found by nobody waited for nothing
+}
+
 TEST(Ledger, AFindingBeforeTheDeadline) {
   Books books("fin", 1);
   books.act(0, 0);

@@ -212,7 +212,7 @@ TEST(ProbeLedger, CountsEarlyWithinAndLater) {
   ledger.add_death(unacted, unknown);
   ledger.add_silence(7);
   ledger.add_silence(5);
-  ledger.add_false_alarm();
+  ledger.add_false_alarm(true);
   const ProbeSums seen = ledger.take();
   EXPECT_EQ(seen.early, 1);
   EXPECT_EQ(seen.within, 2);
@@ -222,6 +222,7 @@ TEST(ProbeLedger, CountsEarlyWithinAndLater) {
   EXPECT_EQ(seen.after_nominal.min_ns, 99 - 10 - 90);
   EXPECT_EQ(seen.longest_silence_ns, 7);
   EXPECT_EQ(seen.false_alarms, 1);
+  EXPECT_EQ(seen.false_alarms_in_stalls, 1);
 }
 
 }  // namespace

@@ -52,6 +52,9 @@ RunResult sample_result() {
   for (const int64_t latency_ns : {10, 20, 30, 100}) ran.issued.record(latency_ns);
   for (const int64_t latency_ns : {11, 111}) ran.scheduled.record(latency_ns);
   ran.written.record(7);
+  ran.stalled = 9;
+  ran.probing.false_alarms = 8;
+  ran.probing.false_alarms_in_stalls = 7;
   LedgerRow skipped;
   skipped.strategy = "destroy";
   skipped.watch = "poll";
@@ -90,6 +93,9 @@ RunResult sample_result() {
   result.cost.memory_peak_bytes = 1'204'000;
   result.cost.slab_bytes = 6;
   result.cost.tcp_memory_bytes = 7;
+  result.least_stall_ns = 50;
+  result.stalls = {{"survivor", 2, "waited", -3, 60}, {"launcher", -1, "stopped", 4, 70}};
+  result.host = {{1.5, 2.5, 3}, 0.25, "/a/cpu.max", 81, 82, 83, 84, {85, 86}, {87, 88}};
   result.workers = {{"victim", 1, 4'711, 3, true}};
   result.sysctls = {{"net/ipv4/tcp_retries2", "15"}};
   result.congestion_control = "cubic";
@@ -316,7 +322,7 @@ TEST(RunDocument, HasTheKeysOfTheSchema) {
   EXPECT_THAT(keys_of(document),
               UnorderedElementsAre("schema_version", "status", "exit_code", "error", "spec",
                                    "notes", "environment", "ledger", "unexpected", "reconciliation",
-                                   "cost", "rates", "writers", "phases"));
+                                   "cost", "rates", "writers", "phases", "host"));
   for (const std::string& key : keys_of(document)) EXPECT_THAT(schema_markdown(), HasSubstr(key));
   EXPECT_EQ(document["schema_version"], kSchemaVersion);
   EXPECT_EQ(document["status"], "unmet-expectation");
@@ -326,6 +332,35 @@ TEST(RunDocument, HasTheKeysOfTheSchema) {
   EXPECT_EQ(document["notes"], Json({"a note"}));
   EXPECT_EQ(document["phases"],
             Json({{{"name", "establish"}, {"start_ns", 1}, {"duration_ns", 2'000'000}}}));
+}
+
+TEST(RunDocument, SaysHowTheHostServedTheRun) {
+  const Json document = run_document(sample_result(), {});
+  const Json& host = document["host"];
+  EXPECT_EQ(host["load_average_before"], 1.5);
+  EXPECT_EQ(host["others_running_before"], 2.5);
+  EXPECT_EQ(host["busy_before"], true);
+  EXPECT_EQ(host["quota_cpus"], 0.25);
+  EXPECT_EQ(host["quota_file"], "/a/cpu.max");
+  EXPECT_EQ(host["throttled_ns"], 81);
+  EXPECT_EQ(host["steal_ns"], 82);
+  EXPECT_EQ(host["victims_waited_ns"], 83);
+  EXPECT_EQ(host["survivors_waited_ns"], 84);
+  EXPECT_EQ(host["frequency_khz_before"], Json({{"min", 85}, {"max", 86}}));
+  EXPECT_EQ(host["frequency_khz_after"], Json({{"min", 87}, {"max", 88}}));
+  const Json& stalls = host["stalls"];
+  EXPECT_EQ(stalls["least_ns"], 50);
+  EXPECT_EQ(stalls["count"], 2);
+  EXPECT_EQ(stalls["sum_ns"], 130);
+  EXPECT_EQ(stalls["longest_ns"], 70);
+  EXPECT_EQ(stalls["first"][0], Json({{"process", "survivor"},
+                                      {"shard", 2},
+                                      {"cause", "waited"},
+                                      {"start_ns", -3},
+                                      {"duration_ns", 60}}));
+  EXPECT_TRUE(stalls["first"][1]["shard"].is_null());
+  EXPECT_EQ(document["ledger"][0]["stalled"], 9);
+  EXPECT_EQ(document["ledger"][0]["probing"]["false_alarms_in_stalls"], 7);
 }
 
 TEST(RunDocument, TheSpecHasTypes) {

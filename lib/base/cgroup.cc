@@ -1,0 +1,137 @@
+#include "base/cgroup.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/parse.h"
+
+namespace lastack {
+namespace {
+
+constexpr std::string_view kControllers[] = {"cpu", ""};  // of v1, and v2
+
+std::string read_text(const std::string& path) {
+  auto text = read_file(path);
+  return text ? std::move(*text) : "";
+}
+
+// The number that `text` starts with; nullopt for anything else, such as "max".
+std::optional<int64_t> number_of(std::string_view text) {
+  int64_t value = 0;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return failed == std::errc() ? std::optional(value) : std::nullopt;
+}
+
+// The process's path in the hierarchy of this controller ("" is v2), from /proc/self/cgroup:
+// "4:memory:/user" or "0::/user" (cgroups(7)).
+std::optional<std::string> cgroup_path(std::string_view controller) {
+  const std::string text = read_text("/proc/self/cgroup");
+  for (const std::string_view line : split(text, '\n')) {
+    const size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (second == std::string_view::npos) continue;
+    const auto names = split(line.substr(first + 1, second - first - 1), ',');
+    const bool found = controller.empty()
+                           ? names.empty()
+                           : std::find(names.begin(), names.end(), controller) != names.end();
+    if (found) return std::string(line.substr(second + 1));
+  }
+  return std::nullopt;
+}
+
+struct CgroupPlace {
+  std::string mount_point;
+  std::string directory;  // of the process's own cgroup, below the mount point
+};
+
+// Where that hierarchy is mounted, from /proc/self/mountinfo (proc(5)): "32 31 0:29 ROOT POINT
+// OPTIONS ... - TYPE SOURCE OPTIONS". In a container ROOT is the container's own cgroup.
+std::optional<CgroupPlace> cgroup_place(std::string_view controller) {
+  const auto path = cgroup_path(controller);
+  if (!path) return std::nullopt;
+  const std::string text = read_text("/proc/self/mountinfo");
+  for (const std::string_view line : split(text, '\n')) {
+    const size_t dash = line.find(" - ");
+    if (dash == std::string_view::npos) continue;
+    const auto before = split(line.substr(0, dash), ' '), after = split(line.substr(dash + 3), ' ');
+    if (before.size() < 5 || after.size() < 3) continue;
+    const auto options = split(after[2], ',');
+    const bool found = controller.empty()
+                           ? after[0] == "cgroup2"
+                           : after[0] == "cgroup" && std::find(options.begin(), options.end(),
+                                                               controller) != options.end();
+    if (!found) continue;
+    const std::string_view root = before[3] == "/" ? "" : before[3];
+    const std::string_view below =
+        path->starts_with(root) ? std::string_view(*path).substr(root.size()) : std::string_view();
+    return CgroupPlace{std::string(before[4]),
+                       fmt::format("{}{}", before[4], below == "/" ? "" : below)};
+  }
+  return std::nullopt;
+}
+
+// The number behind "throttled_usec 12" (v2) or "throttled_time 12000" (v1, nanoseconds).
+int64_t throttled_ns(std::string_view stat) {
+  constexpr std::pair<std::string_view, int64_t> kKeys[] = {{"throttled_usec ", kMicrosecond_ns},
+                                                            {"throttled_time ", 1}};
+  for (const std::string_view line : split(stat, '\n'))
+    for (const auto& [key, unit_ns] : kKeys)
+      if (line.starts_with(key)) return number_of(line.substr(key.size())).value_or(0) * unit_ns;
+  return 0;
+}
+
+}  // namespace
+
+std::vector<std::string> cgroup_directories(std::string_view controller) {
+  std::vector<std::string> directories;
+  const auto place = cgroup_place(controller);
+  if (!place) return directories;
+  std::string directory = place->directory;
+  while (directory.size() >= place->mount_point.size()) {
+    directories.push_back(directory);
+    const size_t parent = directory.rfind('/');
+    if (parent == std::string::npos) break;
+    directory.resize(parent);
+  }
+  return directories;
+}
+
+std::optional<double> cpus_of_quota(std::string_view quota_us, std::string_view period_us) {
+  const auto quota = number_of(quota_us), period = number_of(period_us);
+  if (!quota || !period || *quota <= 0 || *period <= 0) return std::nullopt;
+  return static_cast<double>(*quota) / static_cast<double>(*period);
+}
+
+CpuQuotas read_cpu_quotas() {
+  CpuQuotas quotas;
+  for (const std::string_view controller : kControllers)
+    for (const std::string& directory : cgroup_directories(controller)) {
+      const bool first_version = !controller.empty();
+      const std::string file =
+          fmt::format("{}/{}", directory, first_version ? "cpu.cfs_quota_us" : "cpu.max");
+      const std::string line = read_first_line(file);
+      quotas.known = quotas.known || first_version || !line.empty();
+      const auto words = split(line, ' ');
+      if (words.empty()) continue;
+      const auto cpus = cpus_of_quota(
+          words.front(),
+          first_version ? read_first_line(directory + "/cpu.cfs_period_us") : words.back());
+      if (cpus && (!quotas.tightest || *cpus < quotas.tightest->cpus))
+        quotas.tightest = CpuQuota{*cpus, file};
+    }
+  return quotas;
+}
+
+int64_t read_throttled_ns() {
+  int64_t sum_ns = 0;
+  for (const std::string_view controller : kControllers)
+    for (const std::string& directory : cgroup_directories(controller))
+      sum_ns += throttled_ns(read_text(directory + "/cpu.stat"));
+  return sum_ns;
+}
+
+}  // namespace lastack
