@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/affinity.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "ring/ring.h"
@@ -23,15 +24,6 @@ constexpr int64_t kWakeInterval_ns = 500 * kMicrosecond_ns;  // 2,000 a second, 
 constexpr int64_t kSpinBefore_ns = 150 * kMicrosecond_ns;    // as victims do
 constexpr int64_t kPatience_ns = 5 * kSecond_ns;
 constexpr RingSetup kRing = {.submission_entries = 8, .completion_entries = 16};
-
-Status pin_to(int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  if (sched_setaffinity(0, sizeof(set), &set) != 0)
-    return errno_error("sched_setaffinity", fmt::format("CPU {}", cpu));
-  return std::nullopt;
-}
 
 struct Reaped {
   int result = 0;

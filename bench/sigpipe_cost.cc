@@ -154,7 +154,7 @@ Result<int64_t> measure_dead(const Way& way, const Sockets& sockets, uint64_t& c
 Result<Sockets> connect_to_the_dead() {
   auto sockets = connect_sockets();
   if (!sockets) return sockets;
-  set_option(sockets->peer.get(), Option::linger, 0);
+  if (const Status failed = set_option(sockets->peer.get(), Option::linger, 0)) return *failed;
   sockets->peer.reset();
   pollfd waited{sockets->writer.get(), POLLRDHUP, 0};
   poll(&waited, 1, 1'000);

@@ -165,12 +165,19 @@ struct ShardProgress {
   std::atomic<int64_t> unfinished;
   std::atomic<uint32_t> writing_slot;
   std::atomic<int64_t> write_lag_ns;
+  std::atomic<int32_t> victim_pin_error, survivor_pin_error;  // errno; 0: pinned, or not asked to
+  // Of the last ring of each: IORING_SETUP_* and the entries of its completion queue.
+  std::atomic<uint32_t> victim_ring_flags, survivor_ring_flags;
+  std::atomic<uint32_t> victim_ring_completions, survivor_ring_completions;
 };
 
 struct ShardHeader {
   ShardSettings settings;
   ShardProgress progress;
   PlanRow rows[kMostRows];
+  // As they are: of any of the victims, and of one of each row's survivors.
+  SocketFacts victim_socket;
+  SocketFacts survivor_sockets[kMostRows];
 };
 
 // The shard's shared memory: the header, the victims' ends, the survivors' ends, and with writers

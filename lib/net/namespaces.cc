@@ -18,6 +18,13 @@
 namespace lastack {
 namespace {
 
+// Numbers are separated by tabs there; "" when it cannot be read.
+std::string read_sysctl(const std::string& name) {
+  std::string value = read_first_line("/proc/sys/" + name);
+  std::replace(value.begin(), value.end(), '\t', ' ');
+  return value;
+}
+
 Status bring_loopback_up() {
   nl_sock* socket = nl_socket_alloc();
   rtnl_link* wanted = rtnl_link_alloc();
@@ -67,10 +74,16 @@ const std::vector<Sysctl>& private_sysctls() {
 }
 
 Status write_sysctls(const std::vector<Sysctl>& sysctls) {
-  for (const Sysctl& sysctl : sysctls)
-    if (Status failed = write_existing_file("/proc/sys/" + sysctl.name, sysctl.value))
-      return failed;
-  return std::nullopt;
+  // All of them, whatever becomes of one: the first that did not become what it should is told.
+  Status first;
+  for (const Sysctl& sysctl : sysctls) {
+    Status failed = write_existing_file("/proc/sys/" + sysctl.name, sysctl.value);
+    if (const std::string had = read_sysctl(sysctl.name); !failed && had != sysctl.value)
+      failed = plain_error(
+          fmt::format("{} is '{}' after '{}' was written", sysctl.name, had, sysctl.value));
+    if (!first) first = failed;
+  }
+  return first;
 }
 
 std::vector<Sysctl> read_tcp_sysctls() {
@@ -111,8 +124,7 @@ std::vector<Sysctl> read_tcp_sysctls() {
                                     "tcp_wmem"};
   std::vector<Sysctl> sysctls;
   const auto read = [&](std::string name) {
-    std::string value = read_first_line("/proc/sys/" + name);
-    std::replace(value.begin(), value.end(), '\t', ' ');
+    std::string value = read_sysctl(name);
     if (!value.empty()) sysctls.push_back({std::move(name), std::move(value)});
   };
   for (const char* name : kNames) read(fmt::format("net/ipv4/{}", name));

@@ -33,6 +33,7 @@ constexpr OptionRow kOptions[] = {
     {Option::repair, "TCP_REPAIR", IPPROTO_TCP, TCP_REPAIR},
     {Option::reuse_address, "SO_REUSEADDR", SOL_SOCKET, SO_REUSEADDR},
     {Option::linger2_s, "TCP_LINGER2", IPPROTO_TCP, TCP_LINGER2},
+    {Option::send_buffer_bytes, "SO_SNDBUF", SOL_SOCKET, SO_SNDBUF},
     {Option::bind_address_no_port, "IP_BIND_ADDRESS_NO_PORT", IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT},
 };
 
@@ -114,11 +115,25 @@ Status set_congestion_control(int socket) {
   return std::nullopt;
 }
 
-std::string read_congestion_control(int socket) {
-  char name[16] = {};  // TCP_CA_NAME_MAX
-  socklen_t length = sizeof(name);
-  getsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, name, &length);
-  return std::string(name, strnlen(name, sizeof(name)));
+SocketFacts read_socket_facts(int socket) {
+  SocketFacts facts;
+  facts.known = true;
+  socklen_t length = sizeof(facts.congestion_control);
+  if (getsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, facts.congestion_control, &length) != 0)
+    facts.known = false;
+  facts.congestion_control[sizeof(facts.congestion_control) - 1] = '\0';
+  const auto read = [&](int level, int number, int32_t& into) {
+    socklen_t size = sizeof(into);
+    if (getsockopt(socket, level, number, &into, &size) != 0) facts.known = false;
+  };
+  read(SOL_SOCKET, SO_SNDBUF, facts.send_buffer_bytes);
+  read(SOL_SOCKET, SO_RCVBUF, facts.receive_buffer_bytes);
+  read(SOL_SOCKET, SO_KEEPALIVE, facts.keepalive);
+  read(IPPROTO_TCP, TCP_KEEPIDLE, facts.keepalive_idle_s);
+  read(IPPROTO_TCP, TCP_KEEPINTVL, facts.keepalive_interval_s);
+  read(IPPROTO_TCP, TCP_KEEPCNT, facts.keepalive_count);
+  read(IPPROTO_TCP, TCP_USER_TIMEOUT, facts.user_timeout_ms);
+  return facts;
 }
 
 Status drop_incoming(int socket) {

@@ -53,6 +53,7 @@ enum class Option : uint8_t {
   repair,  // needs CAP_NET_ADMIN over the network namespace
   reuse_address,
   linger2_s,             // below 0: no FIN_WAIT2 at all (tcp(7))
+  send_buffer_bytes,     // SO_SNDBUF: the kernel doubles it
   bind_address_no_port,  // the port is chosen by connect(), per destination
 };
 Status set_option(int socket, Option option, int value);
@@ -60,7 +61,17 @@ Status set_option(int socket, Option option, int value);
 // may not change its default sysctl to one that the host does not allow, but its sockets may.
 constexpr std::string_view kCongestionControl = "cubic";
 Status set_congestion_control(int socket);
-std::string read_congestion_control(int socket);
+// What a socket has, whatever was asked for.
+struct SocketFacts {
+  bool known = false;
+  char congestion_control[16] = {};  // TCP_CA_NAME_MAX
+  int32_t send_buffer_bytes = 0, receive_buffer_bytes = 0;
+  int32_t keepalive = 0;  // SO_KEEPALIVE
+  int32_t keepalive_idle_s = 0, keepalive_interval_s = 0, keepalive_count = 0;
+  int32_t user_timeout_ms = 0;
+  bool operator==(const SocketFacts&) const = default;
+};
+SocketFacts read_socket_facts(int socket);
 // Drops every packet that arrives for this socket from now on: data, ACKs and RSTs
 // (SO_ATTACH_FILTER with "return 0"; sk_filter_trim_cap in tcp_v4_rcv).
 Status drop_incoming(int socket);

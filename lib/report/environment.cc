@@ -1,7 +1,6 @@
 #include "report/environment.h"
 
 #include <fmt/format.h>
-#include <sched.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -24,6 +23,7 @@
 #include <system_error>
 #include <vector>
 
+#include "base/affinity.h"
 #include "base/cgroup.h"
 #include "base/file.h"
 #include "base/kernel_config.h"
@@ -213,28 +213,10 @@ Json describe_kernel(const RunResult&) {
   };
 }
 
-// The CPUs that the scheduler may use for this thread, as taskset(1) prints them: "0-3,8".
-// Cpus_allowed_list in /proc/self/status would count CPUs that are offline (sched_getaffinity()
-// in kernel/sched/ masks with cpu_active_mask).
 Json describe_affinity() {
-  // A cpu_set_t holds 1,024; x86 can be built for 8,192 (NR_CPUS), and a set that is too small
-  // is EINVAL (sched_setaffinity(2)).
-  std::array<cpu_set_t, 8> set{};
-  constexpr int kLargest = 8 * CPU_SETSIZE;
-  if (sched_getaffinity(0, sizeof set, set.data()) != 0)
-    return {{"usable_count", nullptr}, {"usable_list", nullptr}};
-  const auto usable = [&](int cpu) {
-    return cpu < kLargest && CPU_ISSET_S(cpu, sizeof set, set.data());
-  };
-  std::string list;
-  for (int cpu = 0; cpu < kLargest; ++cpu) {
-    if (!usable(cpu)) continue;
-    const int first = cpu;
-    while (usable(cpu + 1)) ++cpu;
-    if (!list.empty()) list += ',';
-    list += first == cpu ? fmt::format("{}", first) : fmt::format("{}-{}", first, cpu);
-  }
-  return {{"usable_count", CPU_COUNT_S(sizeof set, set.data())}, {"usable_list", list}};
+  const auto cpus = usable_cpus(0);
+  if (!cpus) return {{"usable_count", nullptr}, {"usable_list", nullptr}};
+  return {{"usable_count", cpus->size()}, {"usable_list", cpu_list(*cpus)}};
 }
 
 // The hypervisor's own 12 letters, "KVMKVMKVM" (Documentation/virt/kvm/x86/cpuid.rst). Only to be
@@ -326,7 +308,36 @@ Json describe_clock_source(const RunResult&) {
 Json describe_tcp(const RunResult& result) {
   Json sysctls;
   for (const auto& [name, value] : result.sysctls) sysctls[name] = text_fact(value);
-  return {{"congestion_control", text_fact(result.congestion_control)}, {"sysctls", sysctls}};
+  Json sockets = Json::array();
+  for (const SocketReport& report : result.sockets) {
+    const SocketFacts& facts = report.facts;
+    const bool keepalive = facts.keepalive != 0;
+    const auto of_keepalive = [&](int32_t value) { return keepalive ? Json(value) : Json(); };
+    sockets.push_back(
+        {{"role", text_fact(report.role)},
+         {"probe", text_fact(report.probe)},
+         {"congestion_control", text_fact(facts.congestion_control)},
+         {"send_buffer_bytes", facts.send_buffer_bytes},
+         {"receive_buffer_bytes", facts.receive_buffer_bytes},
+         {"keepalive", keepalive},
+         {"keepalive_idle_s", of_keepalive(facts.keepalive_idle_s)},
+         {"keepalive_interval_s", of_keepalive(facts.keepalive_interval_s)},
+         {"keepalive_count", of_keepalive(facts.keepalive_count)},
+         {"user_timeout_ms", facts.user_timeout_ms ? Json(facts.user_timeout_ms) : Json()}});
+  }
+  return {{"congestion_control", text_fact(result.congestion_control)},
+          {"sysctls", sysctls},
+          {"sockets", sockets}};
+}
+
+Json describe_run_limits(const RunResult& result) {
+  const auto side = [](int64_t limit) { return limit < 0 ? Json("unlimited") : Json(limit); };
+  Json limits = Json::object();
+  for (const Limit& limit : result.limits) {
+    limits[limit.name + "_soft"] = side(limit.soft);
+    limits[limit.name + "_hard"] = side(limit.hard);
+  }
+  return limits;
 }
 
 // "unlimited" is a value that getrlimit(2) gives, and null would say that it is not known.
@@ -335,7 +346,7 @@ Json limit_fact(rlim_t limit) {
   return limit;
 }
 
-Json describe_limits(const RunResult&) {
+Json describe_limits(const RunResult& result) {
   struct Row {
     const char* key;
     decltype(RLIMIT_NOFILE) resource;
@@ -363,16 +374,21 @@ Json describe_limits(const RunResult&) {
     limits[row.key] = known ? limit_fact(limit.*row.side) : Json();
   }
   limits.update(facts_in(kFiles));
+  limits["of_run"] = describe_run_limits(result);
   return limits;
 }
 
-Json describe_io_uring(const RunResult&) {
+Json describe_io_uring(const RunResult& result) {
   // 0: for all, 1: for io_uring_group only, 2: for nobody; since Linux 6.6 (sysctl/kernel.rst).
   constexpr FileRow kFiles[] = {
       {"disabled_sysctl", "/proc/sys/kernel/io_uring_disabled", number_fact}};
   Json io_uring = facts_in(kFiles);
   io_uring["liburing"] = text_fact(liburing_version());
   io_uring["features"] = probe_ring_features();
+  io_uring["rings"] = Json::object();
+  for (const RingReport& ring : result.rings)
+    io_uring["rings"][ring.role] = {{"flags", ring_flag_names(static_cast<uint32_t>(ring.flags))},
+                                    {"completion_entries", ring.completion_entries}};
   return io_uring;
 }
 
@@ -420,6 +436,9 @@ Json describe_threads(const RunResult& result) {
         {"process", worker.process},
         {"cpu", worker.cpu >= 0 ? Json(worker.cpu) : Json()},  // null: not pinned
         {"spins", worker.spins},
+        {"cpus", text_fact(worker.cpus)},
+        {"policy", text_fact(worker.policy)},
+        {"nice", worker.nice},
         {"does", task == tasks.end() ? Json() : Json(task->second)},
     });
   }

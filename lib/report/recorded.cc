@@ -149,6 +149,8 @@ constexpr FactRow kFacts[] = {
     {"cpu.frequency_mhz", FactKind::left_out},       // of one moment
     {"memory.available_bytes", FactKind::left_out},  // likewise
     {"container.evidence", FactKind::left_out},
+    {"tcp.sockets", FactKind::left_out},     // of the options, which are compared
+    {"io_uring.rings", FactKind::left_out},  // likewise
     {"host", FactKind::shown},
     {"privileged", FactKind::shown},
     {"kernel.", FactKind::shown},

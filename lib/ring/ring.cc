@@ -257,6 +257,28 @@ std::map<std::string, bool> probe_ring_features() {
   return features;
 }
 
+std::vector<std::string> ring_flag_names(uint32_t flags) {
+  constexpr std::pair<uint32_t, const char*> kFlags[] = {
+      {IORING_SETUP_IOPOLL, "IOPOLL"},
+      {IORING_SETUP_SQPOLL, "SQPOLL"},
+      {IORING_SETUP_SQ_AFF, "SQ_AFF"},
+      {IORING_SETUP_CQSIZE, "CQSIZE"},
+      {IORING_SETUP_CLAMP, "CLAMP"},
+      {IORING_SETUP_SUBMIT_ALL, "SUBMIT_ALL"},
+      {IORING_SETUP_COOP_TASKRUN, "COOP_TASKRUN"},
+      {IORING_SETUP_TASKRUN_FLAG, "TASKRUN_FLAG"},
+      {IORING_SETUP_SINGLE_ISSUER, "SINGLE_ISSUER"},
+      {IORING_SETUP_DEFER_TASKRUN, "DEFER_TASKRUN"},
+  };
+  std::vector<std::string> names;
+  for (const auto& [flag, name] : kFlags) {
+    if (flags & flag) names.emplace_back(name);
+    flags &= ~flag;
+  }
+  if (flags != 0) names.push_back(fmt::format("{:#x}", flags));
+  return names;
+}
+
 std::string liburing_version() {
 #ifdef IO_URING_VERSION_MAJOR
   return fmt::format("{}.{}", IO_URING_VERSION_MAJOR, IO_URING_VERSION_MINOR);

@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 
@@ -70,6 +71,9 @@ class Ring {
   size_t shared_bytes() const {
     return raw_.sq.ring_sz + raw_.sq.ring_entries * sizeof(io_uring_sqe);
   }
+  // In effect: IORING_SETUP_*, and the completion queue's entries, which CLAMP may have made fewer.
+  uint32_t setup_flags() const { return raw_.flags; }
+  uint32_t completion_entries() const { return *raw_.cq.kring_entries; }
   io_uring* raw() { return &raw_; }
 
  private:
@@ -117,5 +121,7 @@ bool has_multishot_timeouts();
 // What the running kernel's io_uring can do, by feature name; for the manifest and the doctor.
 std::map<std::string, bool> probe_ring_features();
 std::string liburing_version();
+// "CQSIZE", "DEFER_TASKRUN", ...: the flags of io_uring_setup(2) that are set.
+std::vector<std::string> ring_flag_names(uint32_t flags);
 
 }  // namespace lastack

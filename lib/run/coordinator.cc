@@ -1,6 +1,7 @@
 #include "run/coordinator.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -12,11 +13,14 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 
+#include "base/affinity.h"
 #include "base/cgroup.h"
 #include "base/clock.h"
 #include "base/host_load.h"
 #include "base/kernel_config.h"
+#include "base/limits.h"
 #include "base/memory.h"
 #include "net/veth.h"
 #include "run/ledger.h"
@@ -162,6 +166,11 @@ class Coordinator {
   Done clean_up();
   void end_workers();
   std::vector<LedgerShard> ledger_shards();
+  Done check_timer_sysctls(const std::vector<std::pair<std::string, std::string>>& sysctls);
+  // What the run has of what it asked for, while its processes live; a mismatch is a note.
+  void read_back(RunResult& result);
+  void read_back_places(RunResult& result);
+  void read_back_sockets(RunResult& result);
   void report_host(RunResult& result);
   void finish(RunResult& result);
 
@@ -816,6 +825,108 @@ std::vector<LedgerShard> Coordinator::ledger_shards() {
   return views;
 }
 
+// The predictions count with these, whether lastack wrote them or the namespace has them anyway.
+Done Coordinator::check_timer_sysctls(
+    const std::vector<std::pair<std::string, std::string>>& sysctls) {
+  const ProbeSettings& asked = spec_.probe_settings;
+  struct Timer {
+    std::string_view sysctl, flag;
+    int64_t value;
+  };
+  const Timer timers[] = {
+      {"net/ipv4/tcp_retries2", "--retries2", asked.retries2},
+      {"net/ipv4/tcp_rto_min_us", "--rto-min", asked.rto_min_ns / kMicrosecond_ns},
+      {"net/ipv4/tcp_rto_max_ms", "--rto-max", asked.rto_max_ns / kMillisecond_ns}};
+  const bool decide = std::any_of(spec_.probes.begin(), spec_.probes.end(), [](Probe probe) {
+    return probe_row(probe).user_timeout || probe == Probe::retransmit;
+  });
+  for (const Timer& timer : timers)
+    for (const auto& [name, had] : sysctls) {
+      if (name != timer.sysctl || had == fmt::format("{}", timer.value)) continue;
+      const std::string text = fmt::format("{} is {} where the run is, and {} counts with {}", name,
+                                           had, timer.flag, timer.value);
+      if (decide) return plain_error(text);
+      plan_.notes.push_back(text);
+    }
+  return std::nullopt;
+}
+
+void Coordinator::read_back_places(RunResult& result) {
+  std::vector<std::string> unpinned, unusual;
+  for (const Placement& place : plan_.placements) {
+    Shard& shard = shards_[place.shard];
+    const Worker& worker = place.role == "victim" ? shard.victim() : shard.survivor();
+    WorkerPlace seen{place.role, place.shard, worker.pid, -1, place.spins, "", "", 0};
+    const auto cpus = usable_cpus(worker.pid);
+    if (cpus) seen.cpus = cpu_list(*cpus);
+    if (cpus && cpus->size() == 1) seen.cpu = cpus->front();
+    if (place.cpu >= 0 && seen.cpu != place.cpu) {
+      const ShardProgress& progress = shard.table.view().header->progress;
+      const int refused =
+          place.role == "victim" ? progress.victim_pin_error : progress.survivor_pin_error;
+      unpinned.push_back(fmt::format(
+          "the {} of shard {} to CPU {} ({}), which may use {}", place.role, place.shard, place.cpu,
+          refused ? "sched_setaffinity: " + errno_name(refused) : "it was moved since",
+          cpus ? seen.cpus : cpus.error().message()));
+    }
+    if (const auto scheduling = read_scheduling(worker.pid)) {
+      seen.policy = scheduling->policy;
+      seen.nice = scheduling->nice;
+      if (!scheduling->usual())
+        unusual.push_back(fmt::format("the {} of shard {}: {}, nice {}", place.role, place.shard,
+                                      seen.policy, seen.nice));
+    }
+    result.workers.push_back(std::move(seen));
+  }
+  if (!unpinned.empty())
+    plan_.notes.push_back(fmt::format("{} of {} workers are not pinned as planned, such as {}",
+                                      unpinned.size(), plan_.placements.size(), unpinned.front()));
+  if (!unusual.empty())
+    plan_.notes.push_back(
+        fmt::format("{} of {} workers are scheduled otherwise than usual (sched(7)), such as {}",
+                    unusual.size(), plan_.placements.size(), unusual.front()));
+}
+
+void Coordinator::read_back_sockets(RunResult& result) {
+  const auto add = [&](const char* role, std::string_view probe, const SocketFacts& facts) {
+    if (!facts.known) return;
+    const bool there =
+        std::any_of(result.sockets.begin(), result.sockets.end(), [&](const SocketReport& report) {
+          return report.role == role && report.probe == probe && report.facts == facts;
+        });
+    if (!there) result.sockets.push_back({role, std::string(probe), facts});
+  };
+  for (Shard& shard : shards_) {
+    const ShardHeader& header = *shard.table.view().header;
+    add("victim", "", header.victim_socket);
+    for (uint32_t row = 0; row < header.settings.row_count; ++row)
+      add("survivor", probe_row(header.rows[row].probe).name, header.survivor_sockets[row]);
+  }
+  std::set<std::string> names;
+  for (const SocketReport& report : result.sockets) names.insert(report.facts.congestion_control);
+  result.congestion_control = fmt::format("{}", fmt::join(names, ","));
+  if (!names.empty() && result.congestion_control != kCongestionControl)
+    plan_.notes.push_back(fmt::format("sockets of the run have congestion control {} and not {}",
+                                      result.congestion_control, kCongestionControl));
+}
+
+void Coordinator::read_back(RunResult& result) {
+  read_back_places(result);
+  read_back_sockets(result);
+  for (const Network& network : networks_)
+    if (!network.refused.empty())
+      plan_.notes.push_back(fmt::format("network {}: sysctls stay at the kernel's defaults: {}",
+                                        network.number, network.refused));
+  if (shards_.empty()) return;
+  const ShardProgress& progress = shards_.front().table.view().header->progress;
+  if (progress.victim_ring_flags != 0)
+    result.rings.push_back(
+        {"victim", progress.victim_ring_flags, progress.victim_ring_completions});
+  if (progress.survivor_ring_flags != 0)
+    result.rings.push_back(
+        {"survivor", progress.survivor_ring_flags, progress.survivor_ring_completions});
+}
+
 // How the host served the run.
 void Coordinator::report_host(RunResult& result) {
   if (const CpuQuotas quotas = read_cpu_quotas(); quotas.tightest) {
@@ -882,10 +993,7 @@ RunResult Coordinator::lead(std::vector<std::string> notes) {
   host_.frequencies_before = read_frequencies().value_or(Frequencies{});
   for (const Sysctl& sysctl : read_tcp_sysctls())
     result.sysctls.emplace_back(sysctl.name, sysctl.value);
-  if (const auto socket = open_socket(spec_.family)) {
-    set_congestion_control(socket->get());
-    result.congestion_control = read_congestion_control(socket->get());
-  }
+  result.limits = read_limits();
 
   const auto collect_notes = [&] {
     result.notes = std::move(notes);
@@ -898,12 +1006,14 @@ RunResult Coordinator::lead(std::vector<std::string> notes) {
     return std::nullopt;
   };
   const std::function<Done()> steps[] = {
+      [&] { return check_timer_sysctls(result.sysctls); },
       [&] { return begin_phase("start"), open_networks(); },
       [&] { return start_workers(); },
       [&] { return opened_at_ns_ = now_ns(), snapshot(snapshots_.before); },
       [&] { return establish(); },
       [&] { return join(); },
       [&] { return arm(); },
+      [&] { return read_back(result), Done(); },
       [&]() -> Done {
         armed_at_ns_ = now_ns();
         snapshots_.opening_ns = armed_at_ns_ - opened_at_ns_;
@@ -938,11 +1048,6 @@ RunResult Coordinator::lead(std::vector<std::string> notes) {
     }
   }
   collect_notes();
-  for (const Placement& place : plan_.placements) {
-    Shard& shard = shards_[place.shard];
-    const Worker& worker = place.role == "victim" ? shard.victim() : shard.survivor();
-    result.workers.push_back({place.role, place.shard, worker.pid, place.cpu, place.spins});
-  }
   finish(result);
   begin_phase("end");
   phases_.pop_back();

@@ -81,11 +81,12 @@ Result<Values> sum_over_own(const Network& network, Values sum, Result<Values> (
   return sum;
 }
 
-Result<Fd> new_side(const std::vector<Sysctl>& timers) {
+// `refused`: why it lacks some of private_sysctls(), where it does.
+Result<Fd> new_side(const std::vector<Sysctl>& timers, std::string& refused) {
   auto side = create_network_namespace();
   if (!side) return side;
-  // What stays at the kernel's default is visible in the manifest.
-  inside(*side, [] { return write_sysctls(private_sysctls()); });
+  if (const Status failed = inside(*side, [] { return write_sysctls(private_sysctls()); }))
+    refused = failed->message();
   if (Status failed = inside(*side, [&] { return write_sysctls(timers); })) return *failed;
   return side;
 }
@@ -99,9 +100,9 @@ Result<Network> open_veth_network(uint32_t number, bool survivors_too,
   network.number = number;
   network.veth = true;
   network.survivors_at_home = !survivors_too;
-  auto survivors = survivors_too ? new_side(timers) : open_own_network_namespace();
+  auto survivors = survivors_too ? new_side(timers, network.refused) : open_own_network_namespace();
   if (!survivors) return survivors.error();
-  auto victims = new_side(timers);
+  auto victims = new_side(timers, network.refused);
   if (!victims) return victims.error();
   network.survivors = std::move(*survivors);
   network.victims = std::move(*victims);
@@ -123,7 +124,7 @@ Result<TrafficCounters> read_network_traffic(const Network& network) {
 }
 
 Status reboot_victims(Network& network) {
-  auto fresh = new_side({});
+  auto fresh = new_side({}, network.refused);
   if (!fresh) return fresh.error();
   Status failed = inside(network.victims, [&]() -> Status {
     const auto counters = read_counters();

@@ -32,6 +32,7 @@ struct Network {
   Fd survivors, victims;          // namespaces; without veth none, both sides are the caller's
   CounterValues ended;            // last values of namespaces that are gone
   TrafficCounters ended_traffic;  // the same
+  std::string refused;            // why its namespaces lack some of private_sysctls(); empty
 };
 
 // Two sides; with `survivors_too` also the survivors' namespace is a new one. `timers` are sysctls

@@ -1,11 +1,11 @@
 #include "run/plan.h"
 
 #include <fmt/format.h>
-#include <sched.h>
 #include <sys/resource.h>
 
 #include <algorithm>
 
+#include "base/affinity.h"
 #include "base/clock.h"
 #include "base/parse.h"
 #include "net/namespaces.h"
@@ -158,12 +158,7 @@ Host this_host(const RunSpec& spec) {
   getrlimit(RLIMIT_NOFILE, &limit);
   host.descriptor_limit =
       limit.rlim_max > 1'000'000'000 ? 1'000'000'000 : static_cast<int64_t>(limit.rlim_max);
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  sched_getaffinity(0, sizeof(set), &set);
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
-    if (CPU_ISSET(cpu, &set)) host.cpus.push_back(cpu);
-  // More CPUs than the set holds: EINVAL, and an empty set (sched_setaffinity(2)).
+  if (const auto cpus = usable_cpus(0)) host.cpus = *cpus;
   if (host.cpus.empty()) host.cpus.push_back(0);
   host.net_admin = !spec.host_network || has_net_admin();
   host.private_network = !spec.host_network;

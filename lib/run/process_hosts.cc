@@ -81,10 +81,12 @@ class Sender {
     waited_.push_back({control, POLLIN, 0});
     for (const uint32_t slot : slots_) {
       const int descriptor = shard_.victims[slot].descriptor;
-      setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &kSendBuffer, sizeof(kSendBuffer));
+      if (!refused) refused = set_option(descriptor, Option::send_buffer_bytes, kSendBuffer);
       waited_.push_back({descriptor, POLLOUT, 0});
     }
   }
+
+  Status refused;  // an option that the kernel did not take
 
   // Until every peer's window is shut: who dies now leaves data behind that was never sent.
   void fill() {
@@ -280,7 +282,8 @@ int process_host_main() {
         if (ring) failed = ring->arm();
         if (strategy_of(shard, shard.victims[slots.front()]).victim_sends) {
           sender.emplace(shard, slots, channel.descriptor());
-          sender->fill();
+          failed = sender->refused;
+          if (!failed) sender->fill();
         } else if (settings.writers) {
           const bool reads =
               !strategy_of(shard, shard.victims[slots.front()]).survivor_sends_unread;

@@ -10,9 +10,11 @@
 
 #include "base/histogram.h"
 #include "base/host_load.h"
+#include "base/limits.h"
 #include "model/finding.h"
 #include "net/counters.h"
 #include "net/namespaces.h"
+#include "net/socket.h"
 #include "net/traffic.h"
 #include "run/plan.h"
 #include "run/probe_ledger.h"
@@ -181,8 +183,25 @@ struct HostService {
 
 struct WorkerPlace {
   std::string role;
-  int64_t shard = 0, process = 0, cpu = -1;
+  int64_t shard = 0, process = 0;
+  int64_t cpu = -1;  // the only one that it may run on, as its kernel says; -1: it is not pinned
   bool spins = false;
+  std::string cpus;    // that it may run on: "0-3"; empty: not known
+  std::string policy;  // sched(7)
+  int64_t nice = 0;
+};
+
+// What sockets of a role, and of survivors with a probe, have: read from one of them.
+struct SocketReport {
+  std::string role, probe;
+  SocketFacts facts;
+};
+
+// The last ring of a role.
+struct RingReport {
+  std::string role;
+  int64_t flags = 0;  // IORING_SETUP_*
+  int64_t completion_entries = 0;
 };
 
 // SIGPIPEs by the thread that got them: it makes all writes of its shard.
@@ -214,8 +233,11 @@ struct RunResult {
   Cost cost;
   std::vector<WorkerPlace> workers;
   std::vector<std::pair<std::string, std::string>> sysctls;  // as the run's namespace had them
-  std::string congestion_control;                            // of the sockets
-  double requested_rate = 0, achieved_rate = 0;              // injections a second; 0: storm
+  std::string congestion_control;  // of the sockets, which need not be the namespace's default
+  std::vector<SocketReport> sockets;
+  std::vector<RingReport> rings;
+  std::vector<Limit> limits;                     // of the launcher, which workers inherit
+  double requested_rate = 0, achieved_rate = 0;  // injections a second; 0: storm
   double requested_round_trips = 0, achieved_round_trips = 0;
   int64_t span_ns = 0;  // from the first t0 to the last finding
   int64_t completion_overflows = 0;

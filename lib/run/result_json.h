@@ -55,13 +55,37 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Frequencies, least_khz, most_khz)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(HostService, load, quota_cpus, quota_file, throttled_ns,
                                    steal_ns, victims_waited_ns, survivors_waited_ns,
                                    frequencies_before, frequencies_after)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WorkerPlace, role, shard, process, cpu, spins)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WorkerPlace, role, shard, process, cpu, spins, cpus, policy,
+                                   nice)
+inline void to_json(nlohmann::json& json, const SocketFacts& facts) {
+  json = {std::string(facts.congestion_control),
+          facts.send_buffer_bytes,
+          facts.receive_buffer_bytes,
+          facts.keepalive,
+          facts.keepalive_idle_s,
+          facts.keepalive_interval_s,
+          facts.keepalive_count,
+          facts.user_timeout_ms};
+}
+inline void from_json(const nlohmann::json& json, SocketFacts& facts) {
+  facts.known = true;
+  json.at(0).get<std::string>().copy(facts.congestion_control,
+                                     sizeof(facts.congestion_control) - 1);
+  int32_t* const figures[] = {
+      &facts.send_buffer_bytes, &facts.receive_buffer_bytes, &facts.keepalive,
+      &facts.keepalive_idle_s,  &facts.keepalive_interval_s, &facts.keepalive_count,
+      &facts.user_timeout_ms};
+  for (size_t i = 0; i < std::size(figures); ++i) json.at(i + 1).get_to(*figures[i]);
+}
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(SocketReport, role, probe, facts)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RingReport, role, flags, completion_entries)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Limit, name, soft, hard)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunResult, status, error, spec, notes, ledger, surprises, events,
                                    timeline, checks, backlog_drops, least_stall_ns, stalls, host,
                                    exclusive, balanced, counters, phases, cost, workers, sysctls,
-                                   congestion_control, requested_rate, achieved_rate,
-                                   requested_round_trips, achieved_round_trips, span_ns,
-                                   completion_overflows, writer_threads, sigpipes_unblamed,
+                                   congestion_control, sockets, rings, limits, requested_rate,
+                                   achieved_rate, requested_round_trips, achieved_round_trips,
+                                   span_ns, completion_overflows, writer_threads, sigpipes_unblamed,
                                    write_lag_ns)
 
 }  // namespace lastack

@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/memory.h"
 #include "run/coordinator.h"
 #include "run/process_hosts.h"
@@ -46,14 +46,9 @@ int launcher_main() {
   if (!spec) {
     result = failed_result(RunStatus::bad_usage, spec.error().message());
   } else {
-    // Before the user namespace, in which no limit can be raised. Rings need locked memory.
-    for (const auto resource : {RLIMIT_NOFILE, RLIMIT_MEMLOCK}) {
-      rlimit limit{};
-      getrlimit(resource, &limit);
-      limit.rlim_cur = limit.rlim_max;
-      setrlimit(resource, &limit);
-    }
     std::vector<std::string> notes;
+    if (const Status refused = raise_limits())
+      notes.push_back("a limit stays as it is: " + refused->message());
     Status failed;
     if (!spec->host_network) {
       failed = enter_private_namespaces();

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/kernel_config.h"
+#include "base/limits.h"
 #include "base/parse.h"
 #include "net/namespaces.h"
 #include "run/control.h"
@@ -152,13 +153,8 @@ void play_all(std::vector<Performance>& performances, size_t connections, Channe
 }
 
 nlohmann::json perform_spec(const nlohmann::json& spec, Channel& channel) {
-  // Before the user namespace, in which no limit can be raised. Rings need locked memory.
-  for (const auto resource : {RLIMIT_NOFILE, RLIMIT_MEMLOCK}) {
-    rlimit limit{};
-    getrlimit(resource, &limit);
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(resource, &limit);
-  }
+  // What a limit that stays as it was is too low for fails by itself, and says so.
+  (void)raise_limits();
   if (const Status failed = enter_private_namespaces()) return {{"error", failed->message()}};
   std::vector<Performance> performances;
   for (const auto& one : spec.at("rows")) {

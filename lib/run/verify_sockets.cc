@@ -78,7 +78,8 @@ Observation observe(Stage& stage, Observer observer, int socket) {
       return read_result(recv(socket, buffer, sizeof(buffer), MSG_DONTWAIT));
     case Observer::blocking: {
       const timeval patience{kPatience_ms / 1000, 0};
-      setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+      if (setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) != 0)
+        fail_stage(errno_error("setsockopt", "SO_RCVTIMEO"));
       const Observation seen = read_result(recv(socket, buffer, sizeof(buffer), 0));
       return seen.read == -EAGAIN ? Observation{} : seen;
     }
@@ -266,7 +267,8 @@ int unacknowledged_bytes(int socket) {
 
 void let_in(int socket) {
   const int ignored = 0;
-  setsockopt(socket, SOL_SOCKET, SO_DETACH_FILTER, &ignored, sizeof(ignored));
+  if (setsockopt(socket, SOL_SOCKET, SO_DETACH_FILTER, &ignored, sizeof(ignored)) != 0)
+    fail_stage(errno_error("setsockopt", "SO_DETACH_FILTER"));
 }
 
 }  // namespace lastack

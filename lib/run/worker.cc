@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/prctl.h>
@@ -15,6 +14,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/affinity.h"
 #include "base/clock.h"
 #include "run/control.h"
 #include "run/establish.h"
@@ -71,12 +71,19 @@ Message failure(const Error& error) {
   return message;
 }
 
-void pin_to(int cpu) {
+// A refusal is the launcher's to report, which also looks at where this process really may run.
+void pin(int cpu, std::atomic<int32_t>& refused) {
   if (cpu < 0) return;
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  sched_setaffinity(0, sizeof(set), &set);
+  if (const Status failed = pin_to(cpu)) refused = failed->error_number;
+}
+
+// One of the shard's sockets as it is, for the manifest.
+void note_victim_socket(const ShardView& shard) {
+  for (const VictimEnd& end : shard.victims)
+    if ((end.flags & kEstablished) && end.descriptor >= 0) {
+      shard.header->victim_socket = read_socket_facts(end.descriptor);
+      return;
+    }
 }
 
 // What both roles do first: open the shard's connections, from either side.
@@ -232,7 +239,7 @@ int survivor_worker_main() {
   Channel channel(kFirstInherited + 1);
   if (!table) return 1;
   const ShardView shard = table->view();
-  pin_to(shard.header->settings.survivor_cpu);
+  pin(shard.header->settings.survivor_cpu, shard.header->progress.survivor_pin_error);
   Establisher establisher{shard, channel,
                           [&](uint32_t slot, int descriptor, const FourTuple& tuple) {
                             store_end(shard.survivors[slot], descriptor, tuple);
@@ -254,6 +261,7 @@ int survivor_worker_main() {
         if (shard.header->settings.reader_stopped)
           if (Status failed = fill_windows(shard)) return *failed;
         if (Status failed = survivor->arm()) return *failed;
+        if (Status failed = check_sockets(shard)) return *failed;
         armed = true;
         return message_of(Verb::armed);
       case Verb::told:
@@ -285,7 +293,7 @@ int victim_worker_main() {
   if (!table) return 1;
   const ShardView shard = table->view();
   const ShardSettings& settings = shard.header->settings;
-  pin_to(settings.victim_cpu);
+  pin(settings.victim_cpu, shard.header->progress.victim_pin_error);
   Establisher establisher{shard, channel,
                           [&](uint32_t slot, int descriptor, const FourTuple& tuple) {
                             store_end(shard.victims[slot], descriptor, tuple);
@@ -319,6 +327,7 @@ int victim_worker_main() {
     if (auto answer = establisher.answer(message)) return std::move(*answer);
     switch (message.verb) {
       case Verb::prepare: {
+        note_victim_socket(shard);  // before a ring or another process has them
         auto opened = RingVictim::open(shard, channel.descriptor(), own_slots(shard));
         if (!opened) return opened.error();
         victim.emplace(std::move(*opened));

@@ -1,5 +1,6 @@
 #include "survivor/common.h"
 
+#include <fmt/format.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -45,6 +46,49 @@ Status set_probe(const ShardView& shard, const SurvivorEnd& end) {
   return failed;
 }
 
+namespace {
+
+// What the row's probe asked for, against what the socket has.
+Status check_timers(const ProbeRow& row, const ProbeSettings& asked, const SocketFacts& had) {
+  struct Timer {
+    bool set;
+    const char* name;
+    int64_t asked, had;
+  };
+  const Timer timers[] = {
+      {row.keepalive, "SO_KEEPALIVE", 1, had.keepalive},
+      {row.keepalive, "TCP_KEEPIDLE", asked.keepalive_idle_ns / kSecond_ns, had.keepalive_idle_s},
+      {row.keepalive, "TCP_KEEPINTVL", asked.keepalive_interval_ns / kSecond_ns,
+       had.keepalive_interval_s},
+      {row.keepalive, "TCP_KEEPCNT", asked.keepalive_count, had.keepalive_count},
+      {row.user_timeout, "TCP_USER_TIMEOUT", asked.user_timeout_ns / kMillisecond_ns,
+       had.user_timeout_ms},
+  };
+  for (const Timer& timer : timers)
+    if (timer.set && timer.asked != timer.had)
+      return plain_error(
+          fmt::format("a survivor's socket has {} {} and not {}, although setsockopt(2) succeeded: "
+                      "the probe '{}' would measure another timer",
+                      timer.name, timer.had, timer.asked, row.name));
+  return std::nullopt;
+}
+
+}  // namespace
+
+Status check_sockets(const ShardView& shard) {
+  for (const SurvivorEnd& end : shard.survivors) {
+    SocketFacts& facts = shard.header->survivor_sockets[end.row];
+    if (!(flags_of(const_cast<SurvivorEnd&>(end)) & kEstablished)) continue;
+    if (facts.known || end.descriptor < 0) continue;
+    facts = read_socket_facts(end.descriptor);
+    if (!facts.known) return plain_error("getsockopt(2) refuses to tell what a socket has");
+    const ProbeRow& row = probe_row(shard.row_of(end).probe);
+    if (Status failed = check_timers(row, shard.header->settings.probe_settings, facts))
+      return failed;
+  }
+  return std::nullopt;
+}
+
 void note_sent(const ShardView& shard, SurvivorEnd& end) {
   if (shard.row_of(end).since != Since::written) return;
   std::atomic_ref since(end.silent_since_ns);
@@ -61,7 +105,8 @@ Status fill_windows(const ShardView& shard) {
   for (uint32_t slot = 0; slot < shard.survivors.size(); ++slot) {
     const SurvivorEnd& end = shard.survivors[slot];
     if (!(end.flags & kEstablished)) continue;
-    setsockopt(end.descriptor, SOL_SOCKET, SO_SNDBUF, &kSendBuffer, sizeof(kSendBuffer));
+    if (Status failed = set_option(end.descriptor, Option::send_buffer_bytes, kSendBuffer))
+      return failed;
     open.push_back(slot);
   }
   const bool shut = fill_until_shut(

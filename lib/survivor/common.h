@@ -54,6 +54,9 @@ inline void set_response_left(SurvivorEnd& end, uint32_t bytes) {
 Status send_unread_bytes(const ShardView& shard);
 // The socket options of the row's probe.
 Status set_probe(const ShardView& shard, const SurvivorEnd& end);
+// After all are armed: reads what a socket of each row has, for the manifest; an Error where its
+// timers are not those of the row's probe.
+Status check_sockets(const ShardView& shard);
 // Sets the probe of every connection, and calls arm(slot), which returns a Status, for those whose
 // survivor is not told of the act.
 template <class Arm>

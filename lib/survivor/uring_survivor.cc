@@ -52,7 +52,10 @@ Result<UringSurvivor> UringSurvivor::open(const ShardView& shard, int control) {
   setup.enters = &shard.header->progress.survivor_ring_enters;
   auto ring = Ring::open(setup);
   if (!ring) return ring.error();
-  shard.header->progress.survivor_ring_bytes = ring->shared_bytes();
+  ShardProgress& progress = shard.header->progress;
+  progress.survivor_ring_bytes = ring->shared_bytes();
+  progress.survivor_ring_flags = ring->setup_flags();
+  progress.survivor_ring_completions = ring->completion_entries();
   UringSurvivor survivor(shard, std::move(*ring));
   survivor.control_ = control;
   survivor.scratch_.resize(std::max<size_t>(static_cast<size_t>(settings.payload_bytes), 4096));

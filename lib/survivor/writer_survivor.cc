@@ -123,6 +123,8 @@ Status WriterSurvivor::open_paths() {
       auto opened = Ring::open(setup);
       if (!opened) return opened.error();
       ring_bytes += opened->shared_bytes();
+      shard_.header->progress.survivor_ring_flags = opened->setup_flags();
+      shard_.header->progress.survivor_ring_completions = opened->completion_entries();
       ring.emplace(std::move(*opened));
     }
     if (path.id == WritePath::sendfile && !file_.valid()) {

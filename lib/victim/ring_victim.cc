@@ -77,7 +77,10 @@ Result<RingVictim> RingVictim::open(const ShardView& shard, int control,
   setup.enters = &shard.header->progress.victim_ring_enters;
   auto ring = Ring::open(setup);
   if (!ring) return ring.error();
-  shard.header->progress.victim_ring_bytes += ring->shared_bytes();
+  ShardProgress& progress = shard.header->progress;
+  progress.victim_ring_bytes += ring->shared_bytes();
+  progress.victim_ring_flags = ring->setup_flags();
+  progress.victim_ring_completions = ring->completion_entries();
   RingVictim victim(shard, std::move(*ring), std::move(slots));
   victim.control_ = control;
   victim.scratch_.resize(static_cast<size_t>(settings.payload_bytes), 'd');

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "report/csv.h"
 #include "report/document.h"
+#include "report/environment.h"
 #include "report/text.h"
 
 namespace lastack {
@@ -96,7 +97,10 @@ RunResult sample_result() {
   result.least_stall_ns = 50;
   result.stalls = {{"survivor", 2, "waited", -3, 60}, {"launcher", -1, "stopped", 4, 70}};
   result.host = {{1.5, 2.5, 3}, 0.25, "/a/cpu.max", 81, 82, 83, 84, {85, 86}, {87, 88}};
-  result.workers = {{"victim", 1, 4'711, 3, true}};
+  result.workers = {{"victim", 1, 4'711, 3, true, "3", "batch", 4}};
+  result.sockets = {{"survivor", "keepalive", {true, "bbr", 51, 52, 1, 53, 54, 55, 56}}};
+  result.rings = {{"victim", 1 << 13, 4'096}};
+  result.limits = {{"open_files", 57, -1}};
   result.sysctls = {{"net/ipv4/tcp_retries2", "15"}};
   result.congestion_control = "cubic";
   result.requested_rate = 100;
@@ -363,6 +367,28 @@ TEST(RunDocument, SaysHowTheHostServedTheRun) {
   EXPECT_EQ(document["ledger"][0]["probing"]["false_alarms_in_stalls"], 7);
 }
 
+TEST(Environment, SaysWhatTheRunHad) {
+  const Json environment = describe_environment(sample_result());
+  EXPECT_EQ(environment["tcp"]["sockets"], Json({{{"role", "survivor"},
+                                                  {"probe", "keepalive"},
+                                                  {"congestion_control", "bbr"},
+                                                  {"send_buffer_bytes", 51},
+                                                  {"receive_buffer_bytes", 52},
+                                                  {"keepalive", true},
+                                                  {"keepalive_idle_s", 53},
+                                                  {"keepalive_interval_s", 54},
+                                                  {"keepalive_count", 55},
+                                                  {"user_timeout_ms", 56}}}));
+  EXPECT_EQ(environment["limits"]["of_run"],
+            Json({{"open_files_soft", 57}, {"open_files_hard", "unlimited"}}));
+  EXPECT_EQ(environment["io_uring"]["rings"]["victim"],
+            Json({{"flags", {"DEFER_TASKRUN"}}, {"completion_entries", 4'096}}));
+  const Json& thread = environment["threads"][0];
+  EXPECT_EQ(thread["cpus"], "3");
+  EXPECT_EQ(thread["policy"], "batch");
+  EXPECT_EQ(thread["nice"], 4);
+}
+
 TEST(RunDocument, TheSpecHasTypes) {
   const Json spec = run_document(sample_result(), {})["spec"];
   EXPECT_EQ(spec["connections"], 10'000);
@@ -558,6 +584,10 @@ TEST(Serialize, NothingIsLostOnTheWay) {
   EXPECT_EQ(received->workers[0].process, 4'711);
   EXPECT_EQ(received->workers[0].cpu, 3);
   EXPECT_TRUE(received->workers[0].spins);
+  EXPECT_EQ(received->workers[0].cpus, "3");
+  EXPECT_EQ(received->workers[0].policy, "batch");
+  EXPECT_EQ(received->workers[0].nice, 4);
+  EXPECT_EQ(describe_environment(*received)["tcp"], describe_environment(sent)["tcp"]);
   EXPECT_EQ(received->sysctls, sent.sysctls);
   EXPECT_EQ(received->congestion_control, "cubic");
 }
