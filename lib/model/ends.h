@@ -127,6 +127,7 @@ struct ShardSettings {
   Traffic traffic;            // of the mix's connections of this shard
   Traffic neighbour_traffic;  // of its neighbours
   bool reader_stopped;        // the survivors fill the victims' windows
+  bool victims_send;          // the victims fill the survivors' windows
   bool has_neighbours;        // then those who stay alive are the neighbours
   bool direct_descriptors;
   bool requests_in_flight;  // victims wait in an armed receive, load or not

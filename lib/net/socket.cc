@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <vector>
 
 namespace lastack {
 namespace {
@@ -35,6 +36,7 @@ constexpr OptionRow kOptions[] = {
     {Option::linger2_s, "TCP_LINGER2", IPPROTO_TCP, TCP_LINGER2},
     {Option::send_buffer_bytes, "SO_SNDBUF", SOL_SOCKET, SO_SNDBUF},
     {Option::bind_address_no_port, "IP_BIND_ADDRESS_NO_PORT", IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT},
+    {Option::receive_buffer_bytes, "SO_RCVBUF", SOL_SOCKET, SO_RCVBUF},
 };
 
 int family_number(Family family) { return family == Family::inet ? AF_INET : AF_INET6; }
@@ -204,6 +206,32 @@ bool waits_for_window(int socket) {
   ioctl(socket, SIOCOUTQ, &queued);
   ioctl(socket, SIOCOUTQNSD, &unsent);
   return unsent > 0 && unsent == queued;
+}
+
+Status fill_until_shut(std::span<const int> sockets,
+                       const std::function<void(size_t, size_t)>& tried) {
+  const std::vector<char> message(kFillMessage, 'd');
+  for (const int socket : sockets)
+    if (Status failed = set_option(socket, Option::send_buffer_bytes, kFilledBuffer)) return failed;
+  constexpr int64_t kPatience_ns = 10 * kSecond_ns;  // for the next ACK, or window probe
+  int64_t taken_ns = now_ns();
+  while (true) {
+    size_t open = 0;
+    for (size_t i = 0; i < sockets.size(); ++i) {
+      const ssize_t sent =
+          send(sockets[i], message.data(), message.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (sent < 0 && errno != EAGAIN) return errno_error("send", "to fill a window");
+      tried(i, static_cast<size_t>(std::max<ssize_t>(0, sent)));
+      if (sent > 0) taken_ns = now_ns();
+      open += sent > 0 || !waits_for_window(sockets[i]);
+    }
+    if (open == 0) return std::nullopt;
+    if (now_ns() - taken_ns > kPatience_ns)
+      return make_error(
+          "fill", ETIME,
+          fmt::format("the windows of {} of {} connections do not shut", open, sockets.size()));
+    sleep_for(kMillisecond_ns);  // for an ACK on its way, which may be a delayed one
+  }
 }
 
 int unread_bytes(int socket) {

@@ -4,6 +4,8 @@
 #include <netinet/in.h>
 
 #include <cstdint>
+#include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -55,6 +57,7 @@ enum class Option : uint8_t {
   linger2_s,             // below 0: no FIN_WAIT2 at all (tcp(7))
   send_buffer_bytes,     // SO_SNDBUF: the kernel doubles it
   bind_address_no_port,  // the port is chosen by connect(), per destination
+  receive_buffer_bytes,  // SO_RCVBUF, likewise; it no longer grows by itself
 };
 Status set_option(int socket, Option option, int value);
 // The congestion control that every run asks for, as hosts' defaults differ. A private namespace
@@ -92,22 +95,20 @@ int take_socket_error(int socket);
 // Whether data is queued and none of it is in flight: the peer's window is shut (tcp(7), SIOCOUTQ
 // and SIOCOUTQNSD).
 bool waits_for_window(int socket);
-// Calls send_one(i), which says whether the kernel took something, for each of `count` sockets
-// until all of them wait for their windows. False when they do not within the time.
-template <class DescriptorOf, class SendOne>
-bool fill_until_shut(size_t count, int64_t timeout_ns, DescriptorOf descriptor_of,
-                     SendOne send_one) {
-  const int64_t give_up_ns = now_ns() + timeout_ns;
-  for (bool full = false; !full;) {
-    if (now_ns() > give_up_ns) return false;
-    full = true;
-    for (size_t i = 0; i < count; ++i)
-      full = !send_one(i) && waits_for_window(descriptor_of(i)) && full;
-    // What is on its way will be acknowledged, which may take a delayed ACK.
-    if (!full) sleep_for(kMillisecond_ns);
-  }
-  return true;
-}
+// Where windows are filled until they shut, the end that does not read has a small receive buffer
+// from before its handshake on (a window that was offered cannot be taken back), and the other end
+// a small send buffer: at the host's TCP memory pressure mark windows do not shut any more.
+constexpr int kFilledBuffer = 8 << 10;
+constexpr size_t kFillMessage = 4 << 10;
+// What the kernel takes of its TCP memory for such a connection, at most: twice each buffer
+// (sock_setsockopt), the segment with which either may be exceeded, and their overhead. Measured on
+// loopback and veth under Linux 6.18: 31 KiB.
+constexpr int64_t kFilledConnectionBytes = 48 << 10;
+// Sends messages of kFillMessage into each of the sockets until all of them wait for their windows.
+// `tried(i, bytes)` is told what the kernel took, 0 for nothing. The Error is of a send(2) that
+// failed, or ETIME when for 10 s nothing was taken and some windows are still open.
+Status fill_until_shut(std::span<const int> sockets,
+                       const std::function<void(size_t, size_t)>& tried);
 // For how long no packet has come from the peer, in whole ticks of the kernel: the later of
 // TCP_INFO's tcpi_last_data_recv and tcpi_last_ack_recv. It keeps them after the connection's end.
 int64_t read_silence_ns(int socket);

@@ -22,6 +22,7 @@
 #include "base/kernel_config.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "net/tcp_memory.h"
 #include "net/veth.h"
 #include "run/ledger.h"
 #include "run/network.h"
@@ -65,14 +66,6 @@ int64_t slab_bytes() {
   const auto text = read_file("/proc/meminfo");
   const size_t at = text ? text->find("\nSlab:") : std::string::npos;
   return at == std::string::npos ? 0 : std::atoll(text->c_str() + at + 6) * 1024;
-}
-
-// "TCP: inuse 5 orphan 0 tw 0 alloc 6 mem 1": pages, of all namespaces (tcp_memory_allocated).
-int64_t tcp_memory_bytes() {
-  const auto text = read_file("/proc/net/sockstat");
-  const size_t line = text ? text->find("TCP:") : std::string::npos;
-  const size_t at = line == std::string::npos ? line : text->find(" mem ", line);
-  return at == std::string::npos ? 0 : std::atoll(text->c_str() + at + 5) * sysconf(_SC_PAGESIZE);
 }
 
 bool softirqs_are_told_apart() {
@@ -444,6 +437,7 @@ Done Coordinator::start_workers() {
     const PlannedGroup& group = plan_.groups[plan_.shard_groups[i]];
     const Network& network = networks_[network_of_[i]];
     settings.in_backlog = group.in_backlog;
+    settings.victims_send = group.victims_send;
     settings.network = network.number;
     settings.cut_for_ns = spec_.cut_for_ns;
     if (network.veth) {
@@ -1058,8 +1052,9 @@ RunResult Coordinator::lead(std::vector<std::string> notes) {
 
 }  // namespace
 
-RunResult coordinate(const RunSpec& spec, std::vector<std::string> notes, Channel& channel) {
-  auto plan = make_plan(spec, this_host(spec));
+RunResult coordinate(const RunSpec& spec, const Host& host, std::vector<std::string> notes,
+                     Channel& channel) {
+  auto plan = make_plan(spec, host);
   if (!plan) {
     RunResult result;
     result.status = RunStatus::no_resources;

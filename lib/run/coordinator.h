@@ -12,6 +12,7 @@
 namespace lastack {
 
 // Runs in the namespace that the workers inherit. `channel` takes progress and brings a halt.
-RunResult coordinate(const RunSpec& spec, std::vector<std::string> notes, Channel& channel);
+RunResult coordinate(const RunSpec& spec, const Host& host, std::vector<std::string> notes,
+                     Channel& channel);
 
 }  // namespace lastack

@@ -51,7 +51,13 @@ Address address_of(Family family, uint32_t host, uint16_t port) {
   return host == 0 ? loopback_address(family, port) : Address{host, port};
 }
 
-Result<Listeners> open_some_listeners(Family family, uint32_t host, uint32_t wanted) {
+// Before the handshake, which offers the first window.
+Status set_receive_buffer(int socket, int bytes) {
+  return bytes > 0 ? set_option(socket, Option::receive_buffer_bytes, bytes) : std::nullopt;
+}
+
+Result<Listeners> open_some_listeners(Family family, uint32_t host, uint32_t wanted,
+                                      int receive_buffer) {
   Listeners listeners;
   for (uint32_t i = 0; i < std::max(wanted, 1u); ++i) {
     auto socket = open_listener(family, address_of(family, host, 0), kBacklog);
@@ -59,6 +65,7 @@ Result<Listeners> open_some_listeners(Family family, uint32_t host, uint32_t wan
     // Inherited by what it accepts. Where it is refused the host's default stays, and the
     // manifest says which.
     set_congestion_control(socket->get());
+    if (Status failed = set_receive_buffer(socket->get(), receive_buffer)) return *failed;
     const auto address = read_local_address(socket->get());
     if (!address) return address.error();
     listeners.ports.push_back(address->port);
@@ -69,14 +76,17 @@ Result<Listeners> open_some_listeners(Family family, uint32_t host, uint32_t wan
 
 }  // namespace
 
-Result<Listeners> open_listeners(Family family, uint32_t host, uint32_t connections) {
+Result<Listeners> open_listeners(Family family, uint32_t host, uint32_t connections,
+                                 int receive_buffer) {
   const auto [first, last] = read_port_range();
   const auto per_port = static_cast<uint32_t>(std::max(1, (last - first + 1) * 2 / 5));
   return open_some_listeners(
-      family, host, std::min<uint32_t>((connections + per_port - 1) / per_port, kMostListeners));
+      family, host, std::min<uint32_t>((connections + per_port - 1) / per_port, kMostListeners),
+      receive_buffer);
 }
 
-Result<Listeners> open_backlogs(Family family, uint32_t host, uint32_t connections) {
+Result<Listeners> open_backlogs(Family family, uint32_t host, uint32_t connections,
+                                int receive_buffer) {
   uint32_t room = kBacklog;
   const auto limit = parse_count(read_first_line("/proc/sys/net/core/somaxconn"));
   if (limit && *limit > 0) room = std::min(room, static_cast<uint32_t>(*limit));
@@ -86,7 +96,7 @@ Result<Listeners> open_backlogs(Family family, uint32_t host, uint32_t connectio
         fmt::format("{} connections of a shard do not fit into {} backlogs of {}; "
                     "allowed: more shards, or a larger net.core.somaxconn",
                     connections, kMostListeners, room));
-  return open_some_listeners(family, host, wanted);
+  return open_some_listeners(family, host, wanted, receive_buffer);
 }
 
 Result<uint32_t> wait_for_backlogs(const Listeners& listeners,
@@ -151,6 +161,7 @@ Result<Opened> open_connections(const Destination& to, uint32_t wanted, int64_t 
     auto socket = open_socket(to.family);
     if (!socket) return socket.error();
     set_congestion_control(socket->get());
+    if (Status failed = set_receive_buffer(socket->get(), to.receive_buffer)) return failed;
     if (to.source != 0) {
       if (Status failed = set_option(socket->get(), Option::bind_address_no_port, 1)) return failed;
       const SocketAddress source = to_socket_address(to.family, Address{to.source, 0});

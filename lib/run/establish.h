@@ -24,9 +24,12 @@ constexpr int64_t kMostListeners = 64;
 // Enough listening sockets on a host (0: loopback) that no (source, destination, port) runs into
 // the kernel's slow search for a free port, which starts at half of the port range
 // (__inet_hash_connect).
-Result<Listeners> open_listeners(Family family, uint32_t host, uint32_t connections);
+// `receive_buffer`: of what they accept, in bytes; 0: the kernel's own.
+Result<Listeners> open_listeners(Family family, uint32_t host, uint32_t connections,
+                                 int receive_buffer);
 // Enough of them that all connections fit into their backlogs.
-Result<Listeners> open_backlogs(Family family, uint32_t host, uint32_t connections);
+Result<Listeners> open_backlogs(Family family, uint32_t host, uint32_t connections,
+                                int receive_buffer);
 // Waits until the backlogs hold as many connections as `expected()` says; returns how many.
 Result<uint32_t> wait_for_backlogs(const Listeners& listeners,
                                    const std::function<uint32_t()>& expected, int64_t until_ns);
@@ -43,6 +46,7 @@ struct Destination {
   Family family;
   uint32_t host, source;
   std::span<const uint16_t> ports;
+  int receive_buffer = 0;  // in bytes; 0: the kernel's own
 };
 struct Opened {
   uint32_t established;

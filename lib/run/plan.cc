@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/parse.h"
 #include "net/namespaces.h"
+#include "net/tcp_memory.h"
 #include "run/establish.h"
 #include "run/schedule.h"
 #include "survivor/writer_survivor.h"
@@ -22,6 +23,15 @@ std::string missing_for(WritePath path, const Host& host) {
   const auto& missing = host.missing_write_needs;
   const bool lacks = std::find(missing.begin(), missing.end(), need) != missing.end();
   return lacks ? fmt::format("needs {}", write_need_name(need)) : "";
+}
+
+// Why the windows of so many connections cannot be filled.
+std::string too_much_filled(int64_t connections, const Host& host) {
+  return fmt::format(
+      "filling the windows of {} connections takes {} MiB of the host's TCP memory, and {} MiB are "
+      "left below its pressure mark (net.ipv4.tcp_mem); allowed: at most {} such connections",
+      connections, connections * kFilledConnectionBytes >> 20, host.tcp_memory_bytes >> 20,
+      std::max<int64_t>(0, host.tcp_memory_bytes / kFilledConnectionBytes));
 }
 
 // Why the probe cannot be had with this watch; empty when it can.
@@ -83,6 +93,29 @@ void give_connections(int64_t connections, std::span<const double> weights,
     if (rows[i].skipped.empty()) rows[i].requested = counts[i];
 }
 
+// Skips the rows whose victims fill their survivors' windows where the host has not the memory for
+// it. True when there were any.
+bool skip_what_fills_too_much(const RunSpec& spec, const Host& host, std::span<PlannedRow> rows,
+                              std::span<double> weights, std::vector<std::string>& notes) {
+  const auto fills = [](const PlannedRow& row) {
+    return row.requested > 0 && strategy_of(row.row).victim_sends;
+  };
+  int64_t filled = 0;
+  for (const PlannedRow& row : rows) filled += fills(row) ? row.requested : 0;
+  // With a stopped reader all rows do, and the plan is refused.
+  if (spec.reader_stopped || filled * kFilledConnectionBytes <= host.tcp_memory_bytes) return false;
+  const std::string reason = too_much_filled(filled, host);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (!fills(rows[i])) continue;
+    notes.push_back(fmt::format("{} skipped: {}; its weight is spread over the other rows",
+                                strategy_of(rows[i].row).name, reason));
+    rows[i].skipped = reason;
+    rows[i].requested = 0;
+    weights[i] = 0;
+  }
+  return true;
+}
+
 std::vector<PlannedRow> plan_rows(const RunSpec& spec, const Host& host,
                                   std::vector<std::string>& notes) {
   std::vector<PlannedRow> rows;
@@ -90,6 +123,8 @@ std::vector<PlannedRow> plan_rows(const RunSpec& spec, const Host& host,
   for (const Weight& weight : effective_mix(spec))
     add_rows(spec, host, weight, rows, weights, notes);
   give_connections(spec.connections, weights, rows);
+  if (skip_what_fills_too_much(spec, host, rows, weights, notes))
+    give_connections(spec.connections, weights, rows);
   if (spec.neighbours == 0) return rows;
   const size_t of_mix = rows.size();
   for (size_t i = 0; i < strategies().size(); ++i)
@@ -109,13 +144,15 @@ std::vector<PlannedGroup> group_rows(const RunSpec& spec, const std::vector<Plan
     group.own_network = scope == Scope::path;
     group.veth = spec.veth || group.own_network;
     group.in_backlog = scope == Scope::listener;
+    group.victims_send = strategy_of(rows[i].row).victim_sends;
     const auto same = std::find_if(groups.begin(), groups.end(), [&](const PlannedGroup& other) {
       // What cuts its path shares it only with what is cut in the same way.
       const size_t strategy = rows[i].row.strategy;
       const bool same_path =
           group.own_network == other.own_network &&
           (!group.own_network || rows[other.rows.front()].row.strategy == strategy);
-      return same_path && other.engine == group.engine && other.in_backlog == group.in_backlog;
+      return same_path && other.engine == group.engine && other.in_backlog == group.in_backlog &&
+             other.victims_send == group.victims_send;
     });
     PlannedGroup& home = same == groups.end() ? groups.emplace_back(group) : *same;
     home.rows.push_back(i);
@@ -167,6 +204,7 @@ Host this_host(const RunSpec& spec) {
   const bool multishot = std::any_of(spec.probes.begin(), spec.probes.end(), [](Probe probe) {
     return probe_row(probe).heartbeat == Heartbeat::multishot;
   });
+  host.tcp_memory_bytes = tcp_memory_pressure_bytes() - tcp_memory_bytes();
   if (multishot) host.multishot_timeouts = has_multishot_timeouts();
   if (has_writers(spec))
     for (const WritePath path : spec.write_paths) {
@@ -187,6 +225,10 @@ Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
     return plain_error(
         fmt::format("--mix x --watch x --probe x --write-path has {} rows; allowed: at most {}",
                     plan.rows.size(), kMostRows));
+
+  const int64_t most_filled = host.tcp_memory_bytes / kFilledConnectionBytes;
+  if (spec.reader_stopped && all_connections(spec) > most_filled)
+    return plain_error("--reader stopped: " + too_much_filled(all_connections(spec), host));
 
   int64_t per_connection = 1;
   for (const PlannedRow& row : plan.rows)

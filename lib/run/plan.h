@@ -23,9 +23,10 @@ struct PlannedGroup {
   Engine engine;
   std::vector<size_t> rows;  // indexes into Plan::rows
   int64_t connections = 0;
-  bool veth = false;         // victims have a namespace of their own
-  bool own_network = false;  // nobody else has a part in it: its path may be cut
-  bool in_backlog = false;   // nobody accepts
+  bool veth = false;          // victims have a namespace of their own
+  bool own_network = false;   // nobody else has a part in it: its path may be cut
+  bool in_backlog = false;    // nobody accepts
+  bool victims_send = false;  // the survivors' windows are small, and filled
 };
 
 struct Placement {
@@ -62,6 +63,7 @@ struct Host {
   int64_t ports;                                    // ephemeral ones, of that namespace
   std::vector<WriteNeed> missing_write_needs = {};  // that the kernel or its settings do not give
   bool multishot_timeouts = true;                   // of io_uring
+  int64_t tcp_memory_bytes = INT64_MAX;             // that is left below the pressure mark
 };
 Host this_host(const RunSpec& spec);
 

@@ -21,7 +21,6 @@ namespace lastack {
 namespace {
 
 constexpr int64_t kAnswerTimeout_ns = 120 * kSecond_ns;
-constexpr int64_t kFillTimeout_ns = 60 * kSecond_ns;
 constexpr int64_t kExitTimeout_ns = 10 * kSecond_ns;
 constexpr int64_t kForEver_ns = int64_t{1} << 60;
 
@@ -75,24 +74,19 @@ class Reader {
 class Sender {
  public:
   Sender(const ShardView& shard, std::span<const uint32_t> slots, int control)
-      : shard_(shard), slots_(slots.begin(), slots.end()), message_(16 << 10, 'd') {
-    // A small send buffer: with the default, thousands of connections would take gigabytes.
-    constexpr int kSendBuffer = 32 << 10;
+      : shard_(shard), slots_(slots.begin(), slots.end()), message_(kFillMessage, 'd') {
     waited_.push_back({control, POLLIN, 0});
-    for (const uint32_t slot : slots_) {
-      const int descriptor = shard_.victims[slot].descriptor;
-      if (!refused) refused = set_option(descriptor, Option::send_buffer_bytes, kSendBuffer);
-      waited_.push_back({descriptor, POLLOUT, 0});
-    }
+    for (const uint32_t slot : slots_)
+      waited_.push_back({shard_.victims[slot].descriptor, POLLOUT, 0});
   }
 
-  Status refused;  // an option that the kernel did not take
-
   // Until every peer's window is shut: who dies now leaves data behind that was never sent.
-  void fill() {
-    fill_until_shut(
-        slots_.size(), kFillTimeout_ns, [&](size_t i) { return waited_[i + 1].fd; },
-        [&](size_t i) { return send_one(i); });
+  Status fill() {
+    std::vector<int> sockets;
+    for (const uint32_t slot : slots_) sockets.push_back(shard_.victims[slot].descriptor);
+    return fill_until_shut(sockets, [&](size_t i, size_t bytes) {
+      shard_.victims[slots_[i]].bytes_sent += static_cast<uint32_t>(bytes);
+    });
   }
 
   void run_until_control() {
@@ -100,14 +94,12 @@ class Sender {
   }
 
  private:
-  bool send_one(size_t index) {
+  void send_one(size_t index) {
     pollfd& waited = waited_[index + 1];
     const ssize_t sent =
         send(waited.fd, message_.data(), message_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent < 0 && errno != EAGAIN) waited.fd = -1;
-    if (sent <= 0) return false;
-    shard_.victims[slots_[index]].bytes_sent += static_cast<uint32_t>(sent);
-    return true;
+    if (sent < 0 && errno != EAGAIN) waited.fd = -1;  // its survivor has ended it
+    if (sent > 0) shard_.victims[slots_[index]].bytes_sent += static_cast<uint32_t>(sent);
   }
 
   ShardView shard_;
@@ -282,8 +274,7 @@ int process_host_main() {
         if (ring) failed = ring->arm();
         if (strategy_of(shard, shard.victims[slots.front()]).victim_sends) {
           sender.emplace(shard, slots, channel.descriptor());
-          failed = sender->refused;
-          if (!failed) sender->fill();
+          failed = sender->fill();
         } else if (settings.writers) {
           const bool reads =
               !strategy_of(shard, shard.victims[slots.front()]).survivor_sends_unread;

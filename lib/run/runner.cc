@@ -46,6 +46,7 @@ int launcher_main() {
   if (!spec) {
     result = failed_result(RunStatus::bad_usage, spec.error().message());
   } else {
+    const Host host = this_host(*spec);  // before: namespaces do not show all of it
     std::vector<std::string> notes;
     if (const Status refused = raise_limits())
       notes.push_back("a limit stays as it is: " + refused->message());
@@ -63,7 +64,7 @@ int launcher_main() {
                                  "; `lastack doctor` says what is missing, --host-network does "
                                  "without namespaces");
     } else {
-      result = coordinate(*spec, std::move(notes), channel);
+      result = coordinate(*spec, host, std::move(notes), channel);
     }
   }
   const std::string serialized = serialize(result);

@@ -91,6 +91,7 @@ struct Establisher {
   const ShardView& shard;
   Channel& channel;
   OnEstablished store;  // keeps a new end
+  int receive_buffer;   // small where this side's windows are to be filled; 0: the kernel's own
   Listeners listeners = {};
 
   // The answer to the messages that concern establishing; nullopt for all others.
@@ -110,9 +111,10 @@ struct Establisher {
  private:
   Result<Message> listen() {
     const ShardSettings& settings = shard.header->settings;
-    auto opened = settings.in_backlog
-                      ? open_backlogs(settings.family, settings.listen_host, settings.connections)
-                      : open_listeners(settings.family, settings.listen_host, settings.connections);
+    auto opened = settings.in_backlog ? open_backlogs(settings.family, settings.listen_host,
+                                                      settings.connections, receive_buffer)
+                                      : open_listeners(settings.family, settings.listen_host,
+                                                       settings.connections, receive_buffer);
     if (!opened) return opened.error();
     listeners = std::move(*opened);
     Message reply = message_of(Verb::listening);
@@ -151,7 +153,8 @@ struct Establisher {
   Result<Message> connect(std::span<const uint32_t> items) {
     const std::vector<uint16_t> ports(items.begin(), items.end());
     const ShardSettings& settings = shard.header->settings;
-    const Destination to{settings.family, settings.listen_host, settings.connect_from, ports};
+    const Destination to{settings.family, settings.listen_host, settings.connect_from, ports,
+                         receive_buffer};
     const auto opened = open_connections(to, settings.connections, now_ns() + kEstablishTimeout_ns,
                                          counted_by(shard.header->progress.connected));
     if (!opened) return opened.error();
@@ -243,7 +246,8 @@ int survivor_worker_main() {
   Establisher establisher{shard, channel,
                           [&](uint32_t slot, int descriptor, const FourTuple& tuple) {
                             store_end(shard.survivors[slot], descriptor, tuple);
-                          }};
+                          },
+                          shard.header->settings.victims_send ? kFilledBuffer : 0};
   std::unique_ptr<Survivor> survivor;
   bool armed = false;
 
@@ -297,7 +301,8 @@ int victim_worker_main() {
   Establisher establisher{shard, channel,
                           [&](uint32_t slot, int descriptor, const FourTuple& tuple) {
                             store_end(shard.victims[slot], descriptor, tuple);
-                          }};
+                          },
+                          settings.reader_stopped ? kFilledBuffer : 0};
   std::optional<RingVictim> victim;
   GroupVictims groups(shard, table->descriptor(), establisher.listeners, channel);
   bool armed = false;

@@ -97,32 +97,20 @@ void note_sent(const ShardView& shard, SurvivorEnd& end) {
 }
 
 Status fill_windows(const ShardView& shard) {
-  // A small send buffer: with the default, thousands of connections would take gigabytes.
-  constexpr int kSendBuffer = 32 << 10;
-  constexpr int64_t kFillTimeout_ns = 60 * kSecond_ns;
-  const std::vector<char> message(16 << 10, 'd');
-  std::vector<uint32_t> open;
-  for (uint32_t slot = 0; slot < shard.survivors.size(); ++slot) {
-    const SurvivorEnd& end = shard.survivors[slot];
+  std::vector<int> sockets;
+  std::vector<SurvivorEnd*> ends;
+  for (SurvivorEnd& end : shard.survivors) {
     if (!(end.flags & kEstablished)) continue;
-    if (Status failed = set_option(end.descriptor, Option::send_buffer_bytes, kSendBuffer))
-      return failed;
-    open.push_back(slot);
+    sockets.push_back(end.descriptor);
+    ends.push_back(&end);
   }
-  const bool shut = fill_until_shut(
-      open.size(), kFillTimeout_ns, [&](size_t i) { return shard.survivors[open[i]].descriptor; },
-      [&](size_t i) {
-        SurvivorEnd& end = shard.survivors[open[i]];
-        const bool taken =
-            send(end.descriptor, message.data(), message.size(), MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
-        // Shut since the first look that found nothing in flight.
-        if (taken) end.silent_since_ns = 0;
-        const bool counts = shard.row_of(end).since == Since::shut && end.silent_since_ns == 0;
-        if (!taken && counts && waits_for_window(end.descriptor)) end.silent_since_ns = now_ns();
-        return taken;
-      });
-  if (!shut) return make_error("send", ETIME, "the victims' windows do not shut");
-  return std::nullopt;
+  return fill_until_shut(sockets, [&](size_t i, size_t taken) {
+    SurvivorEnd& end = *ends[i];
+    // Shut since the first look that found nothing in flight.
+    if (taken > 0) end.silent_since_ns = 0;
+    const bool counts = shard.row_of(end).since == Since::shut && end.silent_since_ns == 0;
+    if (taken == 0 && counts && waits_for_window(end.descriptor)) end.silent_since_ns = now_ns();
+  });
 }
 
 void declare_dead(const ShardView& shard, SurvivorEnd& end, int64_t stamp_ns) {

@@ -111,6 +111,41 @@ TEST(PlanShards, OfABacklogAreApart) {
   EXPECT_TRUE(plan->groups[1].in_backlog);
 }
 
+TEST(PlanShards, WhoseWindowsAreFilledAreApart) {
+  const auto plan = make_plan(spec_of("fin,sigkill-sending,sigkill", 99), host_with({0, 1}));
+  ASSERT_TRUE(plan);
+  ASSERT_EQ(plan->groups.size(), 2u);
+  EXPECT_FALSE(plan->groups[0].victims_send);
+  EXPECT_TRUE(plan->groups[1].victims_send);
+  EXPECT_THAT(plan->groups[1].rows, ElementsAre(1));
+}
+
+TEST(PlanTcpMemory, BoundsWhatIsFilled) {
+  Host host = host_with({0, 1});
+  host.tcp_memory_bytes = 200 * kFilledConnectionBytes;
+  const RunSpec enough = spec_of("fin,sigkill-sending,sigkill-sending-chatty", 300);
+  EXPECT_THAT(requested_of(*make_plan(enough, host)), ElementsAre(100, 100, 100));
+  const RunSpec more = spec_of("fin,sigkill-sending,sigkill-sending-chatty", 303);
+  const auto plan = make_plan(more, host);
+  ASSERT_TRUE(plan);
+  EXPECT_THAT(requested_of(*plan), ElementsAre(303, 0, 0));
+  EXPECT_THAT(plan->rows[1].skipped,
+              AllOf(HasSubstr("202 connections"), HasSubstr("net.ipv4.tcp_mem"),
+                    HasSubstr("at most 200 such connections")));
+  EXPECT_THAT(all_notes(*plan), HasSubstr("sigkill-sending-chatty skipped"));
+  EXPECT_THAT(refusal(spec_of("sigkill-sending", 201), host), HasSubstr("at most 200"));
+}
+
+TEST(PlanTcpMemory, BoundsAStoppedReadersConnections) {
+  Host host = host_with({0, 1});
+  host.tcp_memory_bytes = 200 * kFilledConnectionBytes;
+  RunSpec spec = spec_of("silent", 200);
+  spec.reader_stopped = true;
+  EXPECT_EQ(refusal(spec, host), "");
+  spec.connections = 201;
+  EXPECT_THAT(refusal(spec, host), AllOf(HasSubstr("--reader stopped"), HasSubstr("at most 200")));
+}
+
 TEST(PlanShards, TheLimitIsUsedToItsLastDescriptor) {
   const Host host = host_with({0, 1});
   EXPECT_EQ(make_plan(spec_of("fin", 19'872), host)->shard_connections.size(), 1u);
