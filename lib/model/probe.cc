@@ -239,6 +239,37 @@ Prediction predict(Probe probe, const ProbeSettings& settings, Pending pending, 
   return promise(since, std::move(ends));
 }
 
+int64_t shortest_deadly_absence_ns(Probe probe, const ProbeSettings& settings, Pending pending,
+                                   int64_t tick_ns, int64_t shut_for_ns) {
+  const ProbeRow& row = probe_row(probe);
+  const Prediction promise = predict(probe, settings, pending, tick_ns, shut_for_ns);
+  if (!promise.promised) return INT64_MAX;
+  const bool by_keepalive = pending == Pending::nothing && !row.heartbeat_decides;
+  if (by_keepalive) {
+    // So many probes in a row are lost, the first one just after the peer went
+    // (tcp_keepalive_timer: icsk_probes_out, or the time since the last packet).
+    int64_t lost = settings.keepalive_count;
+    if (row.user_timeout) {
+      const int64_t beyond_ns = settings.user_timeout_ns - settings.keepalive_idle_ns;
+      const int64_t interval_ns = settings.keepalive_interval_ns;
+      lost = std::max<int64_t>(1, (beyond_ns + interval_ns - 1) / interval_ns);
+    }
+    return (lost - 1) * settings.keepalive_interval_ns - tick_ns;
+  }
+  if (promise.since == Since::shut) return 0;  // it ends who lives and does not read, too
+  if (pending == Pending::window && !row.heartbeat_decides) {
+    // Of retries2 + 1 intervals, the last one ends after the return, and the first one began before
+    // the peer went.
+    const int64_t longest_ns =
+        rto_of(settings, pending, static_cast<int>(settings.retries2), tick_ns).least_ns;
+    return std::max<int64_t>(0, promise.least_ns - 2 * longest_ns);
+  }
+  // What was lost is sent again after an RTO that has doubled: up to as long after the return as
+  // the peer was away. The last byte may have come an interval before it went.
+  const int64_t before_ns = row.heartbeat_decides ? settings.heartbeat_interval_ns : 0;
+  return std::max<int64_t>(0, (promise.least_ns - before_ns) / 2 - settings.rto_min_ns);
+}
+
 int64_t nominal_ns(Probe probe, const ProbeSettings& settings) {
   const ProbeRow& row = probe_row(probe);
   const int64_t idle_and_first_ns = settings.keepalive_idle_ns + settings.keepalive_interval_ns;

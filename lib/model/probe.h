@@ -92,6 +92,12 @@ struct Prediction {
 Prediction predict(Probe probe, const ProbeSettings& settings, Pending pending, int64_t tick_ns,
                    int64_t shut_for_ns);
 
+// How long a peer that comes back must have been away, at least, for the probe to declare it dead;
+// INT64_MAX when no absence is long enough. Less than until the declaration: a probe that was sent
+// into the absence is lost, also when the peer is back before the probe's own end.
+int64_t shortest_deadly_absence_ns(Probe probe, const ProbeSettings& settings, Pending pending,
+                                   int64_t tick_ns, int64_t shut_for_ns);
+
 // The time that a user configured, by the documentation; 0 when the probe promises nothing.
 int64_t nominal_ns(Probe probe, const ProbeSettings& settings);
 

@@ -309,7 +309,7 @@ std::vector<Expected> expected_by_writing(const Strategy& strategy, const Circum
   if (strategy.silence == Silence::forgets) return expect({Finding::econnreset});
   if (strategy.silence == Silence::frozen) return expect({Finding::nothing});
   const bool returns_in_time =
-      strategy.silence == Silence::returns && when.cut_for_ns < when.settings.user_timeout_ns;
+      strategy.silence == Silence::returns && when.cut_for_ns < deadly_absence_ns(when);
   if (returns_in_time) return expect({Finding::nothing});
   return expected_by_silence(strategy, when);
 }
@@ -444,13 +444,8 @@ std::vector<Expected> expected_of_silence(const Strategy& strategy, const Circum
                               : probe.heartbeat_decides
                                   ? promise.least_ns - when.settings.heartbeat_interval_ns
                                   : promise.least_ns;
-  if (strategy.silence == Silence::returns) {
-    // What was lost in the cut is sent again after an RTO that may have doubled beyond it.
-    const int64_t silent_ns =
-        when.cut_for_ns +
-        (pending == Pending::nothing ? 0 : when.cut_for_ns + 2 * when.settings.rto_min_ns);
-    if (silent_ns < earliest_ns) return expect({Finding::nothing});
-  }
+  if (strategy.silence == Silence::returns && when.cut_for_ns < deadly_absence_ns(when))
+    return expected_of_the_living(when);
   if (when.deadline_ns < earliest_ns) {
     // A connection between two requests has nothing in flight, and keepalive runs.
     const bool between = when.load == Load::echo && probe.keepalive;
@@ -486,6 +481,10 @@ std::span<const Strategy> strategies() { return kStrategies; }
 
 bool stays_alive(const Strategy& strategy) { return strategy.act == Step::none; }
 
+bool peer_lives(const Strategy& strategy) {
+  return stays_alive(strategy) || strategy.silence == Silence::returns;
+}
+
 bool victim_answers(const Strategy& strategy) {
   return strategy.scope != Scope::listener && !strategy.victim_sends &&
          !strategy.survivor_sends_unread && strategy.when_told == WhenTold::goes_on;
@@ -519,6 +518,11 @@ Prediction prediction_of(const Circumstances& when) {
     if (promise.promised) promise.most_ns = promise.spans.back().most_ns;
   }
   return promise;
+}
+
+int64_t deadly_absence_ns(const Circumstances& when) {
+  return shortest_deadly_absence_ns(when.probe, when.settings, pending_of(when), when.tick_ns,
+                                    when.warm_up_ns);
 }
 
 bool may_survive(const Strategy& strategy, Side side) {
@@ -609,7 +613,7 @@ std::pair<CounterValues, CounterValues> expected_changes(const Strategy& strateg
     most[Counter::out_rsts] += 1;
   }
   // A live peer that keepalive gave up gets the RST, unless that is lost, too.
-  if (stays_alive(strategy) && finding == Finding::etimedout && least[Counter::out_rsts] > 0)
+  if (peer_lives(strategy) && finding == Finding::etimedout && least[Counter::out_rsts] > 0)
     most[Counter::estab_resets] += 1;
   most += strategy.may_add;
   if (is_writer(when)) add_streaming(strategy, when, finding, least, most);

@@ -104,6 +104,8 @@ std::vector<size_t> close_strategies();
 
 // Whether the survivor hears of the act, because what it does next is a write.
 bool survivor_is_told(const Strategy& strategy, Watch watch);
+// Whether the peer lives, also where it is away for a while: who declares it dead is wrong.
+bool peer_lives(const Strategy& strategy);
 
 // What one connection is expected to find, as a set: several when the kernel's timing decides.
 struct Expected {
@@ -139,3 +141,5 @@ std::pair<CounterValues, CounterValues> expected_changes(const Strategy& strateg
                                                          Finding finding);
 
 }  // namespace lastack
+// Of a peer that comes back (shortest_deadly_absence_ns).
+int64_t deadly_absence_ns(const Circumstances& when);

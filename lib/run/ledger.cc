@@ -203,7 +203,7 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
       const bool lives = stays_alive(strategy_of(cell));
       Fate fate = fate_of(victim, survivor, lives, spec.deadline_ns, closed_ns);
       fate.before_act |= early;
-      // Who is declared dead while he lives is a false alarm, which a heartbeat may be.
+      // A peer that is declared dead while it lives is a false alarm, which a heartbeat may be.
       const bool lived = lives || fate.before_act;
       const bool declared =
           (survivor.flags & kConcluded) && !fate.late && found_by_probe(cell, survivor.finding);
@@ -211,7 +211,8 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
           waited_in_stall(result.stalls, &shard - shards.data(), victim, survivor, lived,
                           std::min(victim.issued_ns + spec.deadline_ns, closed_ns));
       row.stalled += stalled;
-      if (lived && declared) probing[victim.row].add_false_alarm(stalled);
+      if ((lived || peer_lives(strategy_of(cell))) && declared)
+        probing[victim.row].add_false_alarm(stalled);
       if (lived && declared && is_expected(expected[victim.row], fate)) fate.before_act = false;
       if (declared && !lived) probing[victim.row].add_death(victim, survivor);
       if (lives && sends_heartbeats(cell)) {

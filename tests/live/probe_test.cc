@@ -52,6 +52,27 @@ TEST(Probes, KernelTimersNeverFireBeforeTheirTimeAndSpareTheLiving) {
             3'000'000'000);
 }
 
+// An absence that is longer than keepalive's patience, and one between two lost probes: whether
+// that one is enough is a matter of phase, and it is predicted either way.
+TEST(Probes, APeerThatComesBackTooLateIsAFalseAlarm) {
+  for (const std::string& cut_for : {std::string("3500ms"), std::string("1300ms")}) {
+    SCOPED_TRACE(cut_for);
+    const Json run =
+        run_json({"--connections", "200", "--mix", "cable-restore", "--probe",
+                  "none,keepalive,keepalive+user-timeout,heartbeat-wheel", "--user-timeout",
+                  "2500ms", "--warm-up", "800ms", "--cut-for", cut_for});
+    expect_nothing(row_of(run, "cable-restore", "none"));
+    for (const char* probe : {"keepalive", "keepalive+user-timeout", "heartbeat-wheel"}) {
+      const Json& row = row_of(run, "cable-restore", probe);
+      SCOPED_TRACE(probe);
+      EXPECT_EQ(row["probing"]["false_alarms"], row["found"]);
+      if (cut_for == "3500ms") {
+        EXPECT_EQ(row["found"], row["requested"]);
+      }
+    }
+  }
+}
+
 TEST(Probes, OnlyAHeartbeatFindsAFrozenPeerAndItSilencesKeepalive) {
   const Json run =
       run_json({"--connections", "300", "--mix", "freeze,silent,alive", "--per-process", "25",

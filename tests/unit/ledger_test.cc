@@ -81,6 +81,24 @@ int64_t count_of(const LedgerRow& row, Finding finding) {
   return row.findings[static_cast<size_t>(finding)];
 }
 
+TEST(Ledger, APeerThatWasAwayAndIsDeclaredDeadIsAFalseAlarm) {
+  Books books("cable-restore", 2);
+  books.spec.probes = {Probe::keepalive};
+  books.spec.cut_for_ns = 2 * kSecond;
+  books.spec.deadline_ns = 10 * kSecond;
+  books.plan = *make_plan(books.spec, {20'000, {0, 1}, true, true, 64'512});
+  books.act(0, 0);
+  books.find(0, 2 * kSecond + 200 * kMillisecond, Finding::etimedout, ETIMEDOUT);
+  books.survivor(0).silent_since_ns = kStart - 800 * kMillisecond;
+  books.act(1, 0);
+  const LedgerRow& row = books.close();
+  EXPECT_EQ(row.found, 1);
+  EXPECT_EQ(row.nothing, 1);
+  EXPECT_EQ(row.unexpected, 0);  // the settings predict it
+  EXPECT_EQ(row.probing.false_alarms, 1);
+  EXPECT_EQ(row.probing.within, 1);  // and when
+}
+
 TEST(Ledger, RowsSayWhatWasPlanned) {
   Books books("rst-linger=1,fin=3", 8);
   books.plan.rows[1].skipped = "a reason";

@@ -40,6 +40,38 @@ TEST(Predict, KeepaliveIsIdlePlusIntervalsEachRoundedUp) {
   EXPECT_EQ(seen.most_ns, 5 * kSecond_ns + 4 * 8 * kTick_ns + kTick_ns);
 }
 
+TEST(DeadlyAbsence, OfKeepaliveIsBetweenItsFirstAndItsLastLostProbe) {
+  ProbeSettings settings = {.keepalive_idle_ns = 2 * kSecond_ns,
+                            .keepalive_interval_ns = kSecond_ns,
+                            .keepalive_count = 3,
+                            .user_timeout_ns = 3'500 * kMillisecond_ns};
+  const auto absence = [&](Probe probe, Pending pending) {
+    return shortest_deadly_absence_ns(probe, settings, pending, kTick_ns, 0);
+  };
+  EXPECT_EQ(absence(Probe::keepalive, Pending::nothing), 2 * kSecond_ns - kTick_ns);
+  // Probes at 2 and 3 s are lost, and the timer at 4 s finds 3.5 s passed.
+  EXPECT_EQ(absence(Probe::keepalive_user_timeout, Pending::nothing), kSecond_ns - kTick_ns);
+  settings.user_timeout_ns = kSecond_ns;  // the first lost probe is one too many
+  EXPECT_EQ(absence(Probe::keepalive_user_timeout, Pending::nothing), -kTick_ns);
+  // Without a timer that runs, no absence is too long.
+  EXPECT_EQ(absence(Probe::none, Pending::nothing), INT64_MAX);
+  EXPECT_EQ(absence(Probe::user_timeout, Pending::nothing), INT64_MAX);
+}
+
+TEST(DeadlyAbsence, OfATimerThatSendsAgainIsLessThanHalfOfItsTime) {
+  const ProbeSettings settings = {.user_timeout_ns = 2 * kSecond_ns};
+  const auto absence = [&](Probe probe, Pending pending) {
+    return shortest_deadly_absence_ns(probe, settings, pending, kTick_ns, 0);
+  };
+  const Prediction request = promise(Probe::user_timeout, settings, Pending::request);
+  EXPECT_EQ(absence(Probe::user_timeout, Pending::request),
+            request.least_ns / 2 - settings.rto_min_ns);
+  // 3 s of silence, of which one may have passed before the peer went.
+  EXPECT_EQ(absence(Probe::heartbeat_wheel, Pending::request), kSecond_ns - settings.rto_min_ns);
+  // Behind a shut window a user timeout ends the living, too.
+  EXPECT_EQ(absence(Probe::user_timeout, Pending::window), 0);
+}
+
 TEST(Predict, AnIntervalAboveTheIdleTimeMayComeFirst) {
   const ProbeSettings settings = {.keepalive_idle_ns = kSecond_ns,
                                   .keepalive_interval_ns = 2 * kSecond_ns,
