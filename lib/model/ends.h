@@ -130,15 +130,15 @@ struct ShardSettings {
   bool victims_send;          // the victims fill the survivors' windows
   bool has_neighbours;        // then those who stay alive are the neighbours
   bool direct_descriptors;
-  bool requests_in_flight;  // victims wait in an armed receive, load or not
-  bool in_backlog;          // nobody accepts: the victims' ends stay in the listeners' backlogs
-  uint32_t network;         // number of the veth pair, where victims have a namespace of their own
-  uint32_t listen_host;     // where the listeners are; 0: loopback
-  uint32_t connect_from;    // source address of connects; 0: any
-  int64_t cut_for_ns;       // cable-restore
-  bool spin;                // survivors spin instead of sleeping
-  int64_t reap_delay_ns;    // a known slowdown
-  bool victim_spins;        // the victim's thread has a CPU of its own to wait for instants on
+  VictimRequests victim_requests;  // load or not
+  bool in_backlog;        // nobody accepts: the victims' ends stay in the listeners' backlogs
+  uint32_t network;       // number of the veth pair, where victims have a namespace of their own
+  uint32_t listen_host;   // where the listeners are; 0: loopback
+  uint32_t connect_from;  // source address of connects; 0: any
+  int64_t cut_for_ns;     // cable-restore
+  bool spin;              // survivors spin instead of sleeping
+  int64_t reap_delay_ns;  // a known slowdown
+  bool victim_spins;      // the victim's thread has a CPU of its own to wait for instants on
   RingMode ring;
   int32_t victim_cpu;  // -1: anywhere
   int32_t survivor_cpu;

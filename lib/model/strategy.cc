@@ -557,7 +557,26 @@ std::string_view need_name(Need need) {
   return kNames[static_cast<size_t>(need)];
 }
 
+bool close_waits(const Strategy& strategy, const Circumstances& when) {
+  // A victim whose survivor's byte is to stay unread has no receive in flight.
+  const bool receives = !strategy.survivor_sends_unread &&
+                        (is_writer(when) || strategy.when_told != WhenTold::writes_after_fin);
+  return when.victim_requests == VictimRequests::recv && strategy.scope == Scope::connection &&
+         strategy.act == Step::close && receives;
+}
+
 std::vector<Expected> expected_findings(const Strategy& strategy, const Circumstances& when) {
+  if (close_waits(strategy, when)) {
+    // Until the request ends, with the next byte of the survivor or never. The victim's kernel
+    // answers meanwhile, as of a frozen process.
+    const bool never = !is_late(when) && !is_writer(when) && !sends_by_itself(when);
+    Circumstances cancelled = when;
+    cancelled.victim_requests = VictimRequests::recv_cancel;
+    std::vector<Expected> expected;
+    if (!never) expected = expected_findings(strategy, cancelled);
+    expected.push_back({Finding::nothing, 0});
+    return expected;
+  }
   if (stays_alive(strategy)) return expected_of_the_living(when);
   if (is_late(when)) return expected_by_writing(strategy, when);
   if (is_writer(when)) return expected_by_streaming(strategy, when);
@@ -580,6 +599,11 @@ std::vector<Expected> expected_findings(const Strategy& strategy, const Circumst
 std::pair<CounterValues, CounterValues> expected_changes(const Strategy& strategy,
                                                          const Circumstances& when,
                                                          Finding finding) {
+  if (close_waits(strategy, when) && finding == Finding::nothing) {
+    Circumstances cancelled = when;
+    cancelled.victim_requests = VictimRequests::recv_cancel;
+    return {CounterValues{}, expected_changes(strategy, cancelled, finding).second};
+  }
   CounterValues least = strategy.changes;
   // Data in flight suspends keepalive, whose end alone sends an RST.
   const Probe ended_by = pending_of(when) == Pending::nothing ? when.probe : Probe::retransmit;

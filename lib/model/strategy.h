@@ -59,6 +59,13 @@ enum class Silence : uint8_t {
   returns,      // answers nothing for --cut-for, and then goes on
 };
 
+// The requests of io_uring that victims have in flight.
+enum class VictimRequests : uint8_t {
+  none,
+  recv,         // an armed receive each, which a close() leaves as it is
+  recv_cancel,  // an armed receive each, which is cancelled before t0
+};
+
 enum class Side : uint8_t { server, client };  // which end survives
 std::string_view side_name(Side side);
 
@@ -97,6 +104,8 @@ std::span<const Strategy> strategies();
 bool may_survive(const Strategy& strategy, Side side);
 // The control: nobody goes away. Its act does nothing, and every finding is a false alarm.
 bool stays_alive(const Strategy& strategy);
+// Whether the peer lives, also where it is away for a while: who declares it dead is wrong.
+bool peer_lives(const Strategy& strategy);
 // Whether the victim reads and answers what survivors send it, as long as it is there.
 bool victim_answers(const Strategy& strategy);
 // The strategies that make a peer go away; `all` of --mix.
@@ -104,8 +113,6 @@ std::vector<size_t> close_strategies();
 
 // Whether the survivor hears of the act, because what it does next is a write.
 bool survivor_is_told(const Strategy& strategy, Watch watch);
-// Whether the peer lives, also where it is away for a while: who declares it dead is wrong.
-bool peer_lives(const Strategy& strategy);
 
 // What one connection is expected to find, as a set: several when the kernel's timing decides.
 struct Expected {
@@ -128,10 +135,16 @@ struct Circumstances {
   bool reader_stopped = false;   // the victims' windows are shut
   int64_t warm_up_ns = 0;        // ... for so long at least, when the first one dies
   int64_t tick_ns = 10'000'000;  // of the kernel's timers
+  VictimRequests victim_requests = VictimRequests::none;
 };
+// Whether the act is a close() that sends nothing as long as a receive of the victim is in flight:
+// a request holds the file (io_assign_file), and the socket goes with the last reference (fput).
+bool close_waits(const Strategy& strategy, const Circumstances& when);
 // What is on its way when the peer dies, and what the row's probe promises then.
 Pending pending_of(const Circumstances& when);
 Prediction prediction_of(const Circumstances& when);
+// Of a peer that comes back (shortest_deadly_absence_ns).
+int64_t deadly_absence_ns(const Circumstances& when);
 std::vector<Expected> expected_findings(const Strategy& strategy, const Circumstances& when);
 
 // The counters that one connection with this finding must have moved between the armed watch
@@ -141,5 +154,3 @@ std::pair<CounterValues, CounterValues> expected_changes(const Strategy& strateg
                                                          Finding finding);
 
 }  // namespace lastack
-// Of a peer that comes back (shortest_deadly_absence_ns).
-int64_t deadly_absence_ns(const Circumstances& when);

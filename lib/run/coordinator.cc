@@ -433,7 +433,7 @@ Done Coordinator::start_workers() {
     settings.has_neighbours = spec_.neighbours > 0;
     settings.reader_stopped = spec_.reader_stopped;
     settings.direct_descriptors = spec_.direct_descriptors;
-    settings.requests_in_flight = spec_.requests_in_flight;
+    settings.victim_requests = spec_.victim_requests;
     const PlannedGroup& group = plan_.groups[plan_.shard_groups[i]];
     const Network& network = networks_[network_of_[i]];
     settings.in_backlog = group.in_backlog;

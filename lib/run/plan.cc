@@ -313,10 +313,12 @@ Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
   // a packet for its probe.
   int64_t wait_ns = 0;
   for (const PlannedRow& row : plan.rows) {
-    if (row.requested == 0 || strategy_of(row.row).finding != Finding::nothing) continue;
     const Circumstances when = circumstances(spec, row.row);
+    const bool waits = close_waits(strategy_of(row.row), when);
+    if (row.requested == 0 || (strategy_of(row.row).finding != Finding::nothing && !waits))
+      continue;
     const bool may_wait =
-        stays_alive(strategy_of(row.row)) ||
+        waits || stays_alive(strategy_of(row.row)) ||
         expected_findings(strategy_of(row.row), when).back().finding == Finding::nothing;
     const int64_t promised_ns = prediction_of(when).most_ns;
     wait_ns =
@@ -344,7 +346,8 @@ Circumstances circumstances(const RunSpec& spec, const PlanRow& row) {
           spec.veth || strategy_of(row).scope == Scope::path,
           spec.reader_stopped,
           spec.warm_up_ns,
-          kernel_tick_ns()};
+          kernel_tick_ns(),
+          spec.victim_requests};
 }
 
 }  // namespace lastack

@@ -259,7 +259,7 @@ int process_host_main() {
         answer.verb = Verb::prepared;
         // Without work for it a ring would only change how the process dies.
         if (strategy_of(shard, shard.victims[slots.front()]).victim_sends || settings.writers ||
-            (!victims_answer(shard) && !settings.requests_in_flight &&
+            (!victims_answer(shard) && settings.victim_requests == VictimRequests::none &&
              !settings.direct_descriptors))
           break;
         auto opened = RingVictim::open(shard, channel.descriptor(), slots);

@@ -78,7 +78,9 @@ constexpr Named<Side> kSides[] = {{Side::server, "server"}, {Side::client, "clie
 constexpr Named<Wait> kWaits[] = {{Wait::block, "block"}, {Wait::spin, "spin"}};
 constexpr Named<Family> kFamilies[] = {{Family::inet, "inet"}, {Family::inet6, "inet6"}};
 constexpr Named<bool> kDescriptors[] = {{false, "plain"}, {true, "direct"}};
-constexpr Named<bool> kVictimRequests[] = {{false, "none"}, {true, "recv"}};
+constexpr Named<VictimRequests> kVictimRequests[] = {{VictimRequests::none, "none"},
+                                                     {VictimRequests::recv, "recv"},
+                                                     {VictimRequests::recv_cancel, "recv-cancel"}};
 constexpr Named<bool> kPhases[] = {{false, "spread"}, {true, "aligned"}};
 constexpr Named<bool> kReaders[] = {{false, "running"}, {true, "stopped"}};
 constexpr Named<bool> kPaths[] = {{false, "loopback"}, {true, "veth"}};
@@ -378,13 +380,14 @@ constexpr Parameter kParameters[] = {
      },
      [](const RunSpec& s) { return std::string(kDescriptors[s.direct_descriptors ? 1 : 0].name); }},
     {"--victim-requests", "KIND", ParameterKind::text,
-     "io_uring requests that victims have in flight: none, or an armed recv each; those of --watch "
-     "writer always read",
+     "io_uring requests that victims have in flight: none; recv, an armed receive each, which a "
+     "close() leaves as it is and which holds its FIN or RST back; or recv-cancel, which is "
+     "cancelled before the act. Those of --watch writer always read",
      [](RunSpec& s, std::string_view t) {
-       return read_row("kind of victim request", rows_of(kVictimRequests), t, s.requests_in_flight);
+       return read_row("kind of victim request", rows_of(kVictimRequests), t, s.victim_requests);
      },
      [](const RunSpec& s) {
-       return std::string(kVictimRequests[s.requests_in_flight ? 1 : 0].name);
+       return std::string(kVictimRequests[static_cast<size_t>(s.victim_requests)].name);
      }},
     {"--per-process", "N", ParameterKind::count,
      "connections of each process that dies (exit, sigkill, freeze)",
@@ -644,7 +647,7 @@ Status check_probes(const RunSpec& spec) {
                                    format_duration(settings.rto_min_ns),
                                    format_duration(settings.rto_max_ns)));
   if (!spec.reader_stopped) return std::nullopt;
-  if (spec.traffic.load != Load::idle || spec.requests_in_flight)
+  if (spec.traffic.load != Load::idle || spec.victim_requests != VictimRequests::none)
     return plain_error(
         "--reader stopped is for survivors that filled a window and wait; allowed: --load idle and "
         "--victim-requests none");

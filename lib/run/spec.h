@@ -51,8 +51,8 @@ struct RunSpec {
   Wait wait = Wait::block;
   RingMode ring = RingMode::defer;
   bool direct_descriptors = false;  // at the victim
-  bool requests_in_flight = false;  // at the victim
-  int64_t per_process = 100;        // connections of one victim process
+  VictimRequests victim_requests = VictimRequests::none;
+  int64_t per_process = 100;  // connections of one victim process
   Family family = Family::inet;
   bool veth = false;                 // --path
   int64_t cut_for_ns = 500'000'000;  // cable-restore

@@ -71,7 +71,8 @@ Result<RingVictim> RingVictim::open(const ShardView& shard, int control,
   const ShardSettings& settings = shard.header->settings;
   RingSetup setup;
   setup.mode = RingMode::defer;  // the victim's thread asks for completions when it has time
-  const bool receives = settings.requests_in_flight || settings.writers || victims_answer(shard);
+  const bool receives =
+      settings.victim_requests != VictimRequests::none || settings.writers || victims_answer(shard);
   const unsigned requests = has_traffic(settings) ? 2 : receives ? 1 : 0;
   setup.completion_entries = std::max(static_cast<unsigned>(slots.size()) * requests + 64, 512u);
   setup.enters = &shard.header->progress.victim_ring_enters;
@@ -165,10 +166,10 @@ Status RingVictim::arm() {
     // Who comes back is asked whether he is alive.
     const bool reads = drains(shard_.row_of(end));
     const PlanRow& row = shard_.row_of(end);
-    const bool receives =
-        !settings.reader_stopped &&
-        (traffic_of(settings, row).load != Load::idle || sends_heartbeats(row) ||
-         settings.requests_in_flight || strategy.silence == Silence::returns || reads);
+    const bool receives = !settings.reader_stopped &&
+                          (traffic_of(settings, row).load != Load::idle || sends_heartbeats(row) ||
+                           settings.victim_requests != VictimRequests::none ||
+                           strategy.silence == Silence::returns || reads);
     // A receive would eat the byte that must stay unread, and turn the RST into a FIN.
     if (receives && !strategy.survivor_sends_unread &&
         (reads || strategy.when_told != WhenTold::writes_after_fin) && !arm_receive(slot))
@@ -310,7 +311,8 @@ void RingVictim::inject(uint32_t slot) {
     return;
   }
   const bool in_flight = end.flags & (kReceiveArmed | kSendInFlight);
-  if (in_flight && !reads_on(end)) cancel_receive(slot);
+  const bool stays = shard_.header->settings.victim_requests == VictimRequests::recv;
+  if (in_flight && !stays && !reads_on(end)) cancel_receive(slot);
   end.flags |= kInjected;
   int failed = perform(strategy.ready, end);
   note_account(shard_, slot);

@@ -250,6 +250,25 @@ TEST_P(Variant, EveryRowFindsWhatItMust) {
   }
 }
 
+// What a program sees that only closes: while its receive is in flight nothing is sent.
+TEST(VictimRequests, ACloseWithAReceiveInFlightSendsNothingUntilItEnds) {
+  const auto run = run_json(
+      {"--connections", "360", "--mix", "fin,fin-data,rst-linger,vanish,half-close,rst-disconnect",
+       "--victim-requests", "recv", "--watch", "recv,late", "--deadline", "1s"});
+  for (const auto& row : run["ledger"]) {
+    const std::string strategy = row["strategy"];
+    SCOPED_TRACE(strategy + " " + std::string(row["watch"]));
+    const bool closes = strategy != "half-close" && strategy != "rst-disconnect";
+    if (row["watch"] == "recv") {
+      EXPECT_EQ(row[closes ? "nothing" : "found"], row["requested"]);
+    }
+    // Its first byte ends the request.
+    if (row["watch"] == "late" && strategy == "rst-linger") {
+      EXPECT_EQ(row["findings"].value("econnreset", 0), row["requested"]);
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Loopback, Variant,
     testing::Values(std::vector<std::string>{"--descriptors", "direct"},
@@ -261,9 +280,9 @@ INSTANTIATE_TEST_SUITE_P(
                     std::vector<std::string>{"--ring", "default", "--wait", "spin"},
                     std::vector<std::string>{"--ring", "coop", "--wait", "spin"},
                     std::vector<std::string>{"--shards", "3", "--survivor", "client"},
-                    std::vector<std::string>{"--victim-requests", "recv"},
-                    std::vector<std::string>{"--victim-requests", "recv", "--descriptors", "direct",
-                                             "--per-process", "7"},
+                    std::vector<std::string>{"--victim-requests", "recv-cancel"},
+                    std::vector<std::string>{"--victim-requests", "recv-cancel", "--descriptors",
+                                             "direct", "--per-process", "7"},
                     std::vector<std::string>{"--payload", "16KiB"}),
     [](const auto& test) {
       std::string name;

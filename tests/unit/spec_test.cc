@@ -75,7 +75,7 @@ RunSpec unusual_spec() {
   spec.wait = Wait::spin;
   spec.ring = RingMode::coop;
   spec.direct_descriptors = true;
-  spec.requests_in_flight = true;
+  spec.victim_requests = VictimRequests::recv_cancel;
   spec.per_process = 7;
   spec.veth = true;
   spec.cut_for_ns = 1700 * kMillisecond_ns;

@@ -238,6 +238,51 @@ TEST(ExpectedFindings, OfAPathThatComesBackDependOnTheProbesPatience) {
   EXPECT_THAT(after(promise.most_ns), UnorderedElementsAre(kTimeout));
 }
 
+TEST(ExpectedFindings, AHeartbeatMayTakeAPeerForDeadThatIsAwayForAMoment) {
+  Circumstances when = circumstances_of(Probe::heartbeat_wheel, Load::idle, 20 * kSecond_ns);
+  when.cut_for_ns = 1;
+  EXPECT_THAT(findings(strategy_named("cable-restore"), when),
+              UnorderedElementsAre(Finding::heartbeat_missed, kNothing));
+}
+
+TEST(ExpectedFindings, OfACloseWithAReceiveInFlightAreNothingUntilItEnds) {
+  const auto with = [&](const char* name, VictimRequests requests, Watch watch, Load load) {
+    Circumstances when = circumstances_of(Probe::none, load);
+    when.victim_requests = requests;
+    when.watch = watch;
+    return findings(strategy_named(name), when);
+  };
+  for (const char* name : {"fin", "fin-data", "rst-linger", "vanish", "linger2"}) {
+    EXPECT_THAT(with(name, VictimRequests::recv, Watch::recv, Load::idle),
+                UnorderedElementsAre(kNothing))
+        << name;
+    EXPECT_THAT(with(name, VictimRequests::recv_cancel, Watch::recv, Load::idle),
+                with(name, VictimRequests::none, Watch::recv, Load::idle))
+        << name;
+  }
+  // These do not wait: shutdown, disconnect, and a process that dies; or have no receive in flight.
+  for (const char* name : {"half-close", "shutdown-both", "rst-disconnect", "destroy", "sigkill",
+                           "rst-unread", "fin-then-rst"})
+    EXPECT_THAT(with(name, VictimRequests::recv, Watch::recv, Load::idle),
+                with(name, VictimRequests::none, Watch::recv, Load::idle))
+        << name;
+  // The survivor's next byte ends the request.
+  EXPECT_THAT(with("rst-linger", VictimRequests::recv, Watch::late, Load::idle),
+              UnorderedElementsAre(kReset, kNothing));
+  EXPECT_THAT(with("fin", VictimRequests::recv, Watch::recv, Load::echo),
+              UnorderedElementsAre(kEof, kPipe, kReset, kNothing));
+}
+
+TEST(ExpectedChanges, OfACloseThatWaitsAreNone) {
+  Circumstances when = circumstances_of(Probe::none, Load::idle);
+  when.victim_requests = VictimRequests::recv;
+  const auto [least, most] = expected_changes(strategy_named("rst-linger"), when, kNothing);
+  EXPECT_EQ(least[Counter::out_rsts], 0);
+  when.victim_requests = VictimRequests::recv_cancel;
+  EXPECT_EQ(expected_changes(strategy_named("rst-linger"), when, kReset).first[Counter::out_rsts],
+            1);
+}
+
 TEST(ExpectedFindings, OfAnUnreachablePeerUnderTrafficNameTheIcmp) {
   EXPECT_THAT(findings("unreachable", Probe::user_timeout, Load::echo),
               UnorderedElementsAre(Finding::ehostunreach, kTimeout, kNothing));
