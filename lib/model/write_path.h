@@ -36,6 +36,7 @@ struct WritePathRow {
   // The kernel hands a message over in pieces: one may be accepted and the next one fail within the
   // same call, which then returns a short count and no errno (splice_direct_to_actor).
   bool in_pieces;
+  bool nowait_flag;  // only RWF_NOWAIT keeps it from waiting for room in the kernel
   WriteNeed need;
   std::string_view help;
 };

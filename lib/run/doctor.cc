@@ -341,6 +341,31 @@ Examination examine_plan(const Patient& patient) {
   return judge(false, Health::bad, patient.refused->message(), needed, mend);
 }
 
+// Rows of the plan that this kernel or its settings deny, and what is done otherwise here.
+Examination examine_rows(const Patient& patient) {
+  const std::string needed = "what every row of mix x watch x probe x write path needs";
+  if (!patient.plan) return fine("no plan, no rows", needed);
+  std::map<std::string, int64_t> reasons;
+  int64_t skipped = 0;
+  for (const PlannedRow& row : patient.plan->rows) {
+    if (!row.skipped.starts_with("needs ")) continue;  // who cannot survive is no lack of the host
+    ++reasons[row.skipped];
+    ++skipped;
+  }
+  if (skipped == 0)
+    return fine(patient.plan->otherwise.empty()
+                    ? "all there"
+                    : fmt::format("{}", fmt::join(patient.plan->otherwise, "; ")),
+                needed);
+  std::vector<std::string> parts;
+  for (const auto& [reason, rows] : reasons) parts.push_back(fmt::format("{} {}", rows, reason));
+  parts.insert(parts.end(), patient.plan->otherwise.begin(), patient.plan->otherwise.end());
+  return judge(false, Health::warning,
+               fmt::format("{} of {} rows are skipped: {}", skipped, patient.plan->rows.size(),
+                           fmt::join(parts, "; ")),
+               needed, "name others, or boot a kernel that has it");
+}
+
 Examination examine_open_files(const Patient& patient) {
   const int64_t launcher = launcher_descriptors(patient.shards);
   const int64_t worker =
@@ -808,6 +833,7 @@ Examination examine_time_wait(const Patient& patient) {
 
 constexpr ExaminationRow kRows[] = {
     {"plan", "whether the run can be planned on this host", true, true, examine_plan},
+    {"rows", "what the kernel lacks for some of the rows", true, true, examine_rows},
     {"open-files", "hard limit of open files per process (RLIMIT_NOFILE)", true, true,
      examine_open_files},
     {"fs.nr_open", "the most that a process's limit of open files may be", true, true,

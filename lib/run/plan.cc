@@ -1,9 +1,11 @@
 #include "run/plan.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/affinity.h"
 #include "base/clock.h"
@@ -83,6 +85,21 @@ void add_rows(const RunSpec& spec, const Host& host, const Weight& weight,
       }
     }
   }
+}
+
+void note_otherwise(const Host& host, Plan& plan) {
+  if (host.sockets_take_nowait) return;
+  std::set<std::string_view> paths;
+  for (const PlannedRow& row : plan.rows) {
+    const WritePathRow& path = write_path_row(row.row.write_path);
+    if (row.skipped.empty() && path.nowait_flag) paths.insert(path.name);
+  }
+  if (!paths.empty())
+    plan.otherwise.push_back(fmt::format(
+        "this kernel's sockets refuse RWF_NOWAIT, as those of Linux 6.1: each write of {} asks "
+        "poll(2) for room first",
+        fmt::join(paths, ", ")));
+  plan.notes.insert(plan.notes.end(), plan.otherwise.begin(), plan.otherwise.end());
 }
 
 // Divides the connections over the rows from `first` on.
@@ -206,17 +223,20 @@ Host this_host(const RunSpec& spec) {
   });
   host.tcp_memory_bytes = tcp_memory_pressure_bytes() - tcp_memory_bytes();
   if (multishot) host.multishot_timeouts = has_multishot_timeouts();
-  if (has_writers(spec))
+  if (has_writers(spec)) {
+    host.sockets_take_nowait = sockets_take_nowait();
     for (const WritePath path : spec.write_paths) {
       const WriteNeed need = write_path_row(path).need;
       if (!kernel_has(need)) host.missing_write_needs.push_back(need);
     }
+  }
   return host;
 }
 
 Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
   Plan plan{};
   plan.rows = plan_rows(spec, host, plan.notes);
+  note_otherwise(host, plan);
   const bool nothing_left = std::all_of(plan.rows.begin(), plan.rows.end(),
                                         [](const PlannedRow& row) { return row.requested == 0; });
   if (nothing_left)

@@ -45,7 +45,9 @@ struct Plan {
   Wait wait;                          // after the fall-back
   RingMode ring;
   std::vector<std::string> notes;  // what was changed, and why
-  int64_t descriptors_needed;      // by the largest worker
+  // Of the notes: what the kernel lacks and is done in another way.
+  std::vector<std::string> otherwise;
+  int64_t descriptors_needed;  // by the largest worker
   int64_t estimated_ns;
   int64_t longest_ns;  // the same, should somebody learn nothing before the deadline
 };
@@ -64,6 +66,7 @@ struct Host {
   std::vector<WriteNeed> missing_write_needs = {};  // that the kernel or its settings do not give
   bool multishot_timeouts = true;                   // of io_uring
   int64_t tcp_memory_bytes = INT64_MAX;             // that is left below the pressure mark
+  bool sockets_take_nowait = true;                  // RWF_NOWAIT
 };
 Host this_host(const RunSpec& spec);
 

@@ -24,6 +24,8 @@ namespace {
 constexpr int64_t kTryAgain_ns = kMillisecond_ns;    // after a full send queue
 constexpr int64_t kLookAround_ns = kMillisecond_ns;  // how often a busy writer sees its control
 constexpr int64_t kSettle_ns = kSecond_ns;           // for requests in flight at the end
+// For a linked write that waits for room because nothing can forbid it.
+constexpr int64_t kMostWait_ns = 20 * kMillisecond_ns;
 
 // Newer than glibc 2.36; numbers from include/uapi/linux/fs.h.
 constexpr uint32_t kNoWait = 0x8;      // RWF_NOWAIT
@@ -54,7 +56,19 @@ void set_sigpipe_action(SigpipeMode mode) {
   sigprocmask(mode == SigpipeMode::signalfd ? SIG_BLOCK : SIG_UNBLOCK, &set, nullptr);
 }
 
+// Whether a write with this flag of pwritev2(2) goes through on a socket.
+bool sockets_take(uint32_t flag) {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return false;
+  const Fd one(ends[0]), other(ends[1]);
+  char byte = 'w';
+  const iovec vector{&byte, 1};
+  return pwritev2(one.get(), &vector, 1, -1, static_cast<int>(flag)) == 1;
+}
+
 }  // namespace
+
+bool sockets_take_nowait() { return sockets_take(kNoWait); }
 
 bool kernel_has(WriteNeed need) {
   switch (need) {
@@ -66,14 +80,8 @@ bool kernel_has(WriteNeed need) {
       if (probe) io_uring_free_probe(probe);
       return has;
     }
-    case WriteNeed::nosignal_flag: {
-      int ends[2];
-      if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return false;
-      const Fd one(ends[0]), other(ends[1]);
-      char byte = 'w';
-      const iovec vector{&byte, 1};
-      return pwritev2(one.get(), &vector, 1, -1, static_cast<int>(kNoSignal)) == 1;
-    }
+    case WriteNeed::nosignal_flag:
+      return sockets_take(kNoSignal);
     case WriteNeed::submission_thread:
       return static_cast<bool>(
           Ring::open({.mode = RingMode::sqpoll, .submission_entries = 8, .completion_entries = 8}));
@@ -337,17 +345,31 @@ bool WriterSurvivor::look_before(uint32_t slot) {
   return true;
 }
 
+// Nobody else writes to this socket: the room that poll(2) sees is still there at the write.
+bool WriterSurvivor::has_room(uint32_t slot) const {
+  pollfd asked{shard_.survivors[slot].descriptor, POLLOUT, 0};
+  return ::poll(&asked, 1, 0) != 0;  // an ended connection, too, takes a write: its error is news
+}
+
 void WriterSurvivor::write_one(uint32_t slot) {
   SurvivorEnd& end = shard_.survivors[slot];
   WriteRecord& record = shard_.writes[slot];
   if (!look_before(slot)) return;
   const PlanRow& row = shard_.row_of(end);
+  const WritePathRow& path = write_path_row(row.write_path);
+  const auto writes = static_cast<uint32_t>(path.writes_at_once);
   VictimEnd& victim = shard_.victims[record.victim];
   // After the act only: before it nothing can have arrived, and asking costs a call.
   const bool may_have_ended = std::atomic_ref(victim.issued_ns).load(std::memory_order_acquire) &&
                               strategy_of(shard_, end).family != "silent";
   record.fin_seen = may_have_ended && read_tcp_state(end.descriptor) != kTcpEstablished;
-  record.attempted += static_cast<uint32_t>(write_path_row(row.write_path).writes_at_once);
+  record.attempted += writes;
+  const bool may_wait = path.nowait_flag && !takes_nowait_;
+  if (may_wait && !has_room(slot)) {
+    ++record.would_block;
+    record.cancelled += writes - 1;  // those linked to it
+    return;
+  }
   shard_.header->progress.writing_slot.store(slot, std::memory_order_relaxed);
   record.begun_ns = now_ns();
   Ring* ring = ring_of(row.write_path);
@@ -360,7 +382,7 @@ void WriterSurvivor::write_one(uint32_t slot) {
   }
   if (!prepare_entries(row.write_path, slot, *ring)) {
     // Nothing was asked of the kernel.
-    record.cancelled += static_cast<uint32_t>(write_path_row(row.write_path).writes_at_once);
+    record.cancelled += writes;
     return;
   }
   ring->submit();
@@ -370,17 +392,29 @@ void WriterSurvivor::write_one(uint32_t slot) {
   const bool alone = row.write_path == WritePath::splice ||
                      row.write_path == WritePath::write_linked ||
                      shard_.header->settings.sigpipe == SigpipeMode::kill;
-  const int64_t give_up_ns = now_ns() + kSettle_ns;
-  while (alone && record.in_flight > 0 && now_ns() < give_up_ns) {
-    ring->wait_until(give_up_ns);
-    reap(*ring);
-  }
+  if (alone) await_requests(slot, *ring, may_wait);
   // One write per submission: two signals of one call would be delivered as one.
   blame_sigpipes(slot);
   if (row.write_path != WritePath::splice) return;
   // What a short splice left in the pipe.
   while (::read(pipe_out_.get(), scratch_.data(), scratch_.size()) > 0) {
   }
+}
+
+void WriterSurvivor::await_requests(uint32_t slot, Ring& ring, bool may_wait) {
+  const WriteRecord& record = shard_.writes[slot];
+  const int64_t give_up_ns = now_ns() + (may_wait ? kMostWait_ns : kSettle_ns);
+  while (record.in_flight > 0 && now_ns() < give_up_ns) {
+    ring.wait_until(give_up_ns);
+    reap(ring);
+  }
+  if (!may_wait || record.in_flight == 0) return;
+  io_uring_sync_cancel_reg request{};
+  request.addr = slot;  // the user_data of its requests
+  request.flags = IORING_ASYNC_CANCEL_ALL;
+  request.timeout = {1, 0};
+  io_uring_register_sync_cancel(ring.raw(), &request);
+  reap(ring);
 }
 
 ssize_t WriterSurvivor::call(WritePath path, int descriptor) {
@@ -402,11 +436,13 @@ ssize_t WriterSurvivor::call(WritePath path, int descriptor) {
 }
 
 // Nothing here may sleep in the kernel: a full send queue is EAGAIN, as for the calls. O_NONBLOCK
-// does not do that for io_uring, which would wait for room by itself (io_rw_init_file).
+// does not do that for io_uring, which would wait for room by itself (io_rw_init_file). Where
+// sockets refuse RWF_NOWAIT, has_room() was asked before.
 bool WriterSurvivor::prepare_entries(WritePath path, uint32_t slot, Ring& ring) {
   const int descriptor = shard_.survivors[slot].descriptor;
   const auto bytes = static_cast<unsigned>(message_.size());
   const int count = write_path_row(path).writes_at_once;
+  const auto nowait = static_cast<int>(takes_nowait_ ? kNoWait : 0);
   WriteRecord& record = shard_.writes[slot];
   if (io_uring_sq_space_left(ring.raw()) < static_cast<unsigned>(count)) ring.submit();
   if (io_uring_sq_space_left(ring.raw()) < static_cast<unsigned>(count)) return false;
@@ -426,14 +462,14 @@ bool WriterSurvivor::prepare_entries(WritePath path, uint32_t slot, Ring& ring) 
         break;
       case WritePath::writev:
         io_uring_prep_writev(sqe, descriptor, &message_vector_, 1, 0);
-        sqe->rw_flags = kNoWait;
+        sqe->rw_flags = nowait;
         break;
       case WritePath::splice:
         io_uring_prep_splice(sqe, pipe_out_.get(), -1, descriptor, -1, bytes, SPLICE_F_NONBLOCK);
         break;
       default:  // kinds of IORING_OP_WRITE
         io_uring_prep_write(sqe, descriptor, message_.data(), bytes, 0);
-        sqe->rw_flags = kNoWait;
+        sqe->rw_flags = nowait;
         if (path == WritePath::write_nosignal) sqe->rw_flags |= kNoSignal;
         if (path == WritePath::write_async) sqe->flags |= IOSQE_ASYNC;
         break;

@@ -18,6 +18,9 @@ namespace lastack {
 
 // Whether the running kernel has what a write path needs.
 bool kernel_has(WriteNeed need);
+// Whether its sockets take RWF_NOWAIT (FMODE_NOWAIT in sock_alloc_file; not in Linux 6.1). Where
+// they do not, a write path with nowait_flag asks poll(2) for room before each write instead.
+bool sockets_take_nowait();
 
 class WriterSurvivor final : public Survivor {
  public:
@@ -51,9 +54,12 @@ class WriterSurvivor final : public Survivor {
   void write_one(uint32_t slot);
   // Whether the connection may be written to.
   bool look_before(uint32_t slot);
+  bool has_room(uint32_t slot) const;
   ssize_t call(WritePath path, int descriptor);
   bool prepare_entries(WritePath path, uint32_t slot, Ring& ring);
   void reap(Ring& ring);
+  // Until the requests of `slot` are done, or it is time to give up.
+  void await_requests(uint32_t slot, Ring& ring, bool may_wait);
   void settle(uint32_t slot, int result);
   void note_error(uint32_t slot, int error, int64_t stamp_ns);
   void finish(uint32_t slot);
@@ -65,6 +71,7 @@ class WriterSurvivor final : public Survivor {
   int control_;
   Random random_;
   bool stopped_ = false;
+  const bool takes_nowait_ = sockets_take_nowait();
   std::vector<char> message_, scratch_;
   iovec message_vector_{};
   msghdr message_header_{};

@@ -10,6 +10,7 @@ namespace lastack {
 namespace {
 
 using testing::AllOf;
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -438,6 +439,23 @@ TEST(PlanRows, AWritePathThatTheKernelLacksIsSkipped) {
   ASSERT_TRUE(plan);
   EXPECT_EQ(plan->rows[0].skipped, "needs RWF_NOSIGNAL (Linux 6.18)");
   EXPECT_THAT(requested_of(*plan), ElementsAre(0, 100));
+  EXPECT_TRUE(plan->otherwise.empty());
+}
+
+TEST(PlanRows, AWritePathThatIsDoneOtherwiseIsSaid) {
+  RunSpec spec = spec_of("fin", 100);
+  spec.watches = {Watch::recv, Watch::writer};
+  spec.write_paths = {WritePath::send, WritePath::writev, WritePath::write, WritePath::splice};
+  Host host = host_with({0, 1});
+  host.sockets_take_nowait = false;
+  const auto plan = make_plan(spec, host);
+  ASSERT_TRUE(plan);
+  for (const PlannedRow& row : plan->rows) EXPECT_EQ(row.skipped, "");
+  ASSERT_EQ(plan->otherwise.size(), 1u);
+  EXPECT_THAT(plan->otherwise[0], HasSubstr("each write of write, writev asks poll(2)"));
+  EXPECT_THAT(plan->notes, Contains(plan->otherwise[0]));
+  spec.write_paths = {WritePath::send, WritePath::splice};
+  EXPECT_TRUE(make_plan(spec, host)->otherwise.empty());
 }
 
 }  // namespace
