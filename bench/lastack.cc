@@ -562,8 +562,10 @@ int main_with_arguments(int argc, char** argv) {
       "holds, does not, or under which condition it does.\n"
       "Exit codes:\n"
       "  0  this kernel does what the built-in table (or --expect) says\n"
+      "  3  namespaces, rights or memory are missing: a row could not be played, which says "
+      "nothing\n"
+      "     about the kernel; wins over 4\n"
       "  4  it does not; the differing rows come first\n"
-      "  3  namespaces, rights or memory are missing: a row could not be played\n"
       "  2  the command line asks for something impossible\n"
       "  7  SIGINT or SIGTERM ended it early\n"
       "  1  lastack itself failed\n");

@@ -46,8 +46,13 @@ std::string frequency_text(const Way& way) {
 }
 
 std::string row_verdict(const VerifiedRow& row) {
-  if (!row.record.error.empty()) return "not played";
-  return verdict_text(row.observed, row.condition);
+  return row.played() ? verdict_text(row.observed, row.condition) : "not played";
+}
+
+// Whether it is as the table expects: "" in text where it is.
+std::string_view agreement(const VerifiedRow& row) {
+  if (!row.played()) return "NOT PLAYED";
+  return row.ok() ? "" : "DIFFERS";
 }
 
 int64_t connections_of(const VerifiedRow& row) {
@@ -64,13 +69,15 @@ const Claim& claim_of(const VerifiedRow& row) {
 
 // The verdict on a case from those on its rows.
 std::string case_verdict(const VerifyResult& result, const Case& one) {
-  bool met = false, unmet = false, unknown = false;
+  bool met = false, unmet = false, unknown = false, played = true;
   for (const VerifiedRow& row : result.rows) {
     if (row.case_id != one.id) continue;
+    played = played && row.played();
     unknown = unknown || row.observed == Verdict::undecided;
     met = met || row.observed == Verdict::holds || row.observed == Verdict::holds_if;
     unmet = unmet || row.observed == Verdict::does_not_hold || row.observed == Verdict::holds_if;
   }
+  if (!played) return "unknown, as a row was not played";
   if (unknown) return "undecided";
   if (met && unmet) return verdict_text(Verdict::holds_if, one.condition);
   return std::string(verdict_row(met ? Verdict::holds : Verdict::does_not_hold).text);
@@ -82,30 +89,43 @@ bool in_result(const VerifyResult& result, const Case& one) {
 }
 
 std::string summary(const VerifyResult& result) {
-  int64_t wrong = 0, connections = 0;
+  int64_t differ = 0, not_played = 0, connections = 0;
   for (const VerifiedRow& row : result.rows) {
-    wrong += !row.ok();
+    differ += row.played() && !row.ok();
+    not_played += !row.played();
     connections += connections_of(row);
   }
+  std::vector<std::string> parts;
+  if (differ > 0)
+    parts.push_back(fmt::format("{} row{} from what is expected", differ,
+                                differ == 1 ? " DIFFERS" : "s DIFFER"));
+  if (not_played > 0)
+    parts.push_back(fmt::format("{} row{} NOT PLAYED", not_played, not_played == 1 ? "" : "s"));
+  if (parts.empty()) parts.push_back("this kernel does what the table expects");
   return fmt::format("Linux {}, {} rows, {} connections, {}: {}", result.kernel, result.rows.size(),
                      connections, format_rounded_duration(static_cast<double>(result.duration_ns)),
-                     wrong == 0 ? "this kernel does what the table expects"
-                                : fmt::format("{} rows DIFFER from what is expected", wrong));
+                     fmt::join(parts, ", "));
 }
 
 std::string differing(const VerifyResult& result) {
   std::string text;
-  for (const VerifiedRow& row : result.rows)
-    for (const std::string& difference : row.differences)
-      text +=
-          fmt::format("DIFFERS {}/{} on {}: {}\n", row.case_id, row.variant, row.path, difference);
+  const auto add = [&](const VerifiedRow& row, const std::string& what) {
+    text += fmt::format("{} {}/{} on {}: {}\n", agreement(row), row.case_id, row.variant, row.path,
+                        what);
+  };
+  for (const VerifiedRow& row : result.rows) {
+    for (const std::string& difference : row.differences) add(row, difference);
+    if (!row.played()) add(row, row.record.error);
+  }
   return text;
 }
 
 // What two paths have in common is shown once: rows that differ in nothing but the path.
 bool same_but_path(const VerifiedRow& a, const VerifiedRow& b) {
   if (a.case_id != b.case_id || a.variant != b.variant || a.observed != b.observed) return false;
-  if (a.ok() != b.ok() || a.record.ways.size() != b.record.ways.size()) return false;
+  if (a.ok() != b.ok() || a.record.error != b.record.error ||
+      a.record.ways.size() != b.record.ways.size())
+    return false;
   if (a.record.notes != b.record.notes) return false;
   for (size_t i = 0; i < a.record.ways.size(); ++i)
     if (sights_text(a.record.ways[i]) != sights_text(b.record.ways[i]) ||
@@ -171,7 +191,7 @@ std::string verify_text(const VerifyResult& result) {
     for (const Line& line : lines_of(result, one.id)) {
       const VerifiedRow& row = *line.row;
       text += fmt::format("    {:<20} {:<15} {}{}\n", row.variant, line.paths, row_verdict(row),
-                          row.ok() ? "" : "   DIFFERS");
+                          row.played() && !row.ok() ? "   DIFFERS" : "");
       text += fmt::format("        {}\n", wrapped(std::string(claim_of(row).done), 8));
       for (const Way& way : row.record.ways)
         text += fmt::format("        {}\n", wrapped(fmt::format("{} {}: {}", frequency_text(way),
@@ -211,8 +231,8 @@ std::string verify_markdown(const VerifyResult& result) {
                             row.variant, line.paths, escaped(std::string(claim_of(row).done)),
                             way_name(way), frequency_text(way), escaped(sights_text(way)), notes,
                             row_verdict(row), row.ok() ? "yes" : "NO");
-      if (row.record.ways.empty())
-        text += fmt::format("| {} | {} | {} | {} | | | {} | {} | NO |\n", row.case_id, row.variant,
+      if (!row.played())
+        text += fmt::format("| {} | {} | {} | {} | | | {} | {} | |\n", row.case_id, row.variant,
                             line.paths, escaped(std::string(claim_of(row).done)),
                             escaped(row.record.error), row_verdict(row));
     }
@@ -257,6 +277,8 @@ std::string verify_json(const VerifyResult& result) {
     object["verdict"] = row_verdict(row);
     object["expected_verdict"] = verdict_text(row.expected, row.condition);
     object["ok"] = row.ok();
+    object["played"] = row.played();
+    object["error"] = row.record.error;
     object["differences"] = row.differences;
     object["duration_ns"] = row.duration_ns;
     rows.push_back(std::move(object));

@@ -29,7 +29,9 @@ struct VerifiedRow {
   std::string condition;                 // what decides, for holds_if
   std::vector<std::string> differences;  // from the table; empty when the row is as expected
   int64_t duration_ns = 0;
-  bool ok() const { return differences.empty(); }
+  // A row that was not played to its end (record.error) says nothing about the kernel.
+  bool played() const { return record.error.empty(); }
+  bool ok() const { return played() && differences.empty(); }
 };
 
 struct VerifyResult {
@@ -39,6 +41,9 @@ struct VerifyResult {
   std::vector<VerifiedRow> rows;
   int64_t duration_ns = 0;
 };
+
+// A row that was not played comes before one that differs.
+RunStatus status_of(const std::vector<VerifiedRow>& rows);
 
 // Whether `given` names a case or a row of the table.
 Status check_row_name(const std::string& given);

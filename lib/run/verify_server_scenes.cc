@@ -20,8 +20,6 @@ namespace {
 
 enum Silence : int { kIdle, kWriting, kKeepalive, kUserTimeoutIdle, kUnreachable, kRebooted };
 
-constexpr int kDefaultRetries = 15;
-
 // When the kernel gives up: the sum of the retransmission timers (tcp_model_timeout in
 // net/ipv4/tcp_timer.c): TCP_RTO_MIN doubled until TCP_RTO_MAX.
 int64_t retransmission_timeout_ns(int retries) {
@@ -166,8 +164,10 @@ constexpr int64_t kFewBytes = 16 * 1024;
 // The life of a client that sends and then dies in this way.
 void send_and_die(int socket, Testament& testament, Death death, bool fill, bool leaves_unread) {
   if (leaves_unread) await_unread(socket, 1);
-  testament.sent = fill ? fill_queue(socket) : send_bytes(socket, kFewBytes);
-  testament.undelivered = fill ? unacknowledged_bytes(socket) : 0;
+  testament.sent = fill ? shut_window(socket) : send_bytes(socket, kFewBytes);
+  // With a byte unread, death is an RST, which cuts off what is still on its way.
+  if (!fill) await_delivered(socket);
+  testament.undelivered = unacknowledged_bytes(socket);
   if (death == kCloseAndStay || death == kCloseAndExit) close(socket);
   reach(testament, kSent);
   if (death == kCloseAndExit || death == kExit) return;
@@ -254,7 +254,7 @@ void play_race_way(Stage& stage, Way& way, Race race, Random& random) {
   const bool reads = race != Race::unread;
   std::vector<Process> processes =
       start_processes(stage, End::victim, [reads](int socket, Testament& testament) {
-        testament.sent = fill_queue(socket);
+        testament.sent = shut_window(socket);
         testament.undelivered = unacknowledged_bytes(socket);
         reach(testament, kSent);
         pollfd waited{socket, POLLIN, 0};

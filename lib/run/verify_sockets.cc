@@ -221,7 +221,9 @@ void await_unread(int socket, int bytes) {
   await_events(socket, POLLIN);
   const int64_t until_ns = now_ns() + kPatience_ns;
   while (unread_bytes(socket) < bytes) {
-    if (now_ns() > until_ns) fail_stage(make_error("wait for data", ETIMEDOUT, ""));
+    if (now_ns() > until_ns)
+      fail_stage(make_error("wait for data", ETIMEDOUT,
+                            fmt::format("{} of {} bytes", unread_bytes(socket), bytes)));
     sleep_for(kMillisecond_ns);
   }
 }
@@ -246,6 +248,25 @@ int64_t fill_queue(int socket) {
   return sent;
 }
 
+int64_t shut_window(int socket) {
+  int64_t sent = 0;
+  const auto send_some = [&](size_t) {
+    const int64_t got = fill_queue(socket);
+    sent += got;
+    return got > 0;
+  };
+  // Who does not read acknowledges by its delayed ACK timer (__tcp_ack_snd_check), and until then a
+  // congestion window of 10 segments fills the queue, too. Twice, because with nothing in flight
+  // data may also wait for a busy host's softirq (tcp_tasklet_func).
+  for (int64_t before = -1; before != sent; sleep_for(50 * kMillisecond_ns)) {
+    before = sent;
+    if (!fill_until_shut(
+            1, kPatience_ns, [&](size_t) { return socket; }, send_some))
+      fail_stage(make_error("shut the peer's window", ETIMEDOUT, ""));
+  }
+  return sent;
+}
+
 int64_t send_bytes(int socket, int64_t bytes) {
   char data[4096] = {};
   int64_t sent = 0;
@@ -263,6 +284,16 @@ int unacknowledged_bytes(int socket) {
   int bytes = 0;
   ioctl(socket, SIOCOUTQ, &bytes);
   return bytes;
+}
+
+void await_delivered(int socket) {
+  const int64_t until_ns = now_ns() + kPatience_ns;
+  while (unacknowledged_bytes(socket) > 0) {
+    if (now_ns() > until_ns)
+      fail_stage(make_error("wait for acknowledgements", ETIMEDOUT,
+                            fmt::format("{} bytes", unacknowledged_bytes(socket))));
+    sleep_for(5 * kMillisecond_ns);
+  }
 }
 
 void let_in(int socket) {

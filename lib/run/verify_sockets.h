@@ -12,7 +12,7 @@ namespace lastack {
 
 // How long a call may take that a working host answers at once: it decides no verdict, it only
 // keeps a row from waiting for ever.
-constexpr int kPatience_ms = 20'000;
+constexpr int kPatience_ms = 60'000;
 constexpr int64_t kPatience_ns = kPatience_ms * kMillisecond_ns;
 
 // poll() for these within the patience; false when none came. `revents` holds what did.
@@ -45,9 +45,13 @@ void await_events(int socket, short events);
 void await_unread(int socket, int bytes);
 // Sends without blocking until the queue stays full; returns the bytes accepted.
 int64_t fill_queue(int socket);
+// The same until the peer's window is shut: nothing but a read or the end moves what is queued.
+int64_t shut_window(int socket);
 int64_t send_bytes(int socket, int64_t bytes);
 // Bytes in the send queue: not sent, or sent and not acknowledged (SIOCOUTQ).
 int unacknowledged_bytes(int socket);
+// Waits until the peer's kernel has acknowledged everything.
+void await_delivered(int socket);
 // Undoes drop_incoming().
 void let_in(int socket);
 

@@ -64,11 +64,11 @@ Status build_veth(Stage& stage) {
 }
 
 // Small buffers, so that a queue is filled quickly, and ports enough for every way of a row.
-Status set_sysctls(int orphan_retries) {
+Status set_sysctls(const Retries& retries) {
   return write_sysctls({{"net/ipv4/tcp_rmem", "4096 65536 65536"},
                         {"net/ipv4/tcp_wmem", "4096 65536 131072"},
-                        {"net/ipv4/tcp_retries2", fmt::format("{}", kScaledRetries)},
-                        {"net/ipv4/tcp_orphan_retries", fmt::format("{}", orphan_retries)},
+                        {"net/ipv4/tcp_retries2", fmt::format("{}", retries.established)},
+                        {"net/ipv4/tcp_orphan_retries", fmt::format("{}", retries.orphans)},
                         {"net/ipv4/ip_local_port_range", "1024 65535"},
                         // A new namespace takes this from the host; a cut path must drop, not
                         // forward and complain.
@@ -128,7 +128,10 @@ void Stage::note(std::string_view name, std::string value) {
 
 void fail_stage(Error error) {
   if (g_own_testament) {
-    g_own_testament->error = error.error_number ? error.error_number : EIO;
+    const auto said = error.message();
+    said.copy(g_own_testament->failed, sizeof(g_own_testament->failed) - 1);
+    std::atomic_ref(g_own_testament->error)
+        .store(error.error_number ? error.error_number : EIO, std::memory_order_release);
     _exit(1);
   }
   Record record;
@@ -141,7 +144,7 @@ void require(Status status) {
   if (status) fail_stage(*status);
 }
 
-Status set_stage(Stage& stage, int orphan_retries, int report) {
+Status set_stage(Stage& stage, const Retries& retries, int report) {
   g_report = report;
   struct sigaction action {};
   action.sa_handler = on_sigpipe;
@@ -150,14 +153,14 @@ Status set_stage(Stage& stage, int orphan_retries, int report) {
   if (!own) return own.error();
   stage.survivor_side = std::move(*own);
   if (Status failed = enter_network_namespace(stage.survivor_side.get())) return failed;
-  if (Status failed = set_sysctls(orphan_retries)) return failed;
+  if (Status failed = set_sysctls(retries)) return failed;
   stage.survivor_host = stage.victim_host = INADDR_LOOPBACK;
   if (!stage.veth) return std::nullopt;
   stage.survivor_host = kVethSurvivor;
   stage.victim_host = kVethVictim;
   if (Status failed = build_veth(stage)) return failed;
   Status failed;
-  on_victim_side(stage, [&] { failed = set_sysctls(orphan_retries); });
+  on_victim_side(stage, [&] { failed = set_sysctls(retries); });
   return failed;
 }
 
@@ -294,8 +297,8 @@ void reach(Testament& testament, int stage) {
 void await_stage(const Process& process, int stage) {
   const int64_t until_ns = now_ns() + kPatience_ns;
   while (std::atomic_ref(process.testament->stage).load(std::memory_order_acquire) < stage) {
-    if (process.testament->error != 0)
-      fail_stage(make_error("child process", process.testament->error, ""));
+    if (std::atomic_ref(process.testament->error).load(std::memory_order_acquire) != 0)
+      fail_stage(plain_error(fmt::format("child process: {}", process.testament->failed)));
     if (now_ns() > until_ns)
       fail_stage(make_error("child process", ETIMEDOUT, fmt::format("stage {}", stage)));
     sleep_for(200 * kMicrosecond_ns);

@@ -61,6 +61,7 @@ struct Testament {
   int64_t undelivered = 0;  // of them, those unacknowledged when it stopped sending
   int32_t stage = 0;        // what it has reached; its parent waits for it
   int32_t error = 0;        // errno of a call that must not fail
+  char failed[80] = {};     // its message
   char read[16] = {};       // the server's bytes land here, by recv() itself
 };
 
@@ -76,12 +77,18 @@ struct Stage {
   void note(std::string_view name, std::string value);
 };
 
-// tcp_retries2 of every stage: a connection whose peer is silent ends in seconds.
-constexpr int kScaledRetries = 2;
-// New namespaces and a path, inside the launcher's user namespace. `orphan_retries`: how long a
-// dead process's connection goes on trying; 0 is the kernel's default of 8. `report` is where the
-// record goes.
-Status set_stage(Stage& stage, int orphan_retries, int report);
+// tcp_retries2 where silence is awaited: a connection whose peer is silent ends in seconds.
+// Elsewhere it is the kernel's default: on a busy host an ACK may be later than that.
+constexpr int kScaledRetries = 2, kDefaultRetries = 15;
+// How long connections go on trying: tcp_retries2, and tcp_orphan_retries for those of dead
+// processes, where 0 is the kernel's default of 8.
+struct Retries {
+  int established = kDefaultRetries;
+  int orphans = 1;
+};
+// New namespaces and a path, inside the launcher's user namespace. `report` is where the record
+// goes.
+Status set_stage(Stage& stage, const Retries& retries, int report);
 // The victim's machine disappears behind the path, with or without an answer from a router (veth).
 Status cut_path(Stage& stage, bool answer_unreachable);
 

@@ -1,14 +1,21 @@
 #include "model/claims.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
 #include <set>
 #include <string>
 
+#include "report/verify_text.h"
 #include "run/verify.h"
 
 namespace lastack {
 namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
 
 TEST(Claims, EveryCaseHasRowsAndEveryRowItsCase) {
   std::set<std::string> names, with_rows;
@@ -72,6 +79,40 @@ TEST(Judge, EveryKindOfDifferenceIsNoticed) {
   otherwise.expected.push_back({"A6", "poll", Verdict::does_not_hold});
   EXPECT_FALSE(judge(kClaim, "veth", otherwise, record_of(100, 100, "ECONNRESET")).ok());
   EXPECT_TRUE(judge(kClaim, "veth", otherwise, record_of(0, 100, "ECONNRESET")).ok());
+}
+
+// What was not played says nothing about the kernel, and differs from nothing.
+TEST(Judge, ARowThatWasNotPlayedDoesNotDiffer) {
+  Record broken;
+  broken.error = "socket: Too many open files (EMFILE 24)";
+  VerifyResult result;
+  result.kernel = "6.1.0";
+  result.rows = {judge(kClaim, "veth", {}, broken),
+                 judge(kClaim, "loopback", {}, record_of(100, 100, "ECONNRESET"))};
+  EXPECT_FALSE(result.rows[0].played());
+  EXPECT_TRUE(result.rows[0].differences.empty());
+  EXPECT_EQ(status_of(result.rows), RunStatus::no_resources);
+
+  EXPECT_THAT(verify_text(result),
+              AllOf(HasSubstr("NOT PLAYED A6/poll on veth: " + broken.error),
+                    HasSubstr(": 1 row NOT PLAYED\n"), Not(HasSubstr("DIFFER"))));
+  EXPECT_THAT(verify_markdown(result),
+              AllOf(HasSubstr(": 1 row NOT PLAYED.\n"), HasSubstr("| not played | |\n"),
+                    HasSubstr("| holds | yes |\n"), Not(HasSubstr("NO |"))));
+  const auto rows = nlohmann::json::parse(verify_json(result));
+  EXPECT_EQ(rows[0]["ok"], false);
+  EXPECT_EQ(rows[0]["played"], false);
+  EXPECT_EQ(rows[0]["error"], broken.error);
+  EXPECT_TRUE(rows[0]["differences"].empty());
+  EXPECT_EQ(rows[1]["played"], true);
+
+  // A row that differs beside it is still told apart; the row that was not played decides.
+  result.rows[1] = judge(kClaim, "loopback", {}, record_of(0, 100, "0"));
+  EXPECT_EQ(status_of(result.rows), RunStatus::no_resources);
+  EXPECT_THAT(verify_text(result),
+              HasSubstr(": 1 row DIFFERS from what is expected, 1 row NOT PLAYED\n"));
+  result.rows.erase(result.rows.begin());
+  EXPECT_EQ(status_of(result.rows), RunStatus::unmet_expectation);
 }
 
 }  // namespace
