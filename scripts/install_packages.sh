@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing from the distribution (Debian 12 or newer, Ubuntu 24.04 or newer).
-# usage: scripts/install_packages.sh build|plots|test ...
+# usage: scripts/install_packages.sh build|plots|test|kernels ...
 set -euo pipefail
 
 build="g++ cmake ninja-build pkg-config git ca-certificates liburing-dev libfmt-dev libcli11-dev
@@ -8,12 +8,13 @@ build="g++ cmake ninja-build pkg-config git ca-certificates liburing-dev libfmt-
 plots="python3 python3-matplotlib python3-numpy python3-pandas libjs-chart.js"
 test="libgtest-dev libgmock-dev python3 strace util-linux clang-format libbenchmark-tools
   python3-scipy chromium chromium-driver python3-selenium"
+kernels="qemu-system-x86 busybox-static cpio xz-utils"
 
 wanted=""
 for group in "$@"; do
   case "$group" in
-    build | plots | test) wanted="$wanted ${!group}" ;;
-    *) echo "install_packages: unknown group '$group'; allowed: build, plots, test" >&2; exit 2 ;;
+    build | plots | test | kernels) wanted="$wanted ${!group}" ;;
+    *) echo "install_packages: unknown group '$group'; allowed: build, plots, test, kernels" >&2; exit 2 ;;
   esac
 done
 

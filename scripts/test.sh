@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 preset="${1:-dev}"
 
-scripts/install_packages.sh build plots test
+scripts/install_packages.sh build plots test kernels
 cmake --preset "$preset"
 cmake --build --preset "$preset"
 ctest --preset "$preset"
