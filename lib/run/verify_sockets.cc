@@ -249,20 +249,18 @@ int64_t fill_queue(int socket) {
 }
 
 int64_t shut_window(int socket) {
-  int64_t sent = 0;
-  const auto send_some = [&](size_t) {
-    const int64_t got = fill_queue(socket);
-    sent += got;
-    return got > 0;
-  };
   // Who does not read acknowledges by its delayed ACK timer (__tcp_ack_snd_check), and until then a
   // congestion window of 10 segments fills the queue, too. Twice, because with nothing in flight
   // data may also wait for a busy host's softirq (tcp_tasklet_func).
-  for (int64_t before = -1; before != sent; sleep_for(50 * kMillisecond_ns)) {
-    before = sent;
-    if (!fill_until_shut(
-            1, kPatience_ns, [&](size_t) { return socket; }, send_some))
-      fail_stage(make_error("shut the peer's window", ETIMEDOUT, ""));
+  constexpr int kLooks = 2;
+  int64_t sent = 0;
+  const int64_t until_ns = now_ns() + kPatience_ns;
+  for (int shut = 0; shut < kLooks;) {
+    if (now_ns() > until_ns) fail_stage(make_error("shut the peer's window", ETIMEDOUT, ""));
+    const int64_t got = fill_queue(socket);
+    sent += got;
+    shut = got == 0 && waits_for_window(socket) ? shut + 1 : 0;
+    sleep_for((shut > 0 ? 50 : 5) * kMillisecond_ns);
   }
   return sent;
 }
