@@ -25,17 +25,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+from files import a_path, deliver, fail, parse_json, reason, write_files
+
 WARM_UPS, REPETITIONS = 1, 40  # of each row
 SIDES = (5, 10, 20)  # repetitions on a side; the last, half of all, is judged
 SLOWDOWN = 0.10
 PILOTS = 3
 MOST_FALSE_ALARMS, FEWEST_FOUND = 0.05, 0.90
 PLAIN, DELAYED = "plain", "delayed"
-
-
-def fail(message):
-    print(f"calibrate_compare: {message}", file=sys.stderr)
-    sys.exit(2)
 
 
 def default_program():
@@ -53,7 +50,7 @@ def call(words):
 
 def paced_rows(lastack, quick):
     """(name, options) of each row; a row that spins needs two CPUs that are its own."""
-    suites = json.loads(call([lastack, "suite", "list", "--format", "json"]))
+    suites = parse_json(call([lastack, "suite", "list", "--format", "json"]))
     rst = next(suite for suite in suites if suite["name"] == "rst")
     rows = [(row["name"], row["command"].split()[2:])
             for row in rst["quick" if quick else "full"]["rows"]
@@ -63,7 +60,7 @@ def paced_rows(lastack, quick):
 
 def median_latency_ns(lastack, options):
     """Of the row's findings; the largest of its strategies' medians."""
-    run = json.loads(call([lastack, "run", *options, "--format", "json"]))
+    run = parse_json(call([lastack, "run", *options, "--format", "json"]))
     return max(row["latency_ns"]["p50"] for row in run["ledger"])
 
 
@@ -93,7 +90,7 @@ def record(lastack, rows, delays, repetitions, chance, folder):
 
 def recorded(folder, name, command):
     """One run as the lines and the manifest's entry that a suite has of it."""
-    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    run = parse_json((folder / "run.json").read_text(encoding="utf-8"))
     cost = run["cost"]
     header, *lines = (folder / "summary.csv").read_text(encoding="utf-8").splitlines()
     connections = sum(row["requested"] for row in run["ledger"])
@@ -134,7 +131,7 @@ def side_of(runs, side, rows, repetitions, into):
 
 
 def compare(lastack, a, b):
-    return json.loads(call([lastack, "compare", a, b, "--format", "json"]))
+    return parse_json(call([lastack, "compare", a, b, "--format", "json"]))
 
 
 def reported(row):
@@ -190,19 +187,20 @@ def judge(lastack, rows, runs, splits, sides, repetitions, chance):
     return outcomes
 
 
-def tell(outcome):
-    print(f"{outcome['repetitions_a_side']} against {outcome['repetitions_a_side']} repetitions:")
-    print(f"  A against A: {outcome['false_alarms']} of {outcome['rows']} rows reported "
-          f"({outcome['false_alarm_share']:.1%}; allowed {MOST_FALSE_ALARMS:.0%})")
-    print(f"  slowdown of {SLOWDOWN:.0%}: found in {outcome['slowdowns_found']} of "
-          f"{outcome['slowed_rows']} rows ({outcome['found_share']:.1%}; "
-          f"wanted {FEWEST_FOUND:.0%})")
+def told(outcome):
+    return (f"{outcome['repetitions_a_side']} against {outcome['repetitions_a_side']} repetitions:\n"
+            f"  A against A: {outcome['false_alarms']} of {outcome['rows']} rows reported "
+            f"({outcome['false_alarm_share']:.1%}; allowed {MOST_FALSE_ALARMS:.0%})\n"
+            f"  slowdown of {SLOWDOWN:.0%}: found in {outcome['slowdowns_found']} of "
+            f"{outcome['slowed_rows']} rows ({outcome['found_share']:.1%}; "
+            f"wanted {FEWEST_FOUND:.0%})\n")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-o", "--out", required=True, help="new folder for runs/ and result.json")
+    parser.add_argument("-o", "--out", required=True, type=a_path,
+                        help="new folder for runs/ and result.json")
     parser.add_argument("--lastack", default=default_program(), help="the program")
     parser.add_argument("--splits", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
@@ -214,9 +212,13 @@ def main():
     arguments = parser.parse_args()
     if not os.access(arguments.lastack, os.X_OK):
         fail(f"{arguments.lastack} is not a program; build it, or give --lastack")
-    folder = Path(arguments.out)
-    if folder.exists():
+    folder = arguments.out
+    if os.path.lexists(folder):
         fail(f"{folder} exists; expected a new folder")
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        fail(f"{folder} cannot be made: {reason(error)}")
     repetitions, sides = (4, (2,)) if arguments.quick else (REPETITIONS, SIDES)
     cpus = sorted(os.sched_getaffinity(0))
     if not arguments.all_cpus:
@@ -236,9 +238,11 @@ def main():
     result = {"schema_version": 1, "seed": arguments.seed, "cpus": cpus, "slowdown": SLOWDOWN,
               "reap_delay_ns": delays, "allowed_false_alarm_share": MOST_FALSE_ALARMS,
               "wanted_found_share": FEWEST_FOUND, "sides": outcomes}
-    (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    for outcome in outcomes:
-        tell(outcome)
+    text = json.dumps(result, indent=2) + "\n"
+    try:
+        write_files({folder / "result.json": lambda file: file.write(text.encode())})
+    finally:
+        deliver("".join(map(told, outcomes)))
     judged = outcomes[-1]
     if arguments.quick:
         return 0

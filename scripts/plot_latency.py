@@ -8,12 +8,7 @@ Or each is the latency.csv of a suite, one for each host or kernel, of which `--
 latency chart goes to one file, whose suffix (.png or .svg) says what it is.
 """
 import argparse
-import csv
-import json
-import os
-import sys
 import textwrap
-from pathlib import Path
 
 import matplotlib
 
@@ -25,7 +20,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator, NullLocator
 
-SCHEMA = 1
+from files import a_path, deliver, fail, number, printable, read_csv, read_json, write_files
+
+OLDER_WIDTH_NS = 100_000_000  # of a timeline's bins, before they told it
 KEY = ["strategy", "watch", "probe"]
 # The columns in use: texts, then numbers >= 0. A file may hold more.
 COLUMNS = {
@@ -50,38 +47,18 @@ STYLE = {"axes.grid": True, "grid.color": "#DDDDDD", "grid.linewidth": 0.6, "axe
          "text.parse_math": False}  # names are shown as they are, never read as formulas
 
 
-def fail(message):
-    print("plot_latency: " + " ".join(str(message).split()), file=sys.stderr)
-    sys.exit(2)
-
-
 # ---- reading ----
-
-
-def read_text(path):
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        fail(f"{path} is missing; expected the result folder of a run, with run.json and CSV files")
-    except (OSError, UnicodeDecodeError) as error:
-        fail(f"{path} cannot be read: {error}; expected a text file")
 
 
 def read_facts(path):
     """What the titles and legends say of a run."""
-    try:
-        run = json.loads(read_text(path))
-    except ValueError as error:
-        fail(f"{path} is not valid JSON ({error}); expected the run.json of a run")
-    version = run.get("schema_version") if isinstance(run, dict) else None
-    if version != SCHEMA:
-        fail(f"{path} has schema_version {version!r}; expected {SCHEMA}")
+    run = read_json(path, "the run.json of a run")
     try:
         spec, kernel = run["spec"], run["environment"]["kernel"]["release"]
         return {"connections": f"{int(spec['connections']):,} connections",
                 "schedule": f"schedule {spec['schedule']}", "wait": f"wait {spec['wait']}",
                 "kernel": f"kernel {kernel}"}
-    except (KeyError, TypeError, ValueError):
+    except (ArithmeticError, KeyError, TypeError, ValueError):
         fail(f"{path} is incomplete; expected spec.connections (a number), spec.schedule, "
              "spec.wait and environment.kernel.release")
 
@@ -89,40 +66,29 @@ def read_facts(path):
 def read_table(path, unique, kind=None):
     """A CSV file as a DataFrame, checked line by line so that an error can name the line."""
     texts, numbers = COLUMNS[kind or path.name]
-    reader = csv.reader(read_text(path).splitlines(), strict=True)
-    try:
-        records = [(reader.line_num, fields) for fields in reader if fields]
-    except csv.Error as error:
-        fail(f"{path} line {reader.line_num} is not valid CSV: {error}")
-    header = records[0][1] if records else []
-    missing = [name for name in ["schema_version"] + texts + numbers if name not in header]
-    if missing:
-        fail(f"{path} {'lacks columns' if header else 'is empty'}; expected {', '.join(missing)}")
-    for line, fields in records[1:]:
-        if len(fields) != len(header):
-            fail(f"{path} line {line} has {len(fields)} fields; expected {len(header)}")
-    table = pd.DataFrame([fields for _, fields in records[1:]], columns=header, dtype=str)
-    table["line"] = [line for line, _ in records[1:]]
+    header, records = read_csv(path, texts + numbers, "a CSV file of lastack")
+    table = pd.DataFrame([fields for _, fields in records], columns=header, dtype=str)
+    table["line"] = [line for line, _ in records]
     if "watch" in texts and "write_path" in header:  # newer than the first files
         table["watch"] = [f"{watch}:{path}" if path else watch
                           for watch, path in zip(table["watch"], table["write_path"])]
-    wrong = table[table["schema_version"] != str(SCHEMA)]
-    for line, version in zip(wrong["line"], wrong["schema_version"]):
-        fail(f"{path} line {line} has schema_version '{version}'; expected {SCHEMA}")
     if "skipped" in texts:  # a row that never ran may leave its counts blank
         blank = table[numbers].eq("").mul(table["skipped"].ne(""), axis=0)
         table[numbers] = table[numbers].mask(blank, "0")
-    for name in numbers:
-        values = pd.to_numeric(table[name], errors="coerce").astype(float)
-        limit, wanted = (100, "0 to 100") if name == "percentile" else (1e19, ">= 0")
-        for line, text in table.loc[~values.between(0, limit), ["line", name]].to_numpy():
-            fail(f"{path} line {line}: {name} is '{text}'; expected a number {wanted}")
-        table[name] = values
+    for name in numbers + ["width_ns"] * ("width_ns" in header):
+        least, most = (0, 100) if name == "percentile" else (1, 1e19) if name == "width_ns" \
+            else (0, 1e19)
+        values = [number(text, f"{path} line {line}: {name}", least, most)
+                  for line, text in table[["line", name]].to_numpy()]
+        for line, value in zip(table["line"], values):
+            if value is None:
+                fail(f"{path} line {line}: {name} is empty; expected a number")
+        table[name] = np.array(values, dtype=float)
     unique = ["row"] * ("row" in header) + unique  # a suite's rows may share all else
     for line in table.loc[table.duplicated(unique), "line"]:
         fail(f"{path} line {line} repeats an earlier one; expected each {'/'.join(unique)} once")
-    if path.name == "timeline.csv":  # older ones had bins of 100 ms and did not say so
-        table["width_ns"] = pd.to_numeric(table.get("width_ns", 100_000_000), errors="coerce")
+    if path.name == "timeline.csv" and "width_ns" not in header:  # an older one
+        table["width_ns"] = OLDER_WIDTH_NS
     return table
 
 
@@ -178,9 +144,9 @@ def load_suite(path, since, wanted):
     facts, manifest = {}, path.with_name("manifest.json")
     if manifest.exists():
         try:
-            release = json.loads(read_text(manifest))["environment"]["kernel"]["release"]
-            facts["kernel"] = f"kernel {release}"
-        except (KeyError, TypeError, ValueError) as error:
+            document = read_json(manifest, "the manifest of a suite")
+            facts["kernel"] = f"kernel {printable(document['environment']['kernel']['release'])}"
+        except (KeyError, TypeError) as error:
             fail(f"{manifest} is not the manifest of a suite ({error!r})")
     return {"folder": path.parent, "facts": facts, "curves": curves,
             "rows": {key: {"skipped": "", "findings": {}} for key in curves}}
@@ -414,29 +380,18 @@ def draw_findings(runs, labels, facts):
 
 
 def save(figures, kind):
-    """Write every chart under a temporary name first: a failure leaves nothing half-written."""
-    parts = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in figures}
-    try:
-        for (path, figure), part in zip(figures.items(), parts.values()):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(part, format=kind, dpi=130, bbox_inches="tight", pad_inches=0.15)
-        for path, part in parts.items():
-            part.replace(path)
-    except OSError as error:
-        fail(f"{path} cannot be written: {error}; expected a folder for the charts")
-    finally:
-        for part in parts.values():
-            if os.path.exists(part):
-                part.unlink()
-    print(*parts, sep="\n")
+    look = {"format": kind, "dpi": 130, "bbox_inches": "tight", "pad_inches": 0.15}
+    write_files({path: lambda file, figure=figure: figure.savefig(file, **look)
+                 for path, figure in figures.items()})
+    deliver("".join(f"{printable(path)}\n" for path in figures))
 
 
 def main():
     parser = argparse.ArgumentParser(description="Draw the results of lastack runs.")
     parser.error = fail
-    parser.add_argument("runs", metavar="DIR", nargs="+", type=Path,
+    parser.add_argument("runs", metavar="DIR", nargs="+", type=a_path,
                         help="result folder of a run, or latency.csv of a suite")
-    parser.add_argument("-o", "--out", type=Path, metavar="OUT",
+    parser.add_argument("-o", "--out", type=a_path, metavar="OUT",
                         help="folder for the charts (default: first DIR); or, always with suites, "
                         "FILE.png or FILE.svg for the latency chart alone")
     parser.add_argument("--format", choices=["png", "svg"], default="png",

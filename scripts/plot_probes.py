@@ -6,11 +6,6 @@ probe: its median time from the death of the peer to the finding, with a line to
 percentile; filled where no live peer was taken for dead, hollow where one was.
 """
 import argparse
-import csv
-import json
-import os
-import sys
-from pathlib import Path
 
 import matplotlib
 
@@ -21,7 +16,8 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-SCHEMA = 1
+from files import a_path, deliver, fail, number, printable, read_csv, read_json, write_files
+
 TEXTS = ["run", "watch", "probe", "settings", "load", "reader", "load_state", "cost_basis"]
 COUNTS = ["neighbours", "silent", "found", "alive", "false_alarms", "early_alarms"]
 FIGURES = ["latency_p50_ns", "latency_p99_ns", "survivor_cpu_ns", "survivor_cpu_low_ns"]
@@ -41,61 +37,32 @@ STYLE = {"axes.grid": True, "grid.color": "#DDDDDD", "grid.linewidth": 0.6, "axe
          "text.parse_math": False}  # names are shown as they are, never read as formulas
 
 
-def fail(message):
-    print("plot_probes: " + " ".join(str(message).split()), file=sys.stderr)
-    sys.exit(2)
-
-
 # ---- reading ----
-
-
-def read_text(path):
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        fail(f"{path} is missing; expected the folder of a suite, with manifest.json and "
-             "frontier.csv")
-    except (OSError, UnicodeDecodeError) as error:
-        fail(f"{path} cannot be read: {error}; expected a text file")
 
 
 def read_facts(path):
     """What the title says of the suite."""
     try:
-        manifest = json.loads(read_text(path))
-        if manifest["schema_version"] != SCHEMA:
-            fail(f"{path} has schema_version {manifest['schema_version']!r}; expected {SCHEMA}")
+        manifest = read_json(path, "the folder of a suite, with manifest.json and frontier.csv")
         quick = " --quick" if manifest["quick"] else ""
         kernel = manifest["environment"]["kernel"]["release"]
-        return f"suite {manifest['suite']}{quick}, kernel {kernel}"
-    except (KeyError, TypeError, ValueError) as error:
+        return printable(f"suite {manifest['suite']}{quick}, kernel {kernel}")
+    except (KeyError, TypeError) as error:
         fail(f"{path} is not the manifest of a suite ({error!r})")
 
 
 def read_frontier(path):
-    reader = csv.reader(read_text(path).splitlines(), strict=True)
-    try:
-        records = [(reader.line_num, fields) for fields in reader if fields]
-    except csv.Error as error:
-        fail(f"{path} line {reader.line_num} is not valid CSV: {error}")
-    header = records[0][1] if records else []
-    missing = [name for name in ["schema_version"] + TEXTS + COUNTS + FIGURES
-               if name not in header]
-    if missing:
-        fail(f"{path} {'lacks columns' if header else 'is empty'}; expected {', '.join(missing)}")
-    for line, fields in records[1:]:
-        if len(fields) != len(header):
-            fail(f"{path} line {line} has {len(fields)} fields; expected {len(header)}")
-        if fields[header.index("schema_version")] != str(SCHEMA):
-            fail(f"{path} line {line} has another schema_version; expected {SCHEMA}")
-    table = pd.DataFrame([fields for _, fields in records[1:]], columns=header, dtype=str)
-    table["line"] = [line for line, _ in records[1:]]
+    header, records = read_csv(path, TEXTS + COUNTS + FIGURES, "the frontier.csv of a suite")
+    table = pd.DataFrame([fields for _, fields in records], columns=header, dtype=str)
     for name in COUNTS + FIGURES:
-        values = pd.to_numeric(table[name], errors="coerce")
-        allowed = values.notna() | (table[name].eq("") if name in FIGURES else False)
-        for line, text in table.loc[~allowed, ["line", name]].to_numpy():
-            fail(f"{path} line {line}: {name} is '{text}'; expected a number")
-        table[name] = values
+        # An end of a confidence interval may lie below zero.
+        least = -1e19 if name.startswith("survivor_cpu") else 0
+        values = [number(fields[header.index(name)], f"{path} line {line}: {name}", least)
+                  for line, fields in records]
+        for (line, _), value in zip(records, values):
+            if value is None and name in COUNTS:
+                fail(f"{path} line {line}: {name} is empty; expected a number")
+        table[name] = np.array(values, dtype=float)
     return table
 
 
@@ -251,25 +218,16 @@ def draw(frontier, facts):
 
 
 def save(figure, path):
-    """Write under a temporary name first: a failure leaves nothing half-written."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(part, format=path.suffix[1:], dpi=130, bbox_inches="tight")
-        part.replace(path)
-    except OSError as error:
-        fail(f"{path} cannot be written: {error}; expected the name of a new file")
-    finally:
-        if os.path.exists(part):
-            part.unlink()
-    print(path)
+    look = {"format": path.suffix[1:], "dpi": 130, "bbox_inches": "tight"}
+    write_files({path: lambda file: figure.savefig(file, **look)})
+    deliver(f"{printable(path)}\n")
 
 
 def main():
     parser = argparse.ArgumentParser(description="Draw the frontier of a suite about dead peers.")
     parser.error = fail
-    parser.add_argument("suite", metavar="DIR", type=Path, help="folder of a suite")
-    parser.add_argument("-o", "--out", metavar="FILE", type=Path, required=True,
+    parser.add_argument("suite", metavar="DIR", type=a_path, help="folder of a suite")
+    parser.add_argument("-o", "--out", metavar="FILE", type=a_path, required=True,
                         help="picture to write, .png or .svg")
     args = parser.parse_args()
     if args.out.suffix not in (".png", ".svg"):

@@ -25,7 +25,9 @@ sys.dont_write_bytecode = True  # leaves nothing beside the sources
 
 import sections
 from markup import Html, escaped
-from reading import check_version, fail, key_of, read_json, read_suite, read_text
+from files import (a_path, check_version, deliver, fail, parse_json, printable, read_json, read_text,
+                   write_files)
+from reading import key_of, read_suite
 from words import label_rows
 
 CHART_JS = Path("/usr/share/javascript/chart.js/chart.min.js")  # Debian's libjs-chart.js
@@ -46,14 +48,15 @@ def find_lastack(given):
 def run_compare(program, folders):
     command = [program, "compare", *map(str, folders), "--format", "json"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace",
+                              check=False)
     except OSError as error:
         fail(f"{program} cannot be run: {error}")
     if done.returncode != 0:
         fail(f"lastack compare ended with {done.returncode}: {done.stderr or done.stdout}")
     try:
-        return json.loads(done.stdout)
-    except (ValueError, RecursionError) as error:
+        return parse_json(done.stdout)
+    except ValueError as error:
         fail(f"`{shlex.join(command)}` printed no valid JSON ({error})")
 
 
@@ -166,28 +169,19 @@ def build(suites, comparison, own_command):
 
 
 def save(page, path):
-    """Write under a temporary name first: a failure leaves nothing half-written."""
     if path.is_dir() or not path.parent.is_dir():
         fail(f"{path} cannot be written: expected the name of a file in a folder that exists")
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_text(page, encoding="utf-8", errors="backslashreplace")
-        part.replace(path)
-    except OSError as error:
-        fail(f"{path} cannot be written: {error}")
-    finally:
-        if part.exists():
-            part.unlink()
-    print(path)
+    write_files({path: lambda file: file.write(page.encode("utf-8", errors="backslashreplace"))})
+    deliver(f"{printable(path)}\n")
 
 
 def main():
     parser = argparse.ArgumentParser(description="Make one HTML page of one or more suites.")
     parser.error = fail
-    parser.add_argument("suites", metavar="DIR", nargs="+", type=Path, help="folder of a suite")
-    parser.add_argument("-o", "--out", metavar="FILE", type=Path, required=True,
+    parser.add_argument("suites", metavar="DIR", nargs="+", type=a_path, help="folder of a suite")
+    parser.add_argument("-o", "--out", metavar="FILE", type=a_path, required=True,
                         help="page to write")
-    parser.add_argument("--compare", metavar="FILE", type=Path,
+    parser.add_argument("--compare", metavar="FILE", type=a_path,
                         help="what `lastack compare DIR... --format json` printed; by default it "
                         "is called")
     parser.add_argument("--lastack", metavar="PROGRAM",
@@ -208,7 +202,7 @@ def main():
     own = shlex.join([f"scripts/{Path(__file__).name}", *sys.argv[1:]])
     try:
         page = build(suites, comparison, own)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # The parts that a page cannot do without were checked; this is one of the many others.
         fail(f"a manifest.json or the comparison holds what lastack does not write ({error!r})")
     save(page, args.out)

@@ -4,17 +4,19 @@ numbers of connections and sides, and prints one table.
 
 usage: second_send.py LASTACK [--out DIR] [--quick]
 
-LASTACK is the program. With --out, DIR gets second-send.csv and second-send.md; it must be new.
+LASTACK is the program. With --out, DIR gets second-send.csv and second-send.md; it must be new or
+empty.
 --quick runs a small part, for a test. Exit code: 0; 1 when a run was not ok; 2 for bad usage.
 """
 import argparse
 import collections
 import csv
 import itertools
-import json
-import os
+import io
 import subprocess
 import sys
+
+from files import a_path, deliver, fail, parse_json, reason, write_files
 
 COLUMNS = ["survivor", "path", "connections", "runs", "write_rate", "payload", "schedule",
            "as_claimed", "econnreset_first", "more_than_one_accepted", "most_accepted_after_fin",
@@ -46,7 +48,7 @@ def run_once(lastack, survivor, path, connections, schedule, rate, payload, seed
     if done.returncode != 0:
         sys.exit(f"second_send.py: exit code {done.returncode} of {' '.join(command)}\n"
                  f"{done.stderr}{done.stdout[-2000:]}")
-    return json.loads(done.stdout)["ledger"][0]
+    return parse_json(done.stdout)["ledger"][0]
 
 
 def measure(lastack, quick, survivor, path, connections, schedule, rate, payload):
@@ -93,25 +95,41 @@ def markdown(rows):
     return "\n".join(lines) + "\n"
 
 
+def csv_text(rows):
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS)
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def new_folder(path):
+    """Before anything is measured."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if any(path.iterdir()):
+            fail(f"--out {path} is not empty; allowed: a new or an empty folder")
+    except OSError as error:
+        fail(f"--out {path}: {reason(error)}; allowed: a new or an empty folder")
+
+
 def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("lastack")
-    parser.add_argument("--out")
+    parser.add_argument("--out", type=a_path)
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
-    if options.out and os.path.exists(options.out):
-        parser.error(f"--out {options.out} exists; allowed: a new folder")
+    if options.out:
+        new_folder(options.out)
     rows = [measure(options.lastack, options.quick, *one) for one in settings(options.quick)]
     table = markdown(rows)
-    if options.out:
-        os.makedirs(options.out)
-        with open(os.path.join(options.out, "second-send.csv"), "w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(rows)
-        with open(os.path.join(options.out, "second-send.md"), "w") as file:
-            file.write(table)
-    print(table, end="")
+    try:
+        if options.out:
+            contents = {"second-send.csv": csv_text(rows), "second-send.md": table}
+            write_files({options.out / name: lambda file, text=text: file.write(text.encode())
+                         for name, text in contents.items()})
+    finally:
+        deliver(table)  # it is not lost to its file
 
 
 main()

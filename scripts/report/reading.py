@@ -1,12 +1,8 @@
 """What the folder of a suite holds. Bad input ends the program with one line."""
-import csv
-import io
-import json
-import math
 import re
-import sys
 
-SCHEMA = 1
+from files import fail, number, read_csv, read_json
+
 KEY = ["row", "strategy", "watch", "probe", "write_path"]  # aligns the lines of several suites
 OLDER_WIDTH_NS = 100_000_000  # of a timeline's bins, before they told it
 PERCENTILES = {"50": "p50", "90": "p90", "99": "p99", "99.9": "p99.9", "100": "max"}
@@ -28,76 +24,13 @@ COLUMNS = {
 }
 
 
-def fail(message):
-    print("report: " + " ".join(str(message).split()), file=sys.stderr)
-    sys.exit(2)
-
-
-def read_text(path, what):
-    try:
-        text = path.read_text(encoding="utf-8")
-        if "\0" in text:
-            fail(f"{path} holds a NUL byte; expected a text file")
-        return text
-    except FileNotFoundError:
-        fail(f"{path} is missing; expected {what}")
-    except (OSError, UnicodeDecodeError) as error:
-        fail(f"{path} cannot be read: {error}; expected a text file")
-
-
-def read_json(path, what):
-    try:
-        document = json.loads(read_text(path, what))
-    except (ValueError, RecursionError) as error:
-        fail(f"{path} is not valid JSON ({error}); expected {what}")
-    check_version(path, document.get("schema_version") if isinstance(document, dict) else None)
-    return document
-
-
-def check_version(where, version):
-    if str(version).isdecimal() and int(version) > SCHEMA:
-        fail(f"{where} has schema_version {version}: written by a newer lastack; this script "
-             f"knows {SCHEMA}")
-    if str(version) != str(SCHEMA):
-        fail(f"{where} has schema_version {version!r}; expected {SCHEMA}")
-
-
-def number(text, where):
-    """The number in a CSV field; None where it is empty. Counts and times stay whole."""
-    if text == "":
-        return None
-    try:
-        value = int(text) if text.lstrip("-").isdecimal() else float(text)
-    except ValueError:
-        value = math.nan
-    if not abs(value) < 1e19:
-        fail(f"{where} is '{text}'; expected a number")
-    return value
-
-
-def read_csv(path, kind, what):
+def read_lines(path, kind, what):
     """The lines of a CSV file as dictionaries, with numbers where the columns are numbers."""
     needed, numbers = COLUMNS[kind]
-    text = read_text(path, what)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        records = [(reader.line_num, fields) for fields in reader if fields]
-    except csv.Error as error:
-        fail(f"{path} line {reader.line_num} is not valid CSV: {error}")
-    if not records:
-        fail(f"{path} is empty; expected a line of column names")
-    if not text.endswith("\n"):
-        fail(f"{path} line {records[-1][0]} is cut short: it has no end of line")
-    header = records[0][1]
-    missing = [name for name in ["schema_version"] + needed if name not in header]
-    if missing:
-        fail(f"{path} lacks the columns {', '.join(missing)}")
+    header, records = read_csv(path, needed, what)
     lines = []
-    for place, fields in records[1:]:
-        if len(fields) != len(header):
-            fail(f"{path} line {place} has {len(fields)} fields; expected {len(header)}")
+    for place, fields in records:
         line = dict(zip(header, fields))
-        check_version(f"{path} line {place}", line["schema_version"])
         for name in numbers:
             line[name] = number(line[name], f"{path} line {place}: {name}")
         lines.append(line)
@@ -124,7 +57,7 @@ def parse_findings(path, line):
 def read_summary(path):
     """{key: {"lines", "findings", "skipped"}} of the measured repetitions, in the file's order."""
     rows = {}
-    for line in read_csv(path, "summary.csv", "the summary.csv of a suite"):
+    for line in read_lines(path, "summary.csv", "the summary.csv of a suite"):
         if line.get("warm_up", "0") == "1":
             continue
         # Before suites repeated their rows, a row was the run's folder without its number.
@@ -142,7 +75,7 @@ def read_summary(path):
 def read_curves(path):
     """{key: [[percentile, latency_ns, count], ...]} since t0."""
     curves = {}
-    for line in read_csv(path, "latency.csv", "the latency.csv of a suite"):
+    for line in read_lines(path, "latency.csv", "the latency.csv of a suite"):
         point = [line["percentile"], line["latency_ns"], line["count"]]
         if None in point:
             fail(f"{path}: a point of the row {line['row']} is empty; expected three numbers")
@@ -176,7 +109,7 @@ def read_timelines(folder, manifest):
     path = folder / "timeline.csv"
     if path.exists():
         rows = {}
-        for line in read_csv(path, "timeline.csv", "the timeline.csv of a suite"):
+        for line in read_lines(path, "timeline.csv", "the timeline.csv of a suite"):
             rows.setdefault(line.get("row", ""), []).append(line)
         return {row: timeline_bins(lines) for row, lines in rows.items()}
     timelines = {}
@@ -184,7 +117,7 @@ def read_timelines(folder, manifest):
         path = folder / str(run.get("folder")) / "timeline.csv"
         if run.get("repetition", 1) == 1 and not run.get("warm_up") and path.is_file():
             timelines[run["name"]] = timeline_bins(
-                read_csv(path, "timeline.csv", "the timeline.csv of a run"))
+                read_lines(path, "timeline.csv", "the timeline.csv of a run"))
     return timelines
 
 
@@ -211,5 +144,5 @@ def read_suite(folder):
             row["figures"] = summary_figures(row)
     return {"folder": folder, "label": folder.resolve().name, "manifest": manifest, "rows": rows,
             "curves": curves, "timelines": read_timelines(folder, manifest),
-            "frontier": read_csv(frontier, "frontier.csv", "the frontier.csv of a suite")
+            "frontier": read_lines(frontier, "frontier.csv", "the frontier.csv of a suite")
             if frontier.exists() else []}
