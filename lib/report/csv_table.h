@@ -22,6 +22,9 @@ class CsvTable {
   std::string place(size_t row) const;
 
  private:
+  Status take(std::string_view fields, std::vector<uint32_t> ends, size_t line);
+  Status check_versions() const;
+
   friend Result<CsvTable> read_csv(std::string_view text, std::string name);
   std::string name_;
   std::vector<std::string> columns_;
@@ -32,12 +35,12 @@ class CsvTable {
 
 // Checks that it is the whole text of a CSV file of this lastack or an older one: a header with
 // schema_version, one and the same version in every line, as many fields everywhere, and an end.
+// What spreadsheets make of it is read as well: a byte order mark, fields between semicolons or
+// tabs, a line "sep=;", CRLF, quotes around everything, empty lines, empty columns at the end.
 // `name` is what messages call the file.
 Result<CsvTable> read_csv(std::string_view text, std::string name);
 
-// Recorded text is printed: it must neither break lines nor move the cursor.
-std::string in_one_line(std::string text);
-// The same for a message, in which it must not be too long either.
+// Recorded text for a message: harmless (base/printable.h), and not too long.
 std::string shown(std::string_view text);
 
 // The whole text as a number, finite and no larger than 1e15 either way; nullopt otherwise.

@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/parse.h"
+#include "base/printable.h"
 #include "report/csv.h"
 #include "report/csv_table.h"
 
@@ -71,7 +72,7 @@ class Document {
     const Json& value = member(object, key);
     if (value.is_null() && fallback) return *fallback;
     if (!value.is_string()) return fail(fmt::format("'{}' is not a string", key)), "";
-    return in_one_line(value.get<std::string>());
+    return printable(value.get<std::string>());
   }
   int64_t number(const Json& object, const std::string& key, std::optional<int64_t> fallback) {
     const Json& value = member(object, key);
@@ -177,8 +178,7 @@ void flatten(const Json& value, const std::string& key, std::map<std::string, st
     return;
   }
   if (value.is_null() || fact_kind(key) == FactKind::left_out) return;
-  facts[in_one_line(key)] =
-      in_one_line(value.is_string() ? value.get<std::string>() : value.dump());
+  facts[printable(key)] = printable(value.is_string() ? value.get<std::string>() : value.dump());
 }
 
 void describe_host(Document& document, Recording& recording) {
@@ -203,8 +203,28 @@ bool read_count(std::string_view text, int64_t& into) {
 
 bool read_optional(std::string_view text, std::optional<double>& into) {
   if (text.empty()) return true;
+  // lastack writes none: a spreadsheet has rounded the figure.
+  if (text.find_first_of("eE") != std::string_view::npos) return false;
   into = any_number(text);
   return into.has_value();
+}
+
+// Of a field that is no number any more: what it can be that made it so; "" where nothing is known.
+std::string_view what_a_spreadsheet_did(std::string_view text) {
+  const size_t first = text.find_first_not_of("0123456789-");
+  if (text.empty() || first == 0 || first == std::string_view::npos) return "";
+  switch (text[first]) {
+    case ',':
+      return ": a comma for the decimal point, or between thousands; save numbers as they were";
+    case '.':
+    case 'e':
+    case 'E':
+      return text.find_first_not_of("0123456789.eE+-", first) == std::string_view::npos
+                 ? ": rounded, or with points between thousands; save numbers as they were"
+                 : "";
+    default:
+      return "";
+  }
 }
 
 // "eof=3;epipe=1".
@@ -220,7 +240,7 @@ bool read_counts(std::string_view text, std::map<std::string, int64_t>& into) {
 }
 
 bool copy(std::string_view text, std::string& into) {
-  into = in_one_line(std::string(text));
+  into = printable(text);
   return true;
 }
 
@@ -325,8 +345,9 @@ Result<std::vector<RecordedLine>> read_summary(std::string_view text, const std:
     RecordedLine line;
     for (const auto& [column, at] : columns)
       if (!column->read(table->at(row, at), line))
-        return plain_error(fmt::format("{}: {} is '{}', which is not {}", table->place(row),
-                                       column->name, shown(table->at(row, at)), column->what));
+        return plain_error(fmt::format("{}: {} is '{}', which is not {}{}", table->place(row),
+                                       column->name, shown(table->at(row, at)), column->what,
+                                       what_a_spreadsheet_did(table->at(row, at))));
     if (line.nothing > 0) line.findings["nothing"] = line.nothing;
     if (of_suite && !names_rows) line.key.row = row_of_folder(line.run);
     if (!seen.insert({line.key, line.run}).second)
@@ -461,7 +482,7 @@ Result<Recording> recorded_suite(const std::string& folder, std::string_view man
   Document document(manifest, inside(folder, kManifest));
   if (document.failed()) return *document.failed();
   Recording recording;
-  recording.path = folder;
+  recording.path = printable(folder);
   recording.suite = document.text(document.root(), "suite", std::nullopt);
   recording.quick = document.flag(document.root(), "quick", false);
   if (document.text(document.root(), "status", "") == "interrupted")
@@ -511,7 +532,7 @@ Result<Recording> recorded_run(const std::string& folder, std::string_view text,
   Document document(text, inside(folder, kRunDocument));
   if (document.failed()) return *document.failed();
   Recording recording;
-  recording.path = folder;
+  recording.path = printable(folder);
   describe_host(document, recording);
   RecordedRun run;
   run.folder = folder;
@@ -578,7 +599,7 @@ Result<Recording> read_recording(const std::string& path) {
       all = Recording{};
       first = *one;
       *all = *one;
-      all->path = path;
+      all->path = printable(path);
       all->runs.clear();
       all->lines.clear();
       all->doubts.clear();

@@ -2,16 +2,20 @@
 // is said of files that are cut off, corrupt or newer.
 #include "report/recorded.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 
 #include "base/file.h"
+#include "base/parse.h"
 #include "report/csv_table.h"
 
 namespace lastack {
@@ -167,6 +171,112 @@ TEST(ReadCsv, MayHoldNoLineAndLineEndsOfOtherSystems) {
   EXPECT_EQ(table->place(1), "x.csv:4");
 }
 
+// The frozen suite's summary.csv as other programs save it.
+struct SavedCsv {
+  std::string name;
+  std::function<void(std::string& csv)> save;
+};
+
+class SavedElsewhere : public testing::TestWithParam<SavedCsv> {};
+
+void replace_all(std::string& text, const std::string& from, const std::string& to) {
+  for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
+    text.replace(at, from.size(), to);
+}
+
+// With another delimiter a program quotes fields in which that stands: "eof=1;epipe=2".
+void delimit(std::string& csv, char delimiter) {
+  std::string saved, field;
+  for (const char letter : csv) {
+    if (letter != ',' && letter != '\n') {
+      field += letter;
+      continue;
+    }
+    const bool quotes = field.find(delimiter) != std::string::npos;
+    saved += (quotes ? "\"" + field + "\"" : field) + (letter == ',' ? delimiter : letter);
+    field.clear();
+  }
+  csv = saved;
+}
+
+void quote_all(std::string& csv) {
+  replace_all(csv, ",", "\",\"");
+  replace_all(csv, "\n", "\"\n\"");
+  csv = "\"" + csv.substr(0, csv.size() - 1);
+}
+
+// The columns from the last to the first.
+void reverse(std::string& csv) {
+  std::string saved;
+  for (const std::string_view line : split(csv, '\n')) {
+    if (line.empty()) continue;
+    auto fields = split(line, ',');
+    std::ranges::reverse(fields);
+    saved += fmt::format("{}\n", fmt::join(fields, ","));
+  }
+  csv = saved;
+}
+
+TEST_P(SavedElsewhere, IsReadAsItWas) {
+  const std::string manifest = content(data("csv-v1-suite/manifest.json"));
+  const std::string csv = content(data("csv-v1-suite/summary.csv"));
+  std::string saved = csv;
+  GetParam().save(saved);
+  ASSERT_NE(saved, csv);
+  const auto as_it_was = recorded_suite("S", manifest, csv);
+  const auto recording = recorded_suite("S", manifest, saved);
+  ASSERT_TRUE(recording) << recording.error().message();
+  ASSERT_EQ(recording->lines.size(), as_it_was->lines.size());
+  for (size_t i = 0; i < recording->lines.size(); ++i) {
+    const RecordedLine &line = recording->lines[i], &other = as_it_was->lines[i];
+    EXPECT_EQ(line.key, other.key);
+    EXPECT_EQ(line.run, other.run);
+    EXPECT_EQ(line.findings, other.findings);
+    EXPECT_EQ(line.latency_p50_ns, other.latency_p50_ns);
+    EXPECT_EQ(line.cpu_ns_per_connection, other.cpu_ns_per_connection);
+  }
+}
+
+const SavedCsv kSavedCsv[] = {
+    {"ByteOrderMark", [](std::string& csv) { csv = "\xef\xbb\xbf" + csv; }},
+    {"WindowsLineEnds", [](std::string& csv) { replace_all(csv, "\n", "\r\n"); }},
+    {"Semicolons", [](std::string& csv) { delimit(csv, ';'); }},
+    {"SemicolonsAndSepLine",
+     [](std::string& csv) {
+       delimit(csv, ';');
+       csv = "\xef\xbb\xbfsep=;\r\n" + csv;
+     }},
+    {"Tabs", [](std::string& csv) { replace_all(csv, ",", "\t"); }},
+    {"QuotedEverything", quote_all},
+    {"QuotedBehindAByteOrderMark",
+     [](std::string& csv) {
+       quote_all(csv);
+       csv = "\xef\xbb\xbf" + csv;
+     }},
+    {"BlankLines", [](std::string& csv) { csv = "\n" + csv + "\n\n  \n\r\n"; }},
+    {"EmptiedLines",
+     [](std::string& csv) { csv += ",,,,\n\"\",\"\"\n" + std::string(200, ',') + "\n"; }},
+    {"EmptyColumns", [](std::string& csv) { replace_all(csv, "\n", ",,\n"); }},
+    {"EmptyColumnsUnderAShortHeader",
+     [](std::string& csv) {
+       const size_t header = csv.find('\n') + 1;
+       std::string rest = csv.substr(header);
+       replace_all(rest, "\n", ",\n");
+       csv = csv.substr(0, header) + rest;
+     }},
+    {"ReorderedColumns", reverse},
+    {"BlanksInTheHeader",
+     [](std::string& csv) {
+       const size_t header = csv.find('\n');
+       std::string names = csv.substr(0, header);
+       replace_all(names, ",", " , ");
+       csv = names + csv.substr(header);
+     }},
+};
+
+INSTANTIATE_TEST_SUITE_P(Recorded, SavedElsewhere, testing::ValuesIn(kSavedCsv),
+                         [](const auto& one) { return one.param.name; });
+
 struct BadCsv {
   std::string name, text, message;
 };
@@ -197,7 +307,7 @@ const BadCsv kBadCsv[] = {
     {"FewFields", "schema_version,a,b\n1,2,3\n1,2\n", "x.csv:3: 2 fields, and the header has 3"},
     {"ManyFields", "schema_version,a\n1,2,3\n", "x.csv:2: 3 fields, and the header has 2"},
     {"CutOffInALine", "schema_version,a\n1,2\n1,3",
-     "x.csv:3: the last line has no end: the file was cut off"},
+     "x.csv:3: the last line has no end: the file was cut off, or an editor has left the end out"},
     {"CutOffInAQuote", "schema_version,a\n1,\"2\n1,3\n",
      "x.csv:2: a quoted field that does not end"},
     {"QuoteInside", "schema_version,a\n1,2\n1,3\"\n",
@@ -206,13 +316,22 @@ const BadCsv kBadCsv[] = {
      "x.csv:2: a quote inside an unquoted field, or text behind a closing quote"},
     {"CarriageReturn", "schema_version,a\n1,2\r1,3\n",
      "x.csv:2: a carriage return in an unquoted field"},
-    {"Zeros", std::string("schema_version,a\n1,\0\n", 21), "x.csv:2: a byte 0x00: this is no text"},
+    {"Zeros", std::string("schema_version,a\n1,\0\n", 21),
+     "x.csv:2: a byte 0x00: this is no text in UTF-8"},
     {"Binary",
      "\x7f"
      "ELF\x02\x01",
-     "x.csv:1: a byte 0x02: this is no text"},
+     "x.csv:1: a byte 0x02: this is no text in UTF-8"},
     {"TooManyColumns", "schema_version" + std::string(1'000, ',') + "\n",
      "x.csv:1: more than 1000 fields"},
+    {"Utf16", std::string("\xff\xfes\0c\0", 6), "x.csv: this is UTF-16; save it as UTF-8"},
+    {"Utf16BigEndian", std::string("\xfe\xff\0s\0c", 6), "x.csv: this is UTF-16; save it as UTF-8"},
+    {"Utf16WithoutAMark", std::string("s\0c\0h\0", 6),
+     "x.csv:1: a byte 0x00: this is no text in UTF-8"},
+    {"Macintosh", "schema_version,a\r1,2\r",
+     "x.csv: the lines end with a carriage return alone; save it with LF or CRLF"},
+    {"SepLineAlone", "sep=;\n", "x.csv: no header"},
+    {"EscapesInAName", "schema_version,\x7f,\xc2\x9b,\xc2\x9b\n", "x.csv:1: column ' ' twice"},
     {"HugeVersion", "schema_version,a\n99999999999999999999,b\n",
      "x.csv:2: schema_version is '99999999999999999999', which is no version"},
 };
@@ -232,11 +351,6 @@ void replace(std::string& text, const std::string& from, const std::string& to) 
   const size_t at = text.find(from);
   ASSERT_NE(at, std::string::npos) << from;
   text.replace(at, from.size(), to);
-}
-
-void replace_all(std::string& text, const std::string& from, const std::string& to) {
-  for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
-    text.replace(at, from.size(), to);
 }
 
 class DamagedSuite : public testing::TestWithParam<Damage> {};
@@ -260,6 +374,20 @@ const Damage kDamages[] = {
      "S/summary.csv:8: latency_p50_ns is 'fast', which is not a number"},
     {"NotANumber", [](std::string&, std::string& csv) { replace(csv, ",61200,", ",nan,"); },
      "S/summary.csv:8: latency_p50_ns is 'nan', which is not a number"},
+    {"Infinite", [](std::string&, std::string& csv) { replace(csv, ",61200,", ",inf,"); },
+     "S/summary.csv:8: latency_p50_ns is 'inf', which is not a number"},
+    {"DecimalComma",
+     [](std::string&, std::string& csv) { replace(csv, ",61200,", ",\"61200,5\","); },
+     "S/summary.csv:8: latency_p50_ns is '61200,5', which is not a number: a comma for the decimal "
+     "point, or between thousands; save numbers as they were"},
+    {"Thousands", [](std::string&, std::string& csv) { replace(csv, ",61200,", ",6.120.000,"); },
+     "S/summary.csv:8: latency_p50_ns is '6.120.000', which is not a number: rounded, or with "
+     "points between thousands; save numbers as they were"},
+    {"RoundedBySpreadsheet",
+     [](std::string&, std::string& csv) { replace(csv, ",61200,", ",6.12E+04,"); },
+     "S/summary.csv:8: latency_p50_ns is '6.12E+04', which is not a number: rounded, or with "
+     "points "
+     "between thousands; save numbers as they were"},
     {"NumberWithATail", [](std::string&, std::string& csv) { replace(csv, ",61200,", ",61200x,"); },
      "S/summary.csv:8: latency_p50_ns is '61200x', which is not a number"},
     {"NegativeCount",
@@ -267,7 +395,8 @@ const Damage kDamages[] = {
      "S/summary.csv:2: requested is '-134', which is not a count"},
     {"FractionOfAConnection",
      [](std::string&, std::string& csv) { replace(csv, ",econnreset,134,", ",econnreset,1.5,"); },
-     "S/summary.csv:2: requested is '1.5', which is not a count"},
+     "S/summary.csv:2: requested is '1.5', which is not a count: rounded, or with points between "
+     "thousands; save numbers as they were"},
     {"EmptyCount",
      [](std::string&, std::string& csv) { replace(csv, ",econnreset,134,", ",econnreset,,"); },
      "S/summary.csv:2: requested is '', which is not a count"},
@@ -294,7 +423,8 @@ const Damage kDamages[] = {
      },
      "S/summary.csv: no line of run 02-short-busy/rep-2, which ended ok: the file was cut off"},
     {"CutOff", [](std::string&, std::string& csv) { csv.resize(csv.size() - 40); },
-     "S/summary.csv:25: the last line has no end: the file was cut off"},
+     "S/summary.csv:25: the last line has no end: the file was cut off, or an editor has left the "
+     "end out"},
     {"NewerSummary", [](std::string&, std::string& csv) { replace_all(csv, "\n1,", "\n9,"); },
      "S/summary.csv: schema version 9 was written by a newer lastack; this one knows up to 1"},
     {"EmptyManifest", [](std::string& json, std::string&) { json.clear(); },
