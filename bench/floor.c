@@ -65,11 +65,13 @@ static bool cubic_per_socket;
 static volatile sig_atomic_t ticked;
 
 __attribute__((noreturn, format(printf, 2, 3))) static void die(int code, const char* format, ...) {
+  char text[1024];
   va_list arguments;
   va_start(arguments, format);
-  fputs("floor: ", stderr);
-  vfprintf(stderr, format, arguments);
-  fputc('\n', stderr);
+  vsnprintf(text, sizeof(text), format, arguments);
+  for (char* c = text; *c; c++)
+    if (*c < ' ' || *c > '~') *c = '?';  // Options are printed as harmless text.
+  fprintf(stderr, "floor: %s\n", text);
   exit(code);
 }
 
@@ -397,6 +399,9 @@ static void parse_options(int argc, char** argv) {
 }
 
 int main(int argc, char** argv) {
+  int held = 0;  // So that no socket becomes a standard descriptor that is closed.
+  while (held >= 0 && held <= STDERR_FILENO) held = open("/", O_PATH);
+  if (held >= 0) close(held);
   setlinebuf(stderr);  // Two processes write to it.
   parse_options(argc, argv);
   struct rlimit limit;

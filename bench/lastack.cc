@@ -2,18 +2,19 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdio>
-#include <filesystem>
-#include <iostream>
+#include <functional>
 #include <limits>
+#include <sstream>
 
 #include "base/clock.h"
+#include "base/folder.h"
 #include "base/parse.h"
+#include "base/printable.h"
+#include "output.h"
 #include "report/compare.h"
 #include "report/compare_text.h"
 #include "report/cost_text.h"
@@ -21,6 +22,7 @@
 #include "report/document.h"
 #include "report/environment.h"
 #include "report/frontier.h"
+#include "report/json_text.h"
 #include "report/matrix_text.h"
 #include "report/recorded.h"
 #include "report/suite_folder.h"
@@ -45,13 +47,14 @@ void catch_signals() {
   action.sa_handler = on_signal;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
-  signal(SIGPIPE, SIG_IGN);  // `lastack run | head` is no reason to die half-way
 }
+
+constexpr std::string_view kProgram = "lastack";
 
 int exit_code(RunStatus status) { return status_row(status).exit_code; }
 
 int complain(RunStatus status, const std::string& message) {
-  fmt::print(stderr, "lastack: {}\n", message);
+  print_message(kProgram, message);
   return exit_code(status);
 }
 
@@ -75,12 +78,12 @@ class ProgressLine {
     if (rate > 0)
       left = fmt::format(", {:.0f}/s, {:.0f} s left", rate,
                          static_cast<double>(progress.total - progress.done) / rate);
-    fmt::print(stderr, "\r\033[K{}: {} of {}{}", progress.phase, progress.done, progress.total,
-               left);
+    print_remark(
+        fmt::format("\r\033[K{}: {} of {}{}", progress.phase, progress.done, progress.total, left));
     dirty_ = true;
   }
   void clear() {
-    if (dirty_) fmt::print(stderr, "\r\033[K");
+    if (dirty_) print_remark("\r\033[K");
     dirty_ = false;
   }
 
@@ -89,6 +92,36 @@ class ProgressLine {
   bool dirty_ = false;
   std::string phase_;
   int64_t first_ns_ = 0, first_done_ = 0;
+};
+
+// Where a command leaves its files, if its user wants any. What cannot be written is printed all
+// the same, and what was written does not stand in the way of a second try.
+class OutputFolder {
+ public:
+  // "": no files.
+  Status reserve(const std::string& path) {
+    if (path.empty()) return std::nullopt;
+    auto folder = prepare_output_folder(path);
+    if (!folder) return folder.error();
+    folder_ = std::move(*folder);
+    return std::nullopt;
+  }
+  void write(const std::function<Status(Folder&)>& write_files) {
+    if (folder_) failed_ = write_files(*folder_);
+    if (failed_) undo();
+  }
+  void undo() {
+    if (folder_) folder_->undo();
+  }
+  // Says what could not be written, behind the results.
+  int exit_code_with(RunStatus status) const {
+    if (!failed_) return exit_code(status);
+    return complain(std::min(status, RunStatus::no_resources), failed_->message());
+  }
+
+ private:
+  std::optional<Folder> folder_;
+  Status failed_;
 };
 
 struct Options {
@@ -104,14 +137,12 @@ int run_command(const Options& options) {
   const auto plan = make_plan(spec, this_host(spec));
   if (!plan) return complain(RunStatus::no_resources, plan.error().message());
   if (options.dry_run) {
-    fmt::print("{}", plan_text(spec, *plan));
+    print(plan_text(spec, *plan));
     return 0;
   }
-  std::error_code unreadable;  // prepare_output_folder() says what is wrong with it
-  const bool folder_was_there = std::filesystem::exists(options.out, unreadable);
-  if (!options.out.empty())
-    if (const Status bad = prepare_output_folder(options.out))
-      return complain(RunStatus::bad_usage, bad->message());
+  OutputFolder out;
+  if (const Status bad = out.reserve(options.out))
+    return complain(RunStatus::bad_usage, bad->message());
 
   catch_signals();
   ProgressLine line(isatty(STDERR_FILENO));
@@ -122,24 +153,24 @@ int run_command(const Options& options) {
   line.clear();
 
   const bool no_ledger = result.ledger.empty();
-  if (no_ledger && !options.out.empty() && !folder_was_there) rmdir(options.out.c_str());
   const auto document = run_document(result, describe_environment(result));
-  if (!no_ledger && !options.out.empty())
-    if (const Status bad = write_results(options.out, result, document))
-      return complain(RunStatus::no_resources, bad->message());
+  if (no_ledger)
+    out.undo();
+  else
+    out.write([&](Folder& folder) { return write_results(folder, result, document); });
   if (options.format == "json")
-    fmt::print("{}\n", document.dump(2));
+    print(json_text(document));
   else if (!no_ledger)
-    fmt::print("{}", run_table(result));
+    print(run_table(result));
   if (no_ledger) return complain(result.status, result.error);
-  return exit_code(result.status);
+  return out.exit_code_with(result.status);
 }
 
 int doctor_command(const Options& options) {
   if (const Status bad = check_spec(options.spec))
     return complain(RunStatus::bad_usage, bad->message());
   const auto examinations = examine_host(options.spec);
-  fmt::print("{}", doctor_text(examinations));
+  print(doctor_text(examinations));
   return healthy(examinations) ? 0 : exit_code(RunStatus::no_resources);
 }
 
@@ -152,12 +183,10 @@ struct CostOptions {
 int cost_command(const CostOptions& options) {
   const CostPlan plan = plan_cost(options.spec);
   if (!plan.error.empty()) return complain(plan.status, plan.error);
-  std::error_code unreadable;  // prepare_output_folder() says what is wrong with it
-  const bool folder_was_there = std::filesystem::exists(options.out, unreadable);
-  if (!options.out.empty())
-    if (const Status bad = prepare_output_folder(options.out))
-      return complain(RunStatus::bad_usage, bad->message());
-  fmt::print(stderr, "{}", cost_estimate(options.spec, plan));
+  OutputFolder out;
+  if (const Status bad = out.reserve(options.out))
+    return complain(RunStatus::bad_usage, bad->message());
+  print_remark(cost_estimate(options.spec, plan));
 
   catch_signals();
   ProgressLine line(isatty(STDERR_FILENO));
@@ -168,18 +197,13 @@ int cost_command(const CostOptions& options) {
   line.clear();
 
   if (result.rounds < kFewestRounds) {
-    if (!options.out.empty() && !folder_was_there) rmdir(options.out.c_str());
+    out.undo();
     return complain(result.status, result.error);
   }
   const auto document = cost_document(result, describe_environment(result.host));
-  if (!options.out.empty())
-    if (const Status bad = write_cost(options.out, result, document))
-      return complain(RunStatus::no_resources, bad->message());
-  if (options.format == "json")
-    fmt::print("{}\n", document.dump(2));
-  else
-    fmt::print("{}", cost_text(result));
-  return exit_code(result.status);
+  out.write([&](Folder& folder) { return write_cost(folder, result, document); });
+  print(options.format == "json" ? json_text(document) : cost_text(result));
+  return out.exit_code_with(result.status);
 }
 
 struct SuiteOptions {
@@ -192,7 +216,7 @@ struct SuiteOptions {
 
 int suite_command(SuiteOptions options) {
   if (options.name == "list") {
-    fmt::print("{}", options.format == "json" ? suite_list_json() : suite_list_text());
+    print(options.format == "json" ? suite_list_json() : suite_list_text());
     return 0;
   }
   const auto suite = find_suite(options.name);
@@ -201,25 +225,26 @@ int suite_command(SuiteOptions options) {
     return complain(RunStatus::bad_usage, "--out is missing: a new or empty folder for the suite");
   SuiteSpec& spec = options.spec;
   spec.suite = *suite;
+  auto folder = options.resume ? open_suite(options.out) : begin_suite(options.out, spec);
+  if (!folder) return complain(RunStatus::bad_usage, folder.error().message());
   std::vector<SuiteRun> done;
   if (options.resume) {
-    auto found = resume_suite(options.out, spec);
+    auto found = resume_suite(*folder, spec);
     if (!found) return complain(RunStatus::bad_usage, found.error().message());
     done = std::move(*found);
-    fmt::print(stderr, "{} runs are there already\n", done.size());
-  } else if (const Status bad = begin_suite(options.out, spec)) {
-    return complain(RunStatus::bad_usage, bad->message());
+    print_remark(fmt::format("{} runs are there already\n", done.size()));
   }
-  fmt::print(stderr, "{}", suite_estimate(spec));
+  print_remark(suite_estimate(spec));
 
   catch_signals();
   ProgressLine line(isatty(STDERR_FILENO));
+  Status unwritten;
   SuiteHooks hooks;
   hooks.run.progress = [&](const Progress& progress) { line.show(progress); };
   hooks.run.interrupted = [] { return g_interrupted != 0; };
   hooks.finished = [&](const SuiteRow& row, const SuiteRun& run) {
     const RunResult& host = row.prices() ? run.cost.host : run.result;
-    return write_suite_run(options.out, row, run, describe_environment(host));
+    return unwritten = write_suite_run(*folder, row, run, describe_environment(host));
   };
   const SuiteResult result = run_suite(spec, std::move(done), hooks);
   line.clear();
@@ -228,16 +253,17 @@ int suite_command(SuiteOptions options) {
   const auto frontier = frontier_of(result);
   const auto document =
       suite_document(result, describe_environment(host ? *host : RunResult()), frontier);
-  if (const Status bad = write_suite(options.out, result, document, frontier))
-    return complain(RunStatus::no_resources, bad->message());
-  if (options.format == "json")
-    fmt::print("{}\n", document.dump(2));
-  else
-    fmt::print("{}", suite_text(result, frontier));
-  if (result.runs.size() < result.turns.size())
-    fmt::print(stderr,
-               "lastack: not all runs were played; the same command with --resume goes on\n");
-  return exit_code(result.status);
+  const Status unmerged = write_suite(*folder, result, document, frontier);
+  print(options.format == "json" ? json_text(document) : suite_text(result, frontier));
+  RunStatus status = result.status;
+  for (const Status& failed : {unwritten, unmerged}) {
+    if (!failed) continue;
+    status = std::min(status, RunStatus::no_resources);
+    complain(status, failed->message());
+  }
+  if (result.runs.size() < result.turns.size() || unmerged)
+    print_message(kProgram, "not all is written; the same command with --resume goes on");
+  return exit_code(status);
 }
 
 void add_format(CLI::App& command, std::string& format, std::vector<std::string> allowed) {
@@ -247,27 +273,48 @@ void add_format(CLI::App& command, std::string& format, std::vector<std::string>
       ->capture_default_str();
 }
 
+void add_out(CLI::App& command, std::string& out, const std::string& help) {
+  command.add_option("--out", out, help)->type_name("DIR")->check([](const std::string& path) {
+    return path.empty() ? "the name of the folder is empty" : "";
+  });
+}
+
 struct CompareCommand {
   std::vector<std::string> paths;
   std::string format = "text";
-  std::string show = "5%", fail_on;
+  std::string show = "5%";
+  std::optional<std::string> fail_on;
   CompareOptions options;
 };
 
 constexpr int kRegressionExit = 8;
+
+// As a shell takes it for this one word.
+std::string shell_word(const std::string& text) {
+  const bool plain = text.find_first_of(" *?[]{}'\"$&;()<>|\\`#~!") == std::string::npos;
+  if (plain && !text.empty()) return text;
+  std::string word = "'";
+  for (const char letter : text) {
+    if (letter == '\'')
+      word += "'\\''";
+    else
+      word += letter;
+  }
+  return word + "'";
+}
 
 int compare_command(CompareCommand command) {
   const auto shown = parse_share(command.show);
   if (!shown) return complain(RunStatus::bad_usage, "--show: " + shown.error().message());
   command.options.shown_change = *shown;
   std::optional<double> tolerated;
-  if (!command.fail_on.empty()) {
+  if (command.fail_on) {
     constexpr std::string_view kRegression = "regression=";
-    const bool known = command.fail_on.starts_with(kRegression);
-    const auto share = parse_share(known ? command.fail_on.substr(kRegression.size()) : "");
+    const bool known = command.fail_on->starts_with(kRegression);
+    const auto share = parse_share(known ? command.fail_on->substr(kRegression.size()) : "");
     if (!share)
       return complain(RunStatus::bad_usage,
-                      fmt::format("--fail-on: '{}' is not such as regression=5%", command.fail_on));
+                      fmt::format("--fail-on: '{}' is not such as regression=5%", *command.fail_on));
     tolerated = *share;
   }
   if (command.paths.size() < 2)
@@ -278,20 +325,16 @@ int compare_command(CompareCommand command) {
     auto recording = read_recording(path);
     if (!recording) return complain(RunStatus::bad_usage, recording.error().message());
     recordings.push_back(std::move(*recording));
-    const bool plain = path.find_first_of(" *?[]'\"$&;()<>|\\`") == std::string::npos;
-    again += plain ? " " + path : fmt::format(" '{}'", path);
+    again += " " + shell_word(printable(path));
   }
   const auto comparison = compare(std::move(recordings), command.options);
   if (!comparison) return complain(RunStatus::bad_usage, comparison.error().message());
   if (command.show != CompareCommand().show) again += " --show " + command.show;
   if (command.options.force) again += " --force";
-  if (command.format == "json")
-    fmt::print("{}\n", compare_document(*comparison, again)
-                           .dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
-  else
-    fmt::print("{}", command.format == "csv"        ? compare_csv(*comparison)
-                     : command.format == "markdown" ? compare_markdown(*comparison)
-                                                    : compare_text(*comparison));
+  print(command.format == "json"       ? json_text(compare_document(*comparison, again))
+        : command.format == "csv"      ? compare_csv(*comparison)
+        : command.format == "markdown" ? compare_markdown(*comparison)
+                                       : compare_text(*comparison));
   if (!tolerated) return 0;
   if (regressed(*comparison, *tolerated)) return kRegressionExit;
   // A gate that cannot close is no gate.
@@ -323,7 +366,8 @@ void add_compare_options(CLI::App& command, CompareCommand& options) {
       "Exit codes:\n"
       "  0  compared\n"
       "  {}  --fail-on: a later side is worse\n"
-      "  2  the paths cannot be read or had better not be compared, or --fail-on cannot be told\n",
+      "  2  the paths cannot be read or had better not be compared, or --fail-on cannot be told\n"
+      "  1  what it had to print could not be delivered\n",
       kRegressionExit));
 }
 
@@ -359,9 +403,9 @@ int matrix_command(const VerifyOptions& options) {
     }
   }
   line.clear();
-  fmt::print("{}", options.format == "json"       ? matrix_json(runs)
-                   : options.format == "markdown" ? matrix_markdown(runs)
-                                                  : matrix_text(runs));
+  print(options.format == "json"       ? matrix_json(runs)
+        : options.format == "markdown" ? matrix_markdown(runs)
+                                       : matrix_text(runs));
   return exit_code(status);
 }
 
@@ -386,9 +430,9 @@ int verify_command(VerifyOptions options) {
   const VerifyResult result = verify(spec, hooks);
   line.clear();
   if (result.rows.empty()) return complain(result.status, result.error);
-  fmt::print("{}", options.format == "json"       ? verify_json(result)
-                   : options.format == "markdown" ? verify_markdown(result)
-                                                  : verify_text(result));
+  print(options.format == "json"       ? verify_json(result)
+        : options.format == "markdown" ? verify_markdown(result)
+                                       : verify_text(result));
   return exit_code(result.status);
 }
 
@@ -423,13 +467,13 @@ void add_verify_options(CLI::App& command, VerifyOptions& options) {
 
 int list_command(const std::string& format) {
   if (format == "json")
-    fmt::print("{}", list_json());
+    print(list_json());
   else if (format == "markdown")
-    fmt::print("{}", list_markdown());
+    print(list_markdown());
   else if (format == "schema")
-    fmt::print("{}", schema_markdown());
+    print(schema_markdown());
   else
-    fmt::print("{}", list_text());
+    print(list_text());
   return 0;
 }
 
@@ -497,8 +541,7 @@ void add_cost_options(CLI::App& command, CostOptions& options) {
              kFewestRounds, kMostRounds, options.spec.rounds, format_count);
   add_parsed(command, "--window", "TIME", "how long each run is watched", parse_duration,
              kShortestWindow_ns, kLongestWindow_ns, options.spec.window_ns, format_duration);
-  command.add_option("--out", options.out, "a new or empty folder for cost.csv and cost.json")
-      ->type_name("DIR");
+  add_out(command, options.out, "a new or empty folder for cost.csv and cost.json");
 }
 
 std::string exit_code_help() {
@@ -541,11 +584,13 @@ int main_with_arguments(int argc, char** argv) {
       "away, and measures when and how the other end finds out.");
   app.set_version_flag("--version", "lastack " + build_version());
   app.require_subcommand(1);
+  app.footer(
+      "What cannot be printed, to a full disk, a closed descriptor or a reader that is gone, is an "
+      "error:\nexit code 1, whatever the command.");
   Options options;
   CLI::App* run = app.add_subcommand("run", "open connections, let them die, measure");
   add_parameters(*run, options.spec);
-  run->add_option("--out", options.out, "a new or empty folder for run.json and the CSV files")
-      ->type_name("DIR");
+  add_out(*run, options.out, "a new or empty folder for run.json and the CSV files");
   add_format(*run, options.format, {"text", "json"});
   run->add_flag("--dry-run", options.dry_run, "print the plan and open no socket");
   run->footer(exit_code_help());
@@ -568,7 +613,7 @@ int main_with_arguments(int argc, char** argv) {
       "  4  it does not; the differing rows come first\n"
       "  2  the command line asks for something impossible\n"
       "  7  SIGINT or SIGTERM ended it early\n"
-      "  1  lastack itself failed\n");
+      "  1  lastack itself failed, or what it had to print could not be delivered\n");
   CostOptions cost_options;
   CLI::App* cost = app.add_subcommand(
       "cost", "measure what each probe costs per connection and second while nobody dies");
@@ -587,8 +632,7 @@ int main_with_arguments(int argc, char** argv) {
                    "list: what there is, with every run; or the name of a suite")
       ->type_name("")
       ->required();
-  suite->add_option("--out", suite_options.out, "a new or empty folder for the files of all runs")
-      ->type_name("DIR");
+  add_out(*suite, suite_options.out, "a new or empty folder for the files of all runs");
   suite->add_flag("--quick", suite_options.spec.quick,
                   "the same kinds of runs with small numbers, to see that everything works");
   add_parsed(*suite, "--repetitions", "N",
@@ -611,8 +655,11 @@ int main_with_arguments(int argc, char** argv) {
 
   try {
     app.parse(argc, argv);
-  } catch (const CLI::Success& success) {
-    return app.exit(success);  // --help, --version
+  } catch (const CLI::Success& success) {  // --help, --version
+    std::ostringstream text;
+    const int code = app.exit(success, text);
+    print(text.str());
+    return code;
   } catch (const CLI::ParseError& error) {
     const std::string_view first = argc > 1 ? argv[1] : "";
     if (app.get_subcommands().empty() && !first.starts_with("-"))
@@ -632,6 +679,7 @@ int main_with_arguments(int argc, char** argv) {
 }  // namespace lastack
 
 int main(int argc, char** argv) {
+  lastack::open_door();
   if (const auto code = lastack::process_entry(argc, argv)) return *code;
-  return lastack::main_with_arguments(argc, argv);
+  return lastack::delivered(lastack::kProgram, lastack::main_with_arguments(argc, argv));
 }

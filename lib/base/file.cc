@@ -9,7 +9,6 @@
 #include <cerrno>
 
 namespace lastack {
-namespace {
 
 Status write_all(int descriptor, std::string_view text, const std::string& path) {
   while (!text.empty()) {
@@ -33,8 +32,6 @@ Result<std::string> read_all(int descriptor, const std::string& path) {
   }
 }
 
-}  // namespace
-
 void Fd::reset(int descriptor) {
   if (descriptor_ >= 0) close(descriptor_);
   descriptor_ = descriptor;
@@ -57,20 +54,6 @@ Status write_existing_file(const std::string& path, std::string_view text) {
   if (write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
     return errno_error(fmt::format("write '{}' to", text), path);
   return std::nullopt;
-}
-
-Status write_file_atomically(const std::string& path, std::string_view text) {
-  const std::string temporary = fmt::format("{}.{}.tmp", path, getpid());
-  Status status;
-  {
-    const Fd file(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    if (!file.valid()) return errno_error("open", temporary);
-    status = write_all(file.get(), text, temporary);
-    if (!status && fsync(file.get()) != 0) status = errno_error("fsync", temporary);
-  }
-  if (!status && rename(temporary.c_str(), path.c_str()) != 0) status = errno_error("rename", path);
-  if (status) unlink(temporary.c_str());
-  return status;
 }
 
 Result<Fd> memory_file(const std::string& name, std::string_view content) {

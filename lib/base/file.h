@@ -1,4 +1,4 @@
-// Small files: reading /proc and /sys, writing results whole or not at all.
+// Small files: reading /proc and /sys, handing data to a child. Results: base/folder.h.
 #pragma once
 
 #include <string>
@@ -35,8 +35,9 @@ Result<std::string> read_file(const std::string& path);
 std::string read_first_line(const std::string& path);
 // Overwrites an existing file in one write(2): sysctls and uid_map need that.
 Status write_existing_file(const std::string& path, std::string_view text);
-// Writes `path` whole or not at all: temporary file, fsync, rename.
-Status write_file_atomically(const std::string& path, std::string_view text);
+// All of it, from a descriptor's position on, and to it; `path` is for messages.
+Result<std::string> read_all(int descriptor, const std::string& path);
+Status write_all(int descriptor, std::string_view text, const std::string& path);
 
 // A memfd with this content, read from its start; for handing data to a child.
 Result<Fd> memory_file(const std::string& name, std::string_view content);

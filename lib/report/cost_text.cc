@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/file.h"
 #include "base/parse.h"
 #include "report/document.h"
+#include "report/json_text.h"
 #include "report/text_table.h"
 
 namespace lastack {
@@ -215,10 +215,10 @@ Json cost_document(const CostResult& result, const Json& environment) {
           {"watches", std::move(watches)}};
 }
 
-Status write_cost(const std::string& folder, const CostResult& result, const Json& document) {
-  if (Status failed = write_file_atomically(folder + "/cost.csv", cost_csv(result))) return failed;
+Status write_cost(Folder& folder, const CostResult& result, const Json& document) {
+  if (Status failed = folder.write("cost.csv", cost_csv(result))) return failed;
   // Last: a folder with a cost.json is complete.
-  return write_file_atomically(folder + "/cost.json", document.dump(2) + "\n");
+  return folder.write("cost.json", json_text(document));
 }
 
 }  // namespace lastack

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/folder.h"
 #include "report/csv.h"
 #include "run/cost.h"
 
@@ -24,7 +25,6 @@ nlohmann::ordered_json cost_document(const CostResult& result,
                                      const nlohmann::ordered_json& environment);
 
 // Writes cost.csv and cost.json, each whole or not at all.
-Status write_cost(const std::string& folder, const CostResult& result,
-                  const nlohmann::ordered_json& document);
+Status write_cost(Folder& folder, const CostResult& result, const nlohmann::ordered_json& document);
 
 }  // namespace lastack

@@ -1,16 +1,13 @@
 #include "report/document.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <filesystem>
 
-#include "base/file.h"
 #include "base/parse.h"
 #include "report/csv.h"
+#include "report/json_text.h"
 
 namespace lastack {
 namespace {
@@ -306,27 +303,29 @@ Json run_document(const RunResult& result, const Json& environment) {
   };
 }
 
-Status prepare_output_folder(const std::string& folder) {
-  std::error_code failed;
-  std::filesystem::create_directories(folder, failed);
-  if (failed) return make_error("--out: create folder", failed.value(), folder);
-  const bool empty = std::filesystem::is_empty(folder, failed);
-  if (failed) return make_error("--out: read folder", failed.value(), folder);
-  if (!empty)
-    return plain_error(
-        fmt::format("--out: folder '{}' is not empty; allowed: a new or an empty folder", folder));
-  if (access(folder.c_str(), W_OK | X_OK) != 0) return errno_error("--out: write to", folder);
-  return std::nullopt;
+Result<Folder> prepare_output_folder(const std::string& path) {
+  const auto refused = [](const Error& error) { return plain_error("--out: " + error.message()); };
+  auto folder = Folder::make(path);
+  if (!folder) return refused(folder.error());
+  Status bad = folder->reserve();
+  const auto names = folder->names();
+  if (!bad && !names) bad = names.error();
+  if (!bad && !names->empty())
+    bad = plain_error(
+        fmt::format("folder '{}' is not empty; allowed: a new or an empty folder", path));
+  // Before hours are spent on what cannot be kept.
+  if (!bad && access(path.c_str(), W_OK | X_OK) != 0) bad = errno_error("write to", path);
+  if (!bad) return folder;
+  folder->undo();
+  return refused(*bad);
 }
 
-Status write_results(const std::string& folder, const RunResult& result, const Json& document) {
-  for (const CsvFile& file : csv_files()) {
-    if (!file.wanted(result)) continue;
-    const std::string path = fmt::format("{}/{}", folder, file.name);
-    if (Status failed = write_file_atomically(path, file.content(result))) return failed;
-  }
+Status write_results(Folder& folder, const RunResult& result, const Json& document) {
+  for (const CsvFile& file : csv_files())
+    if (file.wanted(result))
+      if (Status failed = folder.write(std::string(file.name), file.content(result))) return failed;
   // Last: a folder with a run.json is complete.
-  return write_file_atomically(folder + "/run.json", document.dump(2) + "\n");
+  return folder.write("run.json", json_text(document));
 }
 
 std::string schema_markdown() {

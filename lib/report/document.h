@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/folder.h"
 #include "run/result.h"
 
 namespace lastack {
@@ -17,11 +18,11 @@ nlohmann::ordered_json run_document(const RunResult& result,
 // Every option by its flag's name: counts as numbers, flags as booleans.
 nlohmann::ordered_json spec_json(const std::vector<std::pair<std::string, std::string>>& values);
 
-// Makes sure that `folder` is an empty, writable folder, creating it if it is not there.
-Status prepare_output_folder(const std::string& folder);
+// The folder at `path`, made if it is not there: empty, writable, and reserved for this process.
+Result<Folder> prepare_output_folder(const std::string& path);
 
 // Writes run.json and the CSV files, each whole or not at all.
-Status write_results(const std::string& folder, const RunResult& result,
+Status write_results(Folder& folder, const RunResult& result,
                      const nlohmann::ordered_json& document);
 
 // results/README.md: what the files hold, from the tables.

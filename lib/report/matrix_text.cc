@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "report/json_text.h"
+
 namespace lastack {
 namespace {
 
@@ -121,7 +123,7 @@ std::string matrix_json(std::span<const MatrixRun> runs) {
                        {"status", status_row(run.result.status).name}});
     }
   }
-  return cells.dump(2) + "\n";
+  return json_text(cells);
 }
 
 }  // namespace lastack

@@ -1,23 +1,24 @@
 #include "report/suite_folder.h"
 
 #include <fmt/format.h>
+#include <zlib.h>
 
 #include <algorithm>
-#include <filesystem>
+#include <cerrno>
 
-#include "base/file.h"
 #include "base/kernel_config.h"
 #include "base/parse.h"
+#include "base/printable.h"
 #include "report/cost_text.h"
 #include "report/document.h"
 #include "report/environment.h"
+#include "report/json_text.h"
 #include "report/suite_text.h"
 
 namespace lastack {
 namespace {
 
 using Json = nlohmann::ordered_json;
-namespace fs = std::filesystem;
 
 // The parameters in which rows of suites differ, in front of the columns of a run.
 constexpr std::string_view kSettings[] = {
@@ -114,10 +115,73 @@ const RunResult* described(const SuiteRun& run) {
 
 // --- A suite that goes on
 
-std::string unfinished_folder(const std::string& folder) { return folder + "/unfinished"; }
+constexpr const char kUnfinished[] = "unfinished", kPlan[] = "plan.json";
+constexpr std::string_view kRecordStart = "row-";
 
-std::string record_path(const std::string& folder, const SuiteTurn& turn) {
-  return fmt::format("{}/row-{}-rep-{}", unfinished_folder(folder), turn.row, turn.repetition);
+std::string record_name(const SuiteTurn& turn) {
+  return fmt::format("{}{}-rep-{}", kRecordStart, turn.row, turn.repetition);
+}
+
+// A record is its checksum in a line and what serialize() makes of the run.
+std::string checksum_line(std::string_view text) {
+  const auto* bytes = reinterpret_cast<const Bytef*>(text.data());
+  return fmt::format("{:08x}\n", crc32_z(0, bytes, text.size()));
+}
+
+Result<SuiteRun> read_record(const std::string& text, const SuiteTurn& turn,
+                             std::span<const SuiteRow> rows) {
+  const size_t start = text.find('\n') + 1;
+  const std::string content = text.substr(start);
+  if (start == 0 || text.substr(0, start) != checksum_line(content))
+    return plain_error("damaged (its checksum is not that of its content)");
+  auto run = deserialize_suite_run(content, rows);
+  if (run && run->turn != turn) return plain_error("this is the record of another run");
+  return run;
+}
+
+// Removes the files of an unfinished folder, and nothing that somebody else has put there.
+Status clear(const Folder& folder, bool (*is_ours)(std::string_view name)) {
+  const auto names = folder.names();
+  if (!names) return names.error();
+  for (const std::string& name : *names)
+    if (!is_ours(name) && !Folder::is_temporary(name))
+      return plain_error(fmt::format("{} was not written by lastack; move it away",
+                                     folder.path_of(printable(name))));
+  for (const std::string& name : *names)
+    if (Status failed = folder.remove_file(name)) return failed;
+  return std::nullopt;
+}
+
+bool is_of_run(std::string_view name) {
+  return name == "run.json" || name == "cost.json" || name == "cost.csv" ||
+         std::ranges::find(csv_files(), name, &CsvFile::name) != csv_files().end();
+}
+
+bool is_of_plan(std::string_view name) { return name == kPlan || name.starts_with(kRecordStart); }
+
+bool is_missing(const Error& error) { return error.error_number == ENOENT; }
+
+// "03-recv/rep-1" is a folder in a folder.
+struct RunPath {
+  std::string row, run;
+};
+
+RunPath run_path(const SuiteTurn& turn, const SuiteRow& row) {
+  const std::string path = run_folder(turn, row);
+  const size_t slash = path.find('/');
+  return {path.substr(0, slash), path.substr(slash + 1)};
+}
+
+// Removes what a suite that was killed has left of a run without a record.
+Status remove_half_written(const Folder& folder, const RunPath& path) {
+  const auto row = folder.open_inside(path.row);
+  if (!row) return is_missing(row.error()) ? Status() : row.error();
+  {
+    const auto run = row->open_inside(path.run);
+    if (!run) return is_missing(run.error()) ? Status() : run.error();
+    if (Status failed = clear(*run, is_of_run)) return failed;
+  }
+  return row->remove_folder(path.run);
 }
 
 // Two suites with the same plan may share a folder.
@@ -134,6 +198,19 @@ Json parsed(const std::string& text) { return Json::parse(text, nullptr, false);
 
 std::string shown(const Json& plan, const std::string& key) {
   return plan.contains(key) ? plan[key].dump() : "nothing";
+}
+
+// What keeps a suite with this plan from going on with one of that plan.
+Status other_plan(const std::string& path, const Json& found, const Json& wanted) {
+  if (!found.is_object()) return plain_error(fmt::format("the plan in '{}' is damaged", path));
+  for (const auto& [key, value] : wanted.items()) {
+    if (found.contains(key) && found[key] == value) continue;
+    return plain_error(key == "commands"
+                           ? fmt::format("the suite in '{}' has other rows", path)
+                           : fmt::format("the suite in '{}' was begun with {} {}; now it is {}",
+                                         path, key, shown(found, key), value.dump()));
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -280,67 +357,90 @@ Json suite_document(const SuiteResult& result, const Json& environment,
           {"safe_heartbeat_deadlines", std::move(safe)}};
 }
 
-Status begin_suite(const std::string& folder, const SuiteSpec& spec) {
-  if (Status failed = prepare_output_folder(folder)) return failed;
-  std::error_code failed;
-  fs::create_directory(unfinished_folder(folder), failed);
-  if (failed) return make_error("--out: create folder", failed.value(), unfinished_folder(folder));
-  return write_file_atomically(unfinished_folder(folder) + "/plan.json",
-                               plan_of(spec).dump(2) + "\n");
+Result<Folder> begin_suite(const std::string& path, const SuiteSpec& spec) {
+  auto folder = prepare_output_folder(path);
+  if (!folder) return folder;
+  auto unfinished = folder->make_inside(kUnfinished);
+  Status failed;
+  if (!unfinished)
+    failed = unfinished.error();
+  else
+    failed = unfinished->write(kPlan, json_text(plan_of(spec)));
+  if (!failed) return folder;
+  if (unfinished) unfinished->undo();
+  folder->undo();
+  return plain_error("--out: " + failed->message());
 }
 
-Result<std::vector<SuiteRun>> resume_suite(const std::string& folder, const SuiteSpec& spec) {
-  const auto text = read_file(unfinished_folder(folder) + "/plan.json");
-  if (!text)
+Result<Folder> open_suite(const std::string& path) {
+  auto folder = Folder::open(path);
+  const Status failed = folder ? folder->reserve() : Status(folder.error());
+  if (failed) return plain_error("--resume: " + failed->message());
+  return folder;
+}
+
+Result<std::vector<SuiteRun>> resume_suite(const Folder& folder, const SuiteSpec& spec) {
+  const auto refused = [](const Error& error) {
+    return plain_error("--resume: " + error.message());
+  };
+  const auto unfinished = folder.open_inside(kUnfinished);
+  if (!unfinished && !is_missing(unfinished.error())) return refused(unfinished.error());
+  if (!unfinished)
     return plain_error(
         fmt::format("--resume: folder '{}' holds no unfinished suite; allowed: the folder of an "
                     "interrupted one",
-                    folder));
-  const Json found = parsed(*text), wanted = plan_of(spec);
-  for (const auto& [key, value] : wanted.items())
-    if (!found.is_object() || !found.contains(key) || found[key] != value)
-      return plain_error(
-          key == "commands"
-              ? fmt::format("--resume: the suite in '{}' has other rows", folder)
-              : fmt::format("--resume: the suite in '{}' was begun with {} {}; now it is {}",
-                            folder, key, found.is_object() ? shown(found, key) : "nothing",
-                            value.dump()));
+                    folder.path()));
+  const auto plan = unfinished->read(kPlan);
+  if (!plan) return refused(plan.error());
+  if (const Status other = other_plan(folder.path(), parsed(*plan), plan_of(spec)))
+    return refused(*other);
+
   const std::vector<SuiteRow> rows = rows_of(spec);
   std::vector<SuiteRun> done;
+  std::vector<SuiteTurn> missing;
   for (const SuiteTurn& turn : turns_of(rows, spec.seed)) {
-    const auto record = read_file(record_path(folder, turn));
+    const auto record = unfinished->read(record_name(turn));
+    if (!record && !is_missing(record.error())) return refused(record.error());
     if (!record) {
-      std::error_code failed;
-      const std::string half_written = folder + "/" + run_folder(turn, rows[turn.row]);
-      fs::remove_all(half_written, failed);
-      if (failed) return make_error("--resume: remove", failed.value(), half_written);
+      missing.push_back(turn);
       continue;
     }
-    auto run = deserialize_suite_run(*record, rows);
+    auto run = read_record(*record, turn, rows);
     if (!run)
-      return plain_error(
-          fmt::format("--resume: {}: {}", record_path(folder, turn), run.error().message()));
+      return plain_error(fmt::format("--resume: {}: {}; without this file the run is played again",
+                                     unfinished->path_of(record_name(turn)),
+                                     run.error().message()));
     done.push_back(std::move(*run));
   }
+  // Only now, when all that is there could be read.
+  for (const SuiteTurn& turn : missing)
+    if (const Status failed = remove_half_written(folder, run_path(turn, rows[turn.row])))
+      return refused(*failed);
   return done;
 }
 
-Status write_suite_run(const std::string& folder, const SuiteRow& row, const SuiteRun& run,
+Status write_suite_run(const Folder& folder, const SuiteRow& row, const SuiteRun& run,
                        const Json& environment) {
-  const std::string in = folder + "/" + run_folder(run.turn, row);
   const bool results = row.prices() ? run.cost.rounds >= kFewestRounds : !run.result.ledger.empty();
   if (results) {
-    if (Status failed = prepare_output_folder(in)) return failed;
+    const RunPath path = run_path(run.turn, row);
+    const auto row_folder = folder.make_inside(path.row);
+    if (!row_folder) return row_folder.error();
+    auto in = row_folder->make_inside(path.run);
+    if (!in) return in.error();
     Status failed = row.prices()
-                        ? write_cost(in, run.cost, cost_document(run.cost, environment))
-                        : write_results(in, run.result, run_document(run.result, environment));
+                        ? write_cost(*in, run.cost, cost_document(run.cost, environment))
+                        : write_results(*in, run.result, run_document(run.result, environment));
     if (failed) return failed;
   }
+  auto unfinished = folder.open_inside(kUnfinished);
+  if (!unfinished) return unfinished.error();
   // Last: what has a record is not played again.
-  return write_file_atomically(record_path(folder, run.turn), serialize(run));
+  const std::string content = serialize(run);
+  return unfinished->write(record_name(run.turn), checksum_line(content) + content);
 }
 
-Status write_suite(const std::string& folder, const SuiteResult& result, const Json& document,
+Status write_suite(Folder& folder, const SuiteResult& result, const Json& document,
                    const std::vector<FrontierLine>& frontier) {
   const std::pair<const char*, std::string> files[] = {
       {"summary.csv", suite_summary_csv(result)},
@@ -348,16 +448,17 @@ Status write_suite(const std::string& folder, const SuiteResult& result, const J
       {"timeline.csv", suite_timeline_csv(result)},
       {"frontier.csv", frontier_csv(frontier)},
       // Last: a folder with a manifest.json is complete.
-      {"manifest.json", document.dump(2) + "\n"},
+      {"manifest.json", json_text(document)},
   };
   for (const auto& [name, content] : files)
-    if (Status failed = write_file_atomically(fmt::format("{}/{}", folder, name), content))
-      return failed;
+    if (Status failed = folder.write(name, content)) return failed;
   if (result.runs.size() < result.turns.size()) return std::nullopt;
-  std::error_code failed;
-  fs::remove_all(unfinished_folder(folder), failed);
-  if (failed) return make_error("remove", failed.value(), unfinished_folder(folder));
-  return std::nullopt;
+  {
+    const auto unfinished = folder.open_inside(kUnfinished);
+    if (!unfinished) return unfinished.error();
+    if (Status failed = clear(*unfinished, is_of_plan)) return failed;
+  }
+  return folder.remove_folder(kUnfinished);
 }
 
 const RunResult* described_run(const SuiteResult& result) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/folder.h"
 #include "report/csv.h"
 #include "report/frontier.h"
 #include "run/suite.h"
@@ -32,21 +33,23 @@ nlohmann::ordered_json suite_document(const SuiteResult& result,
 // The run whose host describes the suite's; null when none came so far.
 const RunResult* described_run(const SuiteResult& result);
 
-// Makes the folder, which must be new or empty, and notes what is about to be played.
-Status begin_suite(const std::string& folder, const SuiteSpec& spec);
+// Makes the folder, which must be new or empty, and notes what is about to be played. It is
+// reserved for this process, as that of open_suite().
+Result<Folder> begin_suite(const std::string& path, const SuiteSpec& spec);
+Result<Folder> open_suite(const std::string& path);
 
 // The runs that an interrupted suite of the same spec has left; an Error where this is another
-// suite, another build or kernel, or nothing is left to play. What a killed suite left half-written
-// is removed.
-Result<std::vector<SuiteRun>> resume_suite(const std::string& folder, const SuiteSpec& spec);
+// suite, another build or kernel, nothing is left to play, or a record is damaged or cannot be
+// read. What a killed suite left half-written is removed, once all records are read.
+Result<std::vector<SuiteRun>> resume_suite(const Folder& folder, const SuiteSpec& spec);
 
-// Writes the folder of a run: the files of `lastack run` or `lastack cost`.
-Status write_suite_run(const std::string& folder, const SuiteRow& row, const SuiteRun& run,
+// Writes the folder of a run, the files of `lastack run` or `lastack cost`, and its record.
+Status write_suite_run(const Folder& folder, const SuiteRow& row, const SuiteRun& run,
                        const nlohmann::ordered_json& environment);
 
 // Writes what is merged, each file whole or not at all. A suite that was not interrupted cannot be
 // resumed from then on.
-Status write_suite(const std::string& folder, const SuiteResult& result,
+Status write_suite(Folder& folder, const SuiteResult& result,
                    const nlohmann::ordered_json& document,
                    const std::vector<FrontierLine>& frontier);
 

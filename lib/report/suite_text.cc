@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/parse.h"
+#include "report/json_text.h"
 #include "report/text_table.h"
 #include "run/stalls.h"
 
@@ -150,7 +151,7 @@ std::string suite_list_json() {
     }
     list.push_back(std::move(one));
   }
-  return list.dump(2) + "\n";
+  return json_text(list);
 }
 
 std::string host_note(const SuiteResult& result) {

@@ -10,6 +10,7 @@
 #include "base/parse.h"
 #include "report/cost_text.h"
 #include "report/csv.h"
+#include "report/json_text.h"
 #include "report/text_table.h"
 
 namespace lastack {
@@ -368,7 +369,7 @@ std::string list_json() {
       rows.push_back(std::move(object));
     }
   }
-  return document.dump(2) + "\n";
+  return json_text(document);
 }
 
 }  // namespace lastack

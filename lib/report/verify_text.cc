@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/parse.h"
+#include "report/json_text.h"
 
 namespace lastack {
 namespace {
@@ -287,7 +288,7 @@ std::string verify_json(const VerifyResult& result) {
     if (!row.ok()) add(row);
   for (const VerifiedRow& row : result.rows)
     if (row.ok()) add(row);
-  return rows.dump(2) + "\n";
+  return json_text(rows);
 }
 
 }  // namespace lastack

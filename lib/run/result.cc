@@ -13,7 +13,8 @@ constexpr RunStatusRow kStatuses[] = {
     {RunStatus::no_resources, "not-enough-resources", 3,
      "descriptors, ports, memory, namespaces or rights are missing (see `lastack doctor`)"},
     {RunStatus::failed, "failed", 1,
-     "lastack itself failed: a worker died or a call that must not"},
+     "lastack itself failed: a worker died or a call that must not, or what it had to print could "
+     "not be delivered"},
     {RunStatus::interrupted, "interrupted", 7, "SIGINT or SIGTERM ended the run early"},
     {RunStatus::unbalanced, "unbalanced", 5,
      "the ledger is incomplete, the kernel's counters do not agree with it, or a writer's bytes or "

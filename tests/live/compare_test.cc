@@ -66,6 +66,7 @@ TEST(Compare, EndsWithTheCodeThatItsHelpSays) {
       {{a + "-1", kData + "csv-v1-suite", "--force"}, 2, "no row in common"},
       {{a + "-1", b + "-1", "--fail-on", "improvement=5%"}, 2, "is not such as regression=5%"},
       {{a + "-1", b + "-1", "--fail-on", "regression=5"}, 2, "is not such as regression=5%"},
+      {{a + "-1", b + "-1", "--fail-on", ""}, 2, "is not such as regression=5%"},
       {{a + "-1", b + "-1", "--show", "much"}, 2, "--show: 'much' is not a percentage"},
   };
   for (const Case& one : kCases) {

@@ -78,9 +78,9 @@ Program::Program(const std::vector<std::string>& arguments, Options options) {
   pid_ = fork();  // this test process has one thread
   if (pid_ == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (options.before_exec && !options.before_exec()) _exit(125);
     dup2(out_, STDOUT_FILENO);
     dup2(err_, STDERR_FILENO);
+    if (options.before_exec && !options.before_exec()) _exit(125);
     if (options.as_nobody && (setgid(kNobody) != 0 || setuid(kNobody) != 0)) _exit(126);
     execv(path.c_str(), argv.data());
     _exit(127);

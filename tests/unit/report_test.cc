@@ -620,7 +620,9 @@ class ResultFolder : public testing::Test {
 TEST_F(ResultFolder, HoldsTheDocumentAndTheCsvFiles) {
   RunResult result = sample_result();
   const Json document = run_document(result, {});
-  ASSERT_FALSE(write_results(folder_, result, document));
+  auto folder = Folder::open(folder_);
+  ASSERT_TRUE(folder);
+  ASSERT_FALSE(write_results(*folder, result, document));
   EXPECT_THAT(names(), UnorderedElementsAre("run.json", "summary.csv", "latency.csv",
                                             "timeline.csv", "events.csv"));
   EXPECT_EQ(Json::parse(*read_file(folder_ + "/run.json")), document);
@@ -630,17 +632,19 @@ TEST_F(ResultFolder, HoldsTheDocumentAndTheCsvFiles) {
 TEST_F(ResultFolder, HasNoEventsUnlessAskedFor) {
   RunResult result = sample_result();
   result.events.clear();
-  ASSERT_FALSE(write_results(folder_, result, {}));
+  auto folder = Folder::open(folder_);
+  ASSERT_TRUE(folder);
+  ASSERT_FALSE(write_results(*folder, result, {}));
   EXPECT_THAT(names(), Not(testing::Contains("events.csv")));
 }
 
 TEST_F(ResultFolder, MustBeEmptyOrNew) {
-  EXPECT_FALSE(prepare_output_folder(folder_));
-  EXPECT_FALSE(prepare_output_folder(folder_ + "/new/one"));
+  EXPECT_TRUE(prepare_output_folder(folder_));
+  EXPECT_TRUE(prepare_output_folder(folder_ + "/new/one"));
   EXPECT_TRUE(std::filesystem::is_directory(folder_ + "/new/one"));
-  const Status refused = prepare_output_folder(folder_);
-  ASSERT_TRUE(refused);
-  EXPECT_THAT(refused->message(), HasSubstr("is not empty"));
+  const auto refused = prepare_output_folder(folder_);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message(), HasSubstr("is not empty"));
 }
 
 TEST(ResultsReadme, IsTheSchemaOfThisBuild) {

@@ -1,12 +1,14 @@
 // The suites' tables, and what is merged of their runs.
 #include "run/suite.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <set>
 
 #include "base/clock.h"
@@ -397,50 +399,163 @@ class SuiteFolder : public testing::Test {
     folder_ = mkdtemp(path);
   }
   ~SuiteFolder() override { std::filesystem::remove_all(folder_); }
+  // One run of it was played.
+  Folder begun_with_a_run() {
+    auto folder = begin_suite(folder_, spec_);
+    SuiteRun run;
+    run.turn = turns_[0];
+    run.result.ledger = {ledger_row("silent", "none", 10, 10, 0)};
+    const Status failed = write_suite_run(*folder, rows_[turns_[0].row], run, {{"host", "here"}});
+    EXPECT_FALSE(failed) << failed->message();
+    return std::move(*folder);
+  }
+  static void put(const std::string& path, const std::string& content) {
+    std::ofstream(path) << content;
+  }
+  std::string record() const {
+    return fmt::format("{}/unfinished/row-{}-rep-{}", folder_, turns_[0].row, turns_[0].repetition);
+  }
   std::string folder_;
   SuiteSpec spec_ = {*find_suite("quick"), true, 0, 1};
+  std::vector<SuiteRow> rows_ = rows_of(spec_);
+  std::vector<SuiteTurn> turns_ = turns_of(rows_, spec_.seed);
 };
 
 TEST_F(SuiteFolder, GoesOnBehindWhatIsRecorded) {
-  ASSERT_FALSE(begin_suite(folder_, spec_));
-  const auto rows = rows_of(spec_);
-  const auto turns = turns_of(rows, spec_.seed);
-  SuiteRun run;
-  run.turn = turns[0];
-  run.result.ledger = {ledger_row("silent", "none", 10, 10, 0)};
-  ASSERT_FALSE(write_suite_run(folder_, rows[turns[0].row], run, {{"host", "here"}}));
-  // What a kill leaves: a folder without a record.
-  const std::string half_written = folder_ + "/" + run_folder(turns[1], rows[turns[1].row]);
+  const Folder folder = begun_with_a_run();
+  // What a kill leaves: a folder without a record, and a file without its name.
+  const std::string half_written = folder_ + "/" + run_folder(turns_[1], rows_[turns_[1].row]);
   std::filesystem::create_directories(half_written);
-  const auto done = resume_suite(folder_, spec_);
+  put(half_written + "/summary.csv", "schema_ver");
+  put(half_written + "/.latency.csv.17-0.tmp", "schema_ver");
+  const auto done = resume_suite(folder, spec_);
   ASSERT_TRUE(done) << done.error().message();
   ASSERT_EQ(done->size(), 1u);
-  EXPECT_EQ(done->front().turn, turns[0]);
+  EXPECT_EQ(done->front().turn, turns_[0]);
   EXPECT_FALSE(std::filesystem::exists(half_written));
 }
 
+TEST_F(SuiteFolder, RefusesARecordThatItCannotTrust) {
+  const Folder folder = begun_with_a_run();
+  const std::string whole = *read_file(record());
+  std::string other_bit = whole;
+  other_bit[whole.size() / 2] ^= 1;
+  const std::string half_written = folder_ + "/" + run_folder(turns_[1], rows_[turns_[1].row]);
+  std::filesystem::create_directories(half_written);
+  for (const std::string& damaged :
+       {std::string(), whole.substr(0, whole.size() / 2), whole.substr(0, 9), whole + "x",
+        whole.substr(9), other_bit, std::string("00000001\n")}) {
+    put(record(), damaged);
+    const auto done = resume_suite(folder, spec_);
+    ASSERT_FALSE(done) << damaged.size();
+    EXPECT_THAT(done.error().message(), HasSubstr("damaged"));
+    EXPECT_THAT(done.error().message(), HasSubstr(record()));
+    EXPECT_TRUE(std::filesystem::exists(half_written)) << "deleted before all was read";
+  }
+  // That of another run, under its own checksum.
+  put(folder_ + fmt::format("/unfinished/row-{}-rep-{}", turns_[1].row, turns_[1].repetition),
+      whole);
+  put(record(), whole);
+  EXPECT_THAT(resume_suite(folder, spec_).error().message(), HasSubstr("of another run"));
+}
+
+TEST_F(SuiteFolder, FollowsNoLink) {
+  namespace fs = std::filesystem;
+  const std::string elsewhere = folder_ + "-elsewhere";
+  fs::create_directories(elsewhere + "/rep-1");
+  fs::create_directories(elsewhere + "/warm-up");
+  put(elsewhere + "/rep-1/run.json", "mine");
+  put(elsewhere + "/warm-up/run.json", "mine");
+  const auto intact = [&] {
+    return fs::exists(elsewhere + "/rep-1/run.json") && fs::exists(elsewhere + "/warm-up/run.json");
+  };
+  {
+    const Folder folder = begun_with_a_run();
+    const std::string kept = elsewhere + "/record";
+    fs::rename(record(), kept);
+    fs::create_symlink(kept, record());
+    EXPECT_THAT(resume_suite(folder, spec_).error().message(), HasSubstr("ELOOP"));
+    fs::remove(record());
+    fs::create_directory(record());
+    EXPECT_THAT(resume_suite(folder, spec_).error().message(), HasSubstr("is no regular file"));
+    fs::remove(record());
+    fs::rename(kept, record());
+    ASSERT_TRUE(resume_suite(folder, spec_));
+
+    // A run's folder, and the folder around it.
+    const std::string row = folder_ + "/" + row_folder(turns_[1].row, rows_[turns_[1].row]);
+    fs::remove_all(row);
+    fs::create_symlink(elsewhere, row);
+    EXPECT_FALSE(resume_suite(folder, spec_));
+    EXPECT_TRUE(intact());
+    SuiteRun run;
+    run.turn = turns_[1];
+    run.result.ledger = {ledger_row("silent", "none", 10, 10, 0)};
+    EXPECT_TRUE(write_suite_run(folder, rows_[turns_[1].row], run, {}));
+    EXPECT_TRUE(intact());
+    fs::remove(row);
+    const std::string half_written = folder_ + "/" + run_folder(turns_[1], rows_[turns_[1].row]);
+    fs::create_directories(fs::path(half_written).parent_path());
+    fs::create_symlink(elsewhere + "/rep-1", half_written);
+    EXPECT_FALSE(resume_suite(folder, spec_));
+    EXPECT_TRUE(intact());
+    fs::remove(half_written);
+
+    // What somebody else has put there is not removed.
+    fs::create_directories(half_written);
+    put(half_written + "/notes.txt", "mine");
+    put(half_written + "/run.json", "{");
+    EXPECT_THAT(resume_suite(folder, spec_).error().message(),
+                HasSubstr("notes.txt was not written"));
+    EXPECT_TRUE(fs::exists(half_written + "/notes.txt"));
+    EXPECT_TRUE(fs::exists(half_written + "/run.json"));
+  }
+  // The records' folder itself.
+  fs::remove_all(elsewhere);
+  fs::rename(folder_ + "/unfinished", elsewhere);
+  fs::create_symlink(elsewhere, folder_ + "/unfinished");
+  const auto again = open_suite(folder_);
+  ASSERT_TRUE(again);
+  EXPECT_FALSE(resume_suite(*again, spec_));
+  fs::remove_all(elsewhere);
+}
+
+TEST_F(SuiteFolder, IsReservedForOneProcess) {
+  {
+    const auto first = begin_suite(folder_, spec_);
+    ASSERT_TRUE(first);
+    EXPECT_THAT(begin_suite(folder_, spec_).error().message(), HasSubstr("in use by another"));
+    EXPECT_THAT(open_suite(folder_).error().message(), HasSubstr("in use by another"));
+  }
+  EXPECT_TRUE(open_suite(folder_));
+}
+
 TEST_F(SuiteFolder, IsNotSharedByDifferentSuites) {
-  EXPECT_THAT(resume_suite(folder_, spec_).error().message(), HasSubstr("no unfinished suite"));
-  ASSERT_FALSE(begin_suite(folder_, spec_));
-  EXPECT_TRUE(begin_suite(folder_, spec_)) << "not empty";
+  EXPECT_THAT(resume_suite(*open_suite(folder_), spec_).error().message(),
+              HasSubstr("no unfinished suite"));
+  ASSERT_TRUE(begin_suite(folder_, spec_));
+  EXPECT_FALSE(begin_suite(folder_, spec_)) << "not empty";
+  const auto folder = open_suite(folder_);
+  ASSERT_TRUE(folder);
   SuiteSpec other = spec_;
   other.seed = 2;
-  EXPECT_THAT(resume_suite(folder_, other).error().message(),
+  EXPECT_THAT(resume_suite(*folder, other).error().message(),
               HasSubstr("was begun with seed 1; now it is 2"));
   other = spec_;
   other.suite = *find_suite("rst");
-  EXPECT_THAT(resume_suite(folder_, other).error().message(), HasSubstr("begun with suite"));
-  ASSERT_FALSE(write_file_atomically(folder_ + "/unfinished/plan.json", "{\"suite\":"));
-  EXPECT_FALSE(resume_suite(folder_, spec_));
+  EXPECT_THAT(resume_suite(*folder, other).error().message(), HasSubstr("begun with suite"));
+  put(folder_ + "/unfinished/plan.json", "{\"suite\":");
+  EXPECT_THAT(resume_suite(*folder, spec_).error().message(), HasSubstr("is damaged"));
 }
 
 TEST_F(SuiteFolder, IsFinishedWhenAllWasPlayed) {
-  ASSERT_FALSE(begin_suite(folder_, spec_));
+  auto folder = begin_suite(folder_, spec_);
+  ASSERT_TRUE(folder);
   SuiteResult suite = repeated_suite();
   suite.runs.pop_back();
-  ASSERT_FALSE(write_suite(folder_, suite, {{"a", 1}}, {}));
+  ASSERT_FALSE(write_suite(*folder, suite, {{"a", 1}}, {}));
   EXPECT_TRUE(std::filesystem::exists(folder_ + "/unfinished"));
-  ASSERT_FALSE(write_suite(folder_, repeated_suite(), {{"a", 1}}, {}));
+  ASSERT_FALSE(write_suite(*folder, repeated_suite(), {{"a", 1}}, {}));
   EXPECT_FALSE(std::filesystem::exists(folder_ + "/unfinished"));
   for (const char* name : {"manifest.json", "summary.csv", "latency.csv", "timeline.csv"})
     EXPECT_TRUE(std::filesystem::exists(folder_ + "/" + name)) << name;
