@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "base/printable.h"
 #include "report/environment.h"
 #include "run/runner.h"
 
@@ -14,6 +15,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// Google Benchmark escapes quotes, backslashes and line ends in its JSON, and no other control
+// character: they become blanks.
 std::string text_of(const Json& value) {
   if (value.is_null()) return "unknown";
   return printable(value.is_string() ? value.get<std::string>() : value.dump());
@@ -67,12 +70,6 @@ RunResult smallest_run() {
 }
 
 }  // namespace
-
-std::string printable(std::string text) {
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') c = ' ';
-  return text;
-}
 
 BenchContext describe_bench_context() {
   const Json environment = describe_environment(smallest_run());

@@ -12,10 +12,6 @@ struct BenchContext {
   std::string environment;  // the whole manifest, JSON in one line of ASCII
 };
 
-// Google Benchmark escapes quotes, backslashes and line ends in its JSON, and no other control
-// character: they become blanks.
-std::string printable(std::string text);
-
 // Makes one connection, to see the network that runs make for themselves.
 BenchContext describe_bench_context();
 

@@ -15,6 +15,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
+#include <iostream>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -25,9 +27,12 @@
 #include "base/file.h"
 #include "base/kernel_config.h"
 #include "base/parse.h"
+#include "base/printable.h"
 #include "bench_context.h"
 #include "null_rows.h"
+#include "output.h"
 #include "report/environment.h"
+#include "reporters.h"
 #include "run/plan.h"
 #include "run/runner.h"
 #include "run/suite.h"
@@ -38,6 +43,7 @@ extern char** environ;
 namespace lastack {
 namespace {
 
+constexpr std::string_view kProgram = "lastack-bench";
 constexpr int kOutsideRatio = 1, kBadUsage = 2;  // exit codes of the comparison
 constexpr int64_t kRuns = 10, kMostRuns = 1000;
 
@@ -274,16 +280,16 @@ using Measure = std::function<Result<Figures>()>;
 int g_failed_rows = 0;
 
 void report_figures(benchmark::State& state, const Figures& figures) {
-  const auto show = [&](const char* name, const auto& value) {
-    if (value) state.counters[name] = static_cast<double>(*value);
+  const auto real = [](const std::optional<int64_t>& whole) {
+    return whole ? std::optional(static_cast<double>(*whole)) : std::nullopt;
   };
-  show("p50_ns", std::optional(figures.p50_ns));
-  show("p99_ns", std::optional(figures.p99_ns));
-  show("p999_ns", std::optional(figures.p999_ns));
-  show("span_ns", figures.span_ns);
-  show("found", figures.found);
-  show("nothing", figures.nothing);
-  show("cpu_ns_per_connection", figures.cpu_ns_per_connection);
+  const std::optional<double> values[] = {real(figures.p50_ns),         real(figures.p99_ns),
+                                          real(figures.p999_ns),        real(figures.span_ns),
+                                          real(figures.found),          real(figures.nothing),
+                                          figures.cpu_ns_per_connection};
+  static_assert(std::size(values) == std::size(kCounterNames));
+  for (size_t i = 0; i < std::size(kCounterNames); ++i)
+    if (values[i]) state.counters[std::string(kCounterNames[i])] = *values[i];
   std::string label = figures.too_slow;
   if (figures.found == 0) {
     if (!label.empty()) label += "; ";
@@ -353,29 +359,8 @@ std::vector<BenchRow> bench_rows() {
   return rows;
 }
 
-// Google Benchmark's, but for two things. It has the manifest, which would fill a console. And a
-// deviation divided by a mean of 0, as of `nothing` over repetitions, is left out: JSON has no NaN.
-class JsonReporter : public benchmark::JSONReporter {
- public:
-  explicit JsonReporter(std::string environment) : environment_(std::move(environment)) {}
-  bool ReportContext(const Context& context) override {
-    if (!environment_.empty()) benchmark::AddCustomContext("environment", environment_);
-    return JSONReporter::ReportContext(context);
-  }
-  void ReportRuns(const std::vector<Run>& runs) override {
-    std::vector<Run> finite = runs;
-    for (Run& run : finite)
-      std::erase_if(run.counters,
-                    [](const auto& counter) { return !std::isfinite(counter.second.value); });
-    JSONReporter::ReportRuns(finite);
-  }
-
- private:
-  std::string environment_;
-};
-
 int complain(const std::string& message) {
-  fmt::print(stderr, "lastack-bench: {}\n", message);
+  print_message(kProgram, message);
   return kBadUsage;
 }
 
@@ -403,11 +388,12 @@ bool allowed(const Comparison& comparison) {
 
 // One line that is written over and over, for people only.
 void show_progress(std::string_view row, int64_t done, int64_t runs) {
-  if (isatty(STDERR_FILENO)) fmt::print(stderr, "\r\033[K{}: {} of {} runs", row, done, runs);
+  if (isatty(STDERR_FILENO))
+    print_remark(fmt::format("\r\033[K{}: {} of {} runs", row, done, runs));
 }
 
 void clear_progress() {
-  if (isatty(STDERR_FILENO)) fmt::print(stderr, "\r\033[K");
+  if (isatty(STDERR_FILENO)) print_remark("\r\033[K");
 }
 
 // Alternating, so that what else the host does burdens both sides alike.
@@ -447,15 +433,17 @@ Cells cells_of(const Comparison& comparison) {
           range(comparison.lastack_ns)};
 }
 
-void print_aligned(const std::vector<Cells>& rows) {
+std::string aligned(const std::vector<Cells>& rows) {
   std::vector<size_t> widths(rows.front().size());
   for (const Cells& row : rows)
     for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  std::string text;
   for (const Cells& row : rows) {
-    fmt::print("{:<{}}", row[0], widths[0]);
-    for (size_t i = 1; i < row.size(); ++i) fmt::print("  {:>{}}", row[i], widths[i]);
-    fmt::print("\n");
+    text += fmt::format("{:<{}}", row[0], widths[0]);
+    for (size_t i = 1; i < row.size(); ++i) text += fmt::format("  {:>{}}", row[i], widths[i]);
+    text += "\n";
   }
+  return text;
 }
 
 int compare_all(int64_t runs) {
@@ -476,10 +464,10 @@ int compare_all(int64_t runs) {
     if (!allowed(*comparison))
       failures.push_back(fmt::format("{}: above the allowed ratio", scenario.name));
   }
-  fmt::print("lastack {}, Linux {}, load average {:.2f}, alternating runs: {} a side\n",
-             build_version(), kernel_release(), load, runs);
-  fmt::print("times: p50 from t0 to the finding (latency), first t0 to last finding (storm)\n");
-  print_aligned(table);
+  print(fmt::format(
+      "lastack {}, Linux {}, load average {:.2f}, alternating runs: {} a side\n"
+      "times: p50 from t0 to the finding (latency), first t0 to last finding (storm)\n{}",
+      build_version(), kernel_release(), load, runs, aligned(table)));
   for (const std::string& failure : failures) complain(failure);
   return failures.empty() ? 0 : kOutsideRatio;
 }
@@ -531,14 +519,13 @@ int compare_sigpipe(int64_t rounds) {
       {"way", "live", "5..95 %", "more", "5..95 %", "dead", "5..95 %", "signals", "collected"}};
   for (const SigpipeCost& cost : *costs)
     table.push_back(cells_of(cost, (*costs)[kReference], rounds));
-  fmt::print("lastack {}, Linux {}, {} rounds in turn\n", build_version(), kernel_release(),
-             rounds);
-  fmt::print(
+  print(fmt::format(
+      "lastack {}, Linux {}, {} rounds in turn\n"
       "CPU in us of 1,000 writes of 64 bytes on loopback, medians: live peer; more than send(2) "
       "with\n"
       "MSG_NOSIGNAL in the same round; dead peer (each write fails with EPIPE, or is not made);\n"
-      "SIGPIPEs that the process got, or took from the pending ones, for 1,000 dead writes\n");
-  print_aligned(table);
+      "SIGPIPEs that the process got, or took from the pending ones, for 1,000 dead writes\n{}",
+      build_version(), kernel_release(), rounds, aligned(table)));
   return 0;
 }
 
@@ -564,7 +551,7 @@ and median of repetitions are of their figures, not of all their connections tog
 A run that fails, whose ledger or counters do not balance, or with a finding that was not expected
 is a row with an error. One whose acts could not keep the pace has a label that starts with
 too-slow: its latencies count from when an act was made, and stand. Exit code: 0, or 1 when a row
-has an error. All rows take several minutes. The context names kernel, CPU, mitigations, build and
+has an error or what was to be printed or written could not be. All rows take several minutes. The context names kernel, CPU, mitigations, build and
 what else matters; in JSON `environment` is the whole manifest of `lastack run`, in a string.
   --benchmark_list_tests            print the rows' names and run nothing
   --benchmark_filter=REGEX          run the rows whose name matches
@@ -587,8 +574,6 @@ in turn. Exit code: 0, 1 when a call failed, 2 for bad usage.
 
   --help                            print this
 )";
-
-void print_help() { fmt::print("{}", kHelp); }
 
 int unknown_flag(std::string_view flag) {
   return complain(fmt::format("unknown flag '{}'; allowed: see lastack-bench --help", flag));
@@ -635,40 +620,67 @@ std::string benchmark_flag(int argc, char** argv, const std::string& name) {
 
 // What of the flags decides which reporters there are.
 struct Output {
-  bool lists_only, json, json_file;
+  bool lists_only = false, tabular = false;
+  std::string format, file, file_format;
 };
 
 Output output_of(int argc, char** argv) {
   const auto value = [&](const char* name) { return benchmark_flag(argc, argv, name); };
-  const std::string lists = value("benchmark_list_tests"), format = value("benchmark_out_format");
-  return {lists == "true" || lists == "1", value("benchmark_format") == "json",
-          !value("benchmark_out").empty() && (format.empty() || format == "json")};
+  const auto is_set = [&](const char* name) { return value(name) == "true" || value(name) == "1"; };
+  return {is_set("benchmark_list_tests"), is_set("benchmark_counters_tabular"),
+          value("benchmark_format"), value("benchmark_out"), value("benchmark_out_format")};
+}
+
+// Null: one of Google Benchmark's own.
+std::unique_ptr<benchmark::BenchmarkReporter> reporter_of(const std::string& format,
+                                                          const std::string& environment) {
+  if (format == "json") return std::make_unique<JsonReporter>(environment);
+  if (format == "csv") return std::make_unique<CsvReporter>();
+  return nullptr;
+}
+
+// For --benchmark_out; without it, none is allowed.
+std::unique_ptr<FileReporter> file_reporter_of(const Output& output,
+                                               const std::string& environment) {
+  if (output.file.empty()) return nullptr;
+  const std::string format = output.file_format.empty() ? "json" : output.file_format;
+  auto reporter = reporter_of(format, environment);
+  if (!reporter)
+    reporter = std::make_unique<benchmark::ConsoleReporter>(
+        output.tabular ? benchmark::ConsoleReporter::OO_Tabular
+                       : benchmark::ConsoleReporter::OO_None);
+  return std::make_unique<FileReporter>(std::move(reporter), output.file);
 }
 
 int benchmark_command(int argc, char** argv) {
   const Output output = output_of(argc, argv);
+  send_cout_through_the_door();
   benchmark::Initialize(&argc, argv, refuse_value);
   if (argc > 1) return unknown_flag(argv[1]);  // Initialize() took out those that it knows
   const BenchContext context = output.lists_only ? BenchContext() : describe_bench_context();
   for (const auto& [key, text] : context.facts) benchmark::AddCustomContext(key, text);
+  const auto display = reporter_of(output.format, context.environment);
   // There is one context for both, and the display is asked first.
-  JsonReporter display(context.environment);
-  JsonReporter file(output.json ? "" : context.environment);
+  const bool told = output.format == "json";
+  const auto file = file_reporter_of(output, told ? "" : context.environment);
   for (const BenchRow& row : bench_rows()) register_row(row);
-  // Null: what the flags say. A reporter for a file that nobody asked for is refused.
-  const size_t matching = benchmark::RunSpecifiedBenchmarks(output.json ? &display : nullptr,
-                                                            output.json_file ? &file : nullptr);
+  const size_t matching = benchmark::RunSpecifiedBenchmarks(display.get(), file.get());
   benchmark::Shutdown();
+  std::cout.flush();
   if (matching == 0) return kBadUsage;  // it has said so
-  return g_failed_rows ? 1 : 0;
+  if (file && file->failed()) complain(file->failed()->message());
+  return g_failed_rows || (file && file->failed()) ? 1 : 0;
 }
 
 int main_with_arguments(int argc, char** argv) {
   const std::vector<std::string_view> flags(argv + 1, argv + argc);
+  for (const std::string_view flag : flags)  // Google Benchmark would print them as they are
+    if (printable(flag) != flag)
+      return complain(fmt::format("'{}' holds a control character", flag));
   const auto given = [&](std::string_view flag) {
     return std::find(flags.begin(), flags.end(), flag) != flags.end();
   };
-  if (given("--help") || given("-h")) return print_help(), 0;
+  if (given("--help") || given("-h")) return print(kHelp), 0;
   if (given("--compare-floor"))
     return compare_command(flags, "--compare-floor", kRuns, compare_all);
   if (given("--compare-sigpipe"))
@@ -680,6 +692,7 @@ int main_with_arguments(int argc, char** argv) {
 }  // namespace lastack
 
 int main(int argc, char** argv) {
+  lastack::open_door();
   if (const auto code = lastack::process_entry(argc, argv)) return *code;
-  return lastack::main_with_arguments(argc, argv);
+  return lastack::delivered(lastack::kProgram, lastack::main_with_arguments(argc, argv));
 }

@@ -5,6 +5,7 @@ usage: benchmark_compare.py LASTACK_BENCH LASTACK COMPARE_PY
 
 Exit code: 0, or 1 with a line per thing that is not as it should be.
 """
+import csv
 import json
 import os
 import resource
@@ -152,6 +153,48 @@ def check_error(bench, folder):
     call([bench, "--no-such-flag"], folder, expected_code=2)
 
 
+def check_csv(bench, folder):
+    """Rows of different counters have the same columns."""
+    done = call([bench, f"--benchmark_filter=^({'|'.join(RUN_ROWS)})/", "--benchmark_format=csv",
+                 "--benchmark_out=rows.csv", "--benchmark_out_format=csv"], folder)
+    with open(os.path.join(folder, "rows.csv"), encoding="utf-8") as file:
+        expect(file.read() == done.stdout, "rows.csv is not what was printed")
+    rows = {row_of(row["name"]): row for row in csv.DictReader(done.stdout.splitlines())}
+    expect(sorted(rows) == sorted(RUN_ROWS), f"CSV: rows {sorted(rows)}")
+    for name, row in rows.items():
+        expect(None not in row and None not in row.values(), f"CSV: {name} has other fields: {row}")
+        expect(bool(row.get("found")) == (name == ROW), f"CSV: {name}: found is {row.get('found')}")
+        expect(float(row.get("p50_ns") or 0) > 0, f"CSV: {name}: no p50_ns")
+
+
+def check_undelivered(bench, folder):
+    """What cannot be printed or written is an error, whatever prints it."""
+    def no_reader():
+        read, write = os.pipe()
+        os.dup2(write, 1)
+        os.close(read)
+        os.close(write)
+    sinks = [("ENOSPC", lambda: os.dup2(os.open("/dev/full", os.O_WRONLY), 1)),
+             ("EBADF", lambda: os.close(1)), ("EPIPE", no_reader)]
+    row = "--benchmark_filter=null/clock"
+    commands = [["--help"], ["--benchmark_list_tests"], [row], [row, "--benchmark_format=json"],
+                [row, "--benchmark_format=csv"]]
+    for command in commands:
+        for cause, sink in sinks:
+            done = call([bench, *command], folder, expected_code=1, preexec_fn=sink)
+            last = done.stderr.rstrip("\n").rpartition("\n")[2]
+            expect(last.startswith("lastack-bench: write to standard output: ") and cause in last,
+                   f"{command} to {cause}: {last}")
+    for form in ("json", "csv", "console"):
+        done = call([bench, row, "--benchmark_out=/dev/full", f"--benchmark_out_format={form}"],
+                    folder, expected_code=1)
+        expect("lastack-bench: write /dev/full: No space left" in done.stderr, done.stderr[-200:])
+    done = call([bench, "--no-such-flag"], folder, expected_code=2,
+                preexec_fn=lambda: os.close(2))
+    done = call([bench, "--benchmark_filter=\x1b[2J"], folder, expected_code=2)
+    expect(done.stderr.rstrip("\n").isprintable(), f"escapes: {done.stderr!r}")
+
+
 def main():
     if len(sys.argv) != 4:
         sys.exit(__doc__)
@@ -166,7 +209,9 @@ def main():
         check_both_outputs(bench, version, folder)
         check_compare(compare, folder)
         check_error(bench, folder)
-        expect(sorted(os.listdir(folder)) == ["a.json", "b.json", "both.json"],
+        check_csv(bench, folder)
+        check_undelivered(bench, folder)
+        expect(sorted(os.listdir(folder)) == ["a.json", "b.json", "both.json", "rows.csv"],
                f"left behind: {os.listdir(folder)}")
     if failures:
         sys.exit("\n".join(failures))
