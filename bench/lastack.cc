@@ -6,6 +6,8 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <atomic>
+#include <cstdio>
 #include <functional>
 #include <limits>
 #include <sstream>
@@ -40,7 +42,19 @@ namespace {
 
 volatile sig_atomic_t g_interrupted = 0;
 
-void on_signal(int) { g_interrupted = 1; }
+// The first signal ends what is going on in good order. A second one ends everything: the processes
+// of a run die with this one. timeout(1) signals its child and then the child's group, which is one
+// wish, not two.
+constexpr int64_t kOneWish_ns = 200 * kMillisecond_ns;
+std::atomic<int64_t> g_interrupted_ns{0};  // the first one came
+
+void on_signal(int) {
+  const int64_t now = now_ns();
+  int64_t first_ns = 0;
+  g_interrupted = 1;
+  if (g_interrupted_ns.compare_exchange_strong(first_ns, now)) return;
+  if (now - first_ns > kOneWish_ns) _exit(status_row(RunStatus::interrupted).exit_code);
+}
 
 void catch_signals() {
   struct sigaction action {};
@@ -162,7 +176,8 @@ int run_command(const Options& options) {
     print(json_text(document));
   else if (!no_ledger)
     print(run_table(result));
-  if (no_ledger) return complain(result.status, result.error);
+  // An interrupted run may have both: what there is, and who did not answer.
+  if (!result.error.empty()) return complain(result.status, result.error);
   return out.exit_code_with(result.status);
 }
 
@@ -395,9 +410,10 @@ int matrix_command(const VerifyOptions& options) {
       const RunSpec spec = matrix_spec(survivor, veth, kConnectionsEach);
       runs.push_back({spec, run(spec, hooks)});
       const RunResult& result = runs.back().result;
-      if (result.ledger.empty()) {
+      const bool interrupted = result.status == RunStatus::interrupted;
+      if (result.ledger.empty() || interrupted) {
         line.clear();
-        return complain(result.status, result.error);
+        return complain(result.status, interrupted ? "interrupted" : result.error);
       }
       status = std::min(status, result.status);  // the worse one stands first in its table
     }

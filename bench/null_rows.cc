@@ -38,6 +38,7 @@ Result<Reaped> reap(Ring& ring, bool spin, int64_t until_ns) {
       ring.poll();
     else
       ring.wait_until(until_ns);
+    if (const Status failed = ring.status("null row")) return *failed;
     const auto completions = ring.completions(std::span(&completion, 1));
     const int64_t now = now_ns();
     if (!completions.empty()) {

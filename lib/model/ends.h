@@ -138,6 +138,7 @@ struct ShardSettings {
   int64_t cut_for_ns;     // cable-restore
   bool spin;              // survivors spin instead of sleeping
   int64_t reap_delay_ns;  // a known slowdown
+  int64_t patience_ns;    // how long one step may take (run/patience.h)
   bool victim_spins;      // the victim's thread has a CPU of its own to wait for instants on
   RingMode ring;
   int32_t victim_cpu;  // -1: anywhere
@@ -172,9 +173,16 @@ struct ShardProgress {
   std::atomic<uint32_t> victim_ring_completions, survivor_ring_completions;
 };
 
+// Why a process gave up that writes for a survivors' process and is its child (--sigpipe default).
+struct ChildError {
+  int32_t error_number;
+  char operation[48], where[80];
+};
+
 struct ShardHeader {
   ShardSettings settings;
   ShardProgress progress;
+  ChildError child_error;
   PlanRow rows[kMostRows];
   // As they are: of any of the victims, and of one of each row's survivors.
   SocketFacts victim_socket;

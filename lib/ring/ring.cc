@@ -84,6 +84,8 @@ Ring::Ring(Ring&& other) noexcept
     : raw_(other.raw_),
       mode_(other.mode_),
       overflows_(other.overflows_),
+      failed_(other.failed_),
+      refusals_(other.refusals_),
       enters_(other.enters_),
       open_(std::exchange(other.open_, false)) {}
 
@@ -94,11 +96,12 @@ Ring::~Ring() {
 io_uring_sqe* Ring::entry() {
   io_uring_sqe* sqe = io_uring_get_sqe(&raw_);
   // SQPOLL's kernel thread empties the queue in its own time: give it some.
-  for (int attempt = 0; !sqe && attempt < 1000; ++attempt) {
+  for (int attempt = 0; !sqe && !failed_ && attempt < 1000; ++attempt) {
     submit();
-    if (mode_ == RingMode::sqpoll) io_uring_sqring_wait(&raw_);
+    if (mode_ == RingMode::sqpoll) settle(io_uring_sqring_wait(&raw_));
     sqe = io_uring_get_sqe(&raw_);
   }
+  if (!sqe && !failed_) failed_ = EBUSY;
   return sqe;
 }
 
@@ -116,16 +119,36 @@ bool Ring::submit_enters() {
   return __atomic_load_n(raw_.sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_NEED_WAKEUP;
 }
 
+// EINTR is a signal, ETIME the instant, EAGAIN a want of memory, EBUSY a full completion queue
+// (io_uring_enter(2)): they pass, and the caller's loop tries again. Not for ever, though: a call
+// that is always refused would spin.
+int Ring::settle(int result) {
+  constexpr int kMostRefusals = 10'000;
+  if (result >= 0 || result == -ETIME) return refusals_ = 0;
+  const bool passes = result == -EINTR || result == -EAGAIN || result == -EBUSY;
+  if (passes && ++refusals_ < kMostRefusals) {
+    if (result == -EAGAIN) sleep_for(kMillisecond_ns / 10);
+    return -result;
+  }
+  if (!failed_) failed_ = -result;
+  return failed_;
+}
+
+Status Ring::status(std::string doing) const {
+  if (!failed_) return std::nullopt;
+  return make_error("io_uring_enter", failed_, std::move(doing));
+}
+
 int Ring::submit() {
-  while (true) {
+  while (!failed_) {
     if (submit_enters()) count_enter();
     const int submitted = io_uring_submit(&raw_);
-    if (submitted >= 0) return 0;
+    const int refused = settle(submitted);
     if (submitted == -EINTR) continue;
-    if (submitted != -EAGAIN && submitted != -EBUSY) return -submitted;
-    poll();  // EBUSY: the completion queue overflowed and must be drained first
-    return -submitted;
+    if (refused) poll();  // EBUSY: the completion queue overflowed and must be drained first
+    return refused;
   }
+  return failed_;
 }
 
 unsigned Ring::flags() {
@@ -134,30 +157,32 @@ unsigned Ring::flags() {
   return flags;
 }
 
-void Ring::poll() {
+int Ring::poll() {
   const auto flagged = [&] { return flags() & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW); };
   constexpr int kMostRounds = 4096;  // bounded: completions may come as fast as they are made
-  for (int round = 0; flagged() && round < kMostRounds; ++round) {
+  for (int round = 0; !failed_ && flagged() && round < kMostRounds; ++round) {
     count_enter();
-    io_uring_get_events(&raw_);
+    settle(io_uring_get_events(&raw_));
     // A full queue cannot take the overflow: the caller must reap first.
-    if (io_uring_cq_ready(&raw_) >= *raw_.cq.kring_entries / 2) return;
+    if (io_uring_cq_ready(&raw_) >= *raw_.cq.kring_entries / 2) break;
   }
+  return failed_;
 }
 
-void Ring::wait_until(int64_t instant_ns) {
+int Ring::wait_until(int64_t instant_ns) {
+  if (failed_) return failed_;
   const int64_t left_ns = instant_ns - now_ns();
   if (left_ns <= 0 || io_uring_cq_ready(&raw_) > 0) {
     submit();
-    poll();
-    return;
+    return poll();
   }
   __kernel_timespec timeout{left_ns / kSecond_ns, left_ns % kSecond_ns};
   io_uring_cqe* first = nullptr;
   // One completion is enough: waiting for more would add the time-out to the latency.
   count_enter();
-  io_uring_submit_and_wait_timeout(&raw_, &first, 1, &timeout, nullptr);
+  settle(io_uring_submit_and_wait_timeout(&raw_, &first, 1, &timeout, nullptr));
   flags();
+  return failed_;
 }
 
 void Ring::cancel_all() {
@@ -171,11 +196,11 @@ void Ring::cancel_all() {
   // A request lets go of its file when its completion is made, in this thread's deferred work.
   do {
     count_enter();
-    io_uring_get_events(&raw_);
+    settle(io_uring_get_events(&raw_));
     const auto reaped = completions(batch);
     seen(static_cast<unsigned>(reaped.size()));
     if (reaped.empty()) break;
-  } while (true);
+  } while (!failed_);
 }
 
 std::span<io_uring_cqe*> Ring::completions(std::span<io_uring_cqe*> batch) {

@@ -54,9 +54,15 @@ class Ring {
   int submit();
   // Moves completions to where completions() sees them, without sleeping. One call runs about 20
   // pieces of deferred work (IO_LOCAL_TW_DEFAULT_MAX), so it repeats while more is flagged.
-  void poll();
+  int poll();
   // Submits, then sleeps until a completion is there, the instant passes, or a signal comes.
-  void wait_until(int64_t instant_ns);
+  int wait_until(int64_t instant_ns);
+  // The first errno with which the kernel refused one of these calls for good, or 0: a filter may
+  // deny io_uring_enter(2) and not io_uring_setup(2). Whoever waits in a loop looks at it in every
+  // turn, for the ring will wake nobody any more.
+  int failed() const { return failed_; }
+  // The same as an Error, with what the caller was about.
+  Status status(std::string doing) const;
   // Cancels every request in flight and drops the completions: afterwards no request holds a
   // file open.
   void cancel_all();
@@ -80,6 +86,8 @@ class Ring {
   Ring() = default;
   // The flags of the submission queue; notes an overflow.
   unsigned flags();
+  // Judges what a call returned: 0, or the errno that stays.
+  int settle(int result);
   void count_enter() {
     if (enters_) enters_->fetch_add(1, std::memory_order_relaxed);
   }
@@ -90,6 +98,8 @@ class Ring {
   io_uring raw_{};
   RingMode mode_ = RingMode::defer;
   uint64_t overflows_ = 0;
+  int failed_ = 0;
+  int refusals_ = 0;  // one after the other that may pass
   std::atomic<uint64_t>* enters_ = nullptr;
   bool open_ = false;
 };

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/clock.h"
+#include "run/patience.h"
 
 namespace lastack {
 
@@ -37,6 +38,11 @@ void take_descriptors(msghdr& header, std::vector<Fd>* descriptors) {
   }
 }
 
+// ECONNRESET is the same with messages that the other side had not read (unix_release_sock).
+Error gone(std::string operation) {
+  return make_error(std::move(operation), EPIPE, "control message");
+}
+
 }  // namespace
 
 Status Channel::send(const Message& message, std::span<const int> descriptors) {
@@ -54,9 +60,28 @@ Status Channel::send(const Message& message, std::span<const int> descriptors) {
     part->cmsg_len = CMSG_LEN(descriptors.size_bytes());
     std::memcpy(CMSG_DATA(part), descriptors.data(), descriptors.size_bytes());
   }
-  while (sendmsg(socket_.get(), &header, MSG_NOSIGNAL) < 0)
-    if (errno != EINTR) return errno_error("send", "control message");
+  Waited waited;
+  while (sendmsg(socket_.get(), &header, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+    if (errno == EINTR) continue;
+    if (errno == ECONNRESET) return gone("send");
+    if (errno != EAGAIN) return errno_error("send", "control message");
+    if (waited.longer_than(kSendPatience_ns)) return make_error("send", ETIME, "control message");
+    if (const int failed = wait_for(POLLOUT, now_ns() + kSecond_ns / 2))
+      return make_error("ppoll", failed, "control message");
+  }
   return std::nullopt;
+}
+
+int Channel::wait_for(short events, int64_t until_ns) {
+  pollfd waited{socket_.get(), events, 0};
+  const timespec timeout = to_timespec(std::max<int64_t>(0, until_ns - now_ns()));
+  const bool failed = ppoll(&waited, 1, &timeout, nullptr) < 0;
+  return failed && errno != EINTR ? errno : 0;
+}
+
+bool Channel::has_room() {
+  pollfd waited{socket_.get(), POLLOUT, 0};
+  return poll(&waited, 1, 0) == 1;
 }
 
 Result<std::optional<Message>> Channel::receive(int64_t until_ns, std::vector<Fd>* descriptors) {
@@ -72,15 +97,14 @@ Result<std::optional<Message>> Channel::receive(int64_t until_ns, std::vector<Fd
     const ssize_t got = recvmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got > 0) take_descriptors(header, descriptors);
     if (got == static_cast<ssize_t>(sizeof(message))) return std::optional(message);
-    if (got == 0) return make_error("receive", EPIPE, "control message");
+    if (got == 0) return gone("receive");
     if (got > 0) return make_error("receive", EMSGSIZE, "control message");
     if (errno == EINTR) continue;
+    if (errno == ECONNRESET) return gone("receive");
     if (errno != EAGAIN) return errno_error("receive", "control message");
-    const int64_t left_ns = until_ns - now_ns();
-    if (until_ns == 0 || left_ns <= 0) return std::optional<Message>();
-    pollfd waited{socket_.get(), POLLIN, 0};
-    const timespec timeout = to_timespec(left_ns);
-    ppoll(&waited, 1, &timeout, nullptr);
+    if (until_ns == 0 || until_ns <= now_ns()) return std::optional<Message>();
+    if (const int failed = wait_for(POLLIN, until_ns))
+      return make_error("ppoll", failed, "control message");
   }
 }
 

@@ -43,7 +43,8 @@ enum class Verb : uint32_t {
   progress,  // launcher -> program: text is the phase, `value` of `total` are done
 };
 
-// Every answer carries what the worker has used of the CPU so far.
+// Every answer carries what the worker has used of the CPU so far; `armed` may carry a note in
+// `text`.
 struct Message {
   Verb verb{};
   uint32_t count = 0;  // of items
@@ -57,21 +58,29 @@ struct Message {
   char text[256] = {};
 };
 
+// How long a message waits for room at a receiver that does not read.
+constexpr int64_t kSendPatience_ns = 5'000'000'000;
+
 // One end of a SOCK_SEQPACKET pair.
 class Channel {
  public:
   explicit Channel(int socket) : socket_(socket) {}
   static Result<std::pair<Channel, Channel>> open_pair();
 
-  // With descriptors, they are handed over, too: copies, as by dup().
+  // With descriptors, they are handed over, too: copies, as by dup(). The Error ETIME says that the
+  // other side does not read, EPIPE that it is gone.
   Status send(const Message& message, std::span<const int> descriptors = {});
-  // The next message; nullopt when none is there before the instant or, with 0, at once. The
-  // Error says that the other side is gone.
+  // The next message; nullopt when none is there before the instant or, with 0, at once. The Error
+  // EPIPE says that the other side is gone.
   Result<std::optional<Message>> receive(int64_t until_ns, std::vector<Fd>* descriptors = nullptr);
+  // Whether a message can be sent at once.
+  bool has_room();
   int descriptor() const { return socket_.get(); }
   void close() { socket_.reset(); }
 
  private:
+  // Sleeps until the socket is ready, the instant passes or a signal comes; returns an errno.
+  int wait_for(short events, int64_t until_ns);
   Fd socket_;
 };
 

@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <poll.h>
-#include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +12,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "base/affinity.h"
 #include "base/cgroup.h"
@@ -22,10 +21,13 @@
 #include "base/kernel_config.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/parse.h"
+#include "base/process.h"
 #include "net/tcp_memory.h"
 #include "net/veth.h"
 #include "run/ledger.h"
 #include "run/network.h"
+#include "run/patience.h"
 #include "run/plan.h"
 #include "run/reconcile.h"
 #include "run/schedule.h"
@@ -36,16 +38,19 @@
 namespace lastack {
 namespace {
 
-constexpr int64_t kStepTimeout_ns = 180 * kSecond_ns;
+// The worker gives up first, and says what it was waiting for.
+constexpr int64_t kAnswerMargin_ns = 2 * kSecond_ns;
 constexpr int64_t kAliveTimeout_ns = 5 * kSecond_ns;
 constexpr int64_t kTick_ns = 20 * kMillisecond_ns;        // how often counters and signals are seen
 constexpr int64_t kStartDelay_ns = 10 * kMillisecond_ns;  // workers hear of the start before it
 
 struct Worker {
+  Role role;  // with the number of its shard
+  int cpu;    // -1: not pinned
   pid_t pid;
   Channel channel;
   std::optional<Message> answer = {};  // the last one that was not a stamp
-  bool gone = false;                   // ended on purpose, before its time
+  bool gone = false;                   // it has ended and was reaped
 };
 
 struct Shard {
@@ -58,6 +63,12 @@ struct Shard {
   Worker& victim() { return workers[0]; }
   Worker& survivor() { return workers[1]; }
 };
+
+std::string name_of(const Worker& worker) {
+  const std::string cpu = worker.cpu < 0 ? "any CPU" : fmt::format("CPU {}", worker.cpu);
+  return fmt::format("{} {} (process {}, {})", worker.role.name, worker.role.number, worker.pid,
+                     cpu);
+}
 
 // A step that could not be done; carried up to coordinate().
 using Done = Status;
@@ -130,8 +141,9 @@ class Coordinator {
   Coordinator(const RunSpec& spec, Plan plan, Channel& channel)
       : spec_(spec), plan_(std::move(plan)), channel_(channel), stalls_(least_stall_ns(spec)) {}
   ~Coordinator() {
-    end_hogs();
-    end_workers();
+    // Whatever is left dies with this process; lead() has looked at it where it matters.
+    (void)end_hogs();
+    (void)end_workers();
   }
 
   RunResult lead(std::vector<std::string> notes);
@@ -141,8 +153,8 @@ class Coordinator {
   Done start_workers();
   Traffic share_of(const Traffic& whole, size_t shard, bool neighbours) const;
   Done start_hogs();
-  void end_hogs();
-  Result<Worker> start_worker(const char* role, const ShardTable& table, const Fd& side);
+  Done end_hogs();
+  Result<Worker> start_worker(const Role& role, int cpu, const ShardTable& table, const Fd& side);
   // The counters of all namespaces of the run, those that are gone included.
   Result<CounterValues> read_all_counters();
   Result<TrafficCounters> read_all_traffic();
@@ -153,11 +165,11 @@ class Coordinator {
   Done join();
   Done arm();
   Done inject();
-  void wait_for_findings();
+  Done wait_for_findings();
   Done close_ledger();
   Done ask_alive();
   Done clean_up();
-  void end_workers();
+  Done end_workers();
   std::vector<LedgerShard> ledger_shards();
   Done check_timer_sysctls(const std::vector<std::pair<std::string, std::string>>& sysctls);
   // What the run has of what it asked for, while its processes live; a mismatch is a note.
@@ -167,15 +179,23 @@ class Coordinator {
   void report_host(RunResult& result);
   void finish(RunResult& result);
 
-  void send(Worker& worker, Verb verb, int64_t value = 0);
+  Done send(Worker& worker, Verb verb, int64_t value = 0);
+  Done send(Worker& worker, const Message& message);
+  // Of a worker that closed its channel: what became of it.
+  Error death_of(Worker& worker);
+  // Whether a step has taken too long, be it that everybody waits for the end of the run.
+  bool is_over(Waited& step);
   // Sends to every worker of one role, then waits for all answers.
   Done ask_all(size_t role, Verb question, Verb answer, int64_t value = 0);
-  Done await(const std::vector<Worker*>& workers, Verb answer, int64_t until_ns);
+  Done await(const std::vector<Worker*>& workers, Verb answer);
+  Error no_answer_of(const std::vector<Worker*>& workers, Verb answer) const;
   // Handles what the workers say for at most so long; notices dead workers and a halt.
   Done pump(int64_t until_ns);
   Done hear(Shard& shard, Worker& worker);
-  void relay_stamps(Shard& shard, const Message& message);
+  Done relay_stamps(Shard& shard, const Message& message);
   void report(std::string_view phase, int64_t done, int64_t total);
+  // For whoever waits for a word of the launcher, in what may take longer than a second.
+  void give_sign_of_life();
   void begin_phase(std::string name);
   int64_t memory_bytes();
   template <class Count>
@@ -200,6 +220,7 @@ class Coordinator {
   std::vector<Shard> shards_;
   std::vector<pid_t> hogs_;
   bool halted_ = false;
+  Waited since_halt_;
   int worker_errno_ = 0;  // why a worker gave up
   int64_t last_report_ns_ = 0;
   int64_t start_ns_ = 0;  // of the schedule
@@ -217,6 +238,10 @@ class Coordinator {
   std::vector<Phase> phases_;
 };
 
+void Coordinator::give_sign_of_life() {
+  if (now_ns() - last_report_ns_ > kSecond_ns) report("", 0, 0);
+}
+
 void Coordinator::begin_phase(std::string name) {
   const int64_t now = now_ns();
   static int64_t first_ns = now;
@@ -233,49 +258,76 @@ void Coordinator::report(std::string_view phase, int64_t done, int64_t total) {
   message.value = done;
   message.total = total;
   phase.copy(message.text, sizeof(message.text) - 1);
-  channel_.send(message);
+  // Who does not read it will not miss it; a program that is gone is noticed by pump().
+  if (channel_.has_room()) (void)channel_.send(message);
 }
 
-void Coordinator::send(Worker& worker, Verb verb, int64_t value) {
+Done Coordinator::send(Worker& worker, Verb verb, int64_t value) {
   Message message;
   message.verb = verb;
   message.value = value;
   worker.answer.reset();
-  worker.channel.send(message);
+  return send(worker, message);
+}
+
+Done Coordinator::send(Worker& worker, const Message& message) {
+  const Status failed = worker.channel.send(message);
+  if (!failed) return std::nullopt;
+  if (failed->error_number == EPIPE) return death_of(worker);
+  return make_error("send a control message to", failed->error_number, name_of(worker));
+}
+
+// The channel closes before the process has ended: a moment's patience.
+Error Coordinator::death_of(Worker& worker) {
+  const std::string phase = fmt::format("in phase '{}'", phases_.back().name);
+  const auto ended = await_end(worker.pid, now_ns() + kSecond_ns);
+  if (!ended && ended.error().error_number == ETIME)
+    return plain_error(fmt::format("{} closed its channel {}", name_of(worker), phase));
+  worker.gone = true;
+  if (!ended) return ended.error();
+  return plain_error(fmt::format("{} {} {}", name_of(worker), death_text(*ended), phase));
+}
+
+bool Coordinator::is_over(Waited& step) {
+  return step.longer_than(step_patience_ns(spec_) + kAnswerMargin_ns) ||
+         (halted_ && since_halt_.longer_than(halt_patience_ns(spec_)));
 }
 
 Done Coordinator::hear(Shard& shard, Worker& worker) {
   while (true) {
     auto received = worker.channel.receive(0);
-    if (!received)
-      return plain_error(
-          fmt::format("worker {} died in phase '{}'", worker.pid, phases_.back().name));
+    if (!received && received.error().error_number == EPIPE) return death_of(worker);
+    if (!received) return received.error();
     if (!*received) return std::nullopt;
     const Message& message = **received;
     if (message.verb == Verb::stamp) {
-      relay_stamps(shard, message);
+      if (Done failed = relay_stamps(shard, message)) return failed;
       continue;
     }
     if (message.verb == Verb::failed) {
       worker_errno_ = static_cast<int>(message.value);
-      return plain_error(message.text);
+      return plain_error(fmt::format("{}: {}", name_of(worker), message.text));
     }
+    if (message.verb == Verb::armed && message.text[0])
+      plan_.notes.push_back(
+          fmt::format("{} {}: {}", worker.role.name, worker.role.number, message.text));
     worker.answer = message;
   }
 }
 
 // The victims named in the message have gone: their survivors may write.
-void Coordinator::relay_stamps(Shard& shard, const Message& message) {
+Done Coordinator::relay_stamps(Shard& shard, const Message& message) {
   Message relayed;
   relayed.verb = Verb::told;
   for (uint32_t i = 0; i < message.count; ++i) {
     const uint32_t slot = shard.survivor_of[message.items[i]];
     if (slot != kNoPair) relayed.items[relayed.count++] = slot;
   }
-  shard.survivor().channel.send(relayed);
+  return send(shard.survivor(), relayed);
 }
 
 Done Coordinator::pump(int64_t until_ns) {
+  give_sign_of_life();
   std::vector<pollfd> waited;
   for (Shard& shard : shards_)
     for (Worker& worker : shard.workers)
@@ -284,6 +336,7 @@ Done Coordinator::pump(int64_t until_ns) {
   const int64_t now = now_ns();
   const timespec timeout = to_timespec(std::max<int64_t>(0, until_ns - now));
   const int ready = ppoll(waited.data(), waited.size(), &timeout, nullptr);
+  if (ready < 0 && errno != EINTR) return errno_error("ppoll", "channels");
   stalls_.woke(std::max(until_ns, now));
   if (ready <= 0) return std::nullopt;
   size_t index = 0;
@@ -294,12 +347,14 @@ Done Coordinator::pump(int64_t until_ns) {
   if (waited[index].revents) {
     const auto received = channel_.receive(0);
     if (!received) return plain_error("the program that asked for this run is gone");
-    if (*received && (*received)->verb == Verb::halt) halted_ = true;
+    if (*received && (*received)->verb == Verb::halt && !std::exchange(halted_, true))
+      since_halt_ = {};
   }
   return std::nullopt;
 }
 
-Done Coordinator::await(const std::vector<Worker*>& workers, Verb answer, int64_t until_ns) {
+Done Coordinator::await(const std::vector<Worker*>& workers, Verb answer) {
+  Waited step;
   while (true) {
     const bool all = std::all_of(workers.begin(), workers.end(), [&](const Worker* worker) {
       return worker->answer && worker->answer->verb == answer;
@@ -307,8 +362,7 @@ Done Coordinator::await(const std::vector<Worker*>& workers, Verb answer, int64_
     if (all) return std::nullopt;
     // Before the first death there is nothing to keep: a halt ends the run at once.
     if (halted_ && start_ns_ == 0) return plain_error("interrupted before the first death");
-    if (now_ns() > until_ns)
-      return plain_error(fmt::format("workers did not answer in phase '{}'", phases_.back().name));
+    if (is_over(step)) return no_answer_of(workers, answer);
     if (Done failed = pump(now_ns() + kTick_ns)) return failed;
     if (phases_.back().name == "establish")
       report("establish", sum([](ShardProgress & p) -> auto& { return p.connected; }),
@@ -316,19 +370,30 @@ Done Coordinator::await(const std::vector<Worker*>& workers, Verb answer, int64_
   }
 }
 
+Error Coordinator::no_answer_of(const std::vector<Worker*>& workers, Verb answer) const {
+  std::vector<std::string> silent;
+  for (const Worker* worker : workers)
+    if (!worker->answer || worker->answer->verb != answer) silent.push_back(name_of(*worker));
+  return plain_error(
+      fmt::format("no answer within {} in phase '{}' from {}",
+                  format_duration(halted_ ? halt_patience_ns(spec_) : step_patience_ns(spec_)),
+                  phases_.back().name, fmt::join(silent, ", ")));
+}
+
 Done Coordinator::ask_all(size_t role, Verb question, Verb answer, int64_t value) {
   std::vector<Worker*> asked;
   for (Shard& shard : shards_) {
     if (shard.workers[role].gone) continue;
-    send(shard.workers[role], question, value);
+    if (Done failed = send(shard.workers[role], question, value)) return failed;
     asked.push_back(&shard.workers[role]);
   }
-  return await(asked, answer, now_ns() + kStepTimeout_ns);
+  return await(asked, answer);
 }
 
 Done Coordinator::open_networks() {
   std::optional<size_t> shared;
   for (const size_t group_index : plan_.shard_groups) {
+    give_sign_of_life();
     const PlannedGroup& group = plan_.groups[group_index];
     if (!group.own_network && shared) {
       network_of_.push_back(*shared);
@@ -389,9 +454,8 @@ Done Coordinator::meter(int64_t sign) {
 Done Coordinator::reboot(Shard& shard) {
   Worker& victim = shard.victim();
   stalls_.forget(victim.pid);
-  kill(victim.pid, SIGKILL);
-  waitpid(victim.pid, nullptr, 0);
   victim.gone = true;
+  if (const auto ended = end_child(victim.pid); !ended) return ended.error();
   return reboot_victims(networks_[shard.network]);
 }
 
@@ -413,6 +477,7 @@ Traffic Coordinator::share_of(const Traffic& whole, size_t shard, bool neighbour
 
 Done Coordinator::start_workers() {
   for (size_t i = 0; i < plan_.shard_connections.size(); ++i) {
+    give_sign_of_life();
     const Engine engine = plan_.groups[plan_.shard_groups[i]].engine;
     auto table = ShardTable::create(plan_.shard_connections[i], engine == Engine::writer);
     if (!table) return table.error();
@@ -449,6 +514,7 @@ Done Coordinator::start_workers() {
     settings.spin = plan_.wait == Wait::spin;
     settings.victim_spins = victim.spins;
     settings.reap_delay_ns = spec_.reap_delay_ns;
+    settings.patience_ns = step_patience_ns(spec_);
     settings.ring = plan_.ring;
     settings.victim_cpu = victim.cpu;
     settings.survivor_cpu = survivor.cpu;
@@ -462,11 +528,11 @@ Done Coordinator::start_workers() {
 
     shards_.push_back({std::move(*table), plan_.shard_groups[i], network_of_[i], {}, {}, {}});
     Shard& shard = shards_.back();
-    for (const char* role : {"victim", "survivor"}) {
-      auto worker = start_worker(role, shard.table,
+    for (const Placement* place : {&victim, &survivor}) {
+      auto worker = start_worker({place->role, static_cast<int64_t>(i)}, place->cpu, shard.table,
                                  shard.workers.empty() ? network.victims : network.survivors);
       if (!worker) return worker.error();
-      stalls_.add(role, i, worker->pid);
+      stalls_.add(place->role, i, worker->pid);
       shard.workers.push_back(std::move(*worker));
     }
   }
@@ -475,20 +541,32 @@ Done Coordinator::start_workers() {
 
 Done Coordinator::start_hogs() {
   for (int64_t i = 0; i < spec_.cpu_hogs; ++i) {
-    const auto pid = spawn_self("hog", {});
+    const auto pid = spawn_self({"hog", i}, {});
     if (!pid) return pid.error();
     hogs_.push_back(*pid);
   }
   return std::nullopt;
 }
 
-void Coordinator::end_hogs() {
-  for (const pid_t hog : hogs_) kill(hog, SIGKILL);
-  for (const pid_t hog : hogs_) waitpid(hog, nullptr, 0);
+// A hog that has ended before did not do what the run says of it.
+Done Coordinator::end_hogs() {
+  Done first;
+  for (size_t i = 0; i < hogs_.size(); ++i) {
+    const auto ended = look_for_end(hogs_[i]);
+    const auto killed = ended && !*ended ? end_child(hogs_[i]) : Result<int>(0);
+    Done failed;
+    if (!ended) failed = ended.error();
+    if (!killed) failed = killed.error();
+    if (ended && *ended)
+      failed =
+          plain_error(fmt::format("CPU hog {} (process {}) {}", i, hogs_[i], death_text(**ended)));
+    if (failed && !first) first = std::move(failed);
+  }
   hogs_.clear();
+  return first;
 }
 
-Result<Worker> Coordinator::start_worker(const char* role, const ShardTable& table,
+Result<Worker> Coordinator::start_worker(const Role& role, int cpu, const ShardTable& table,
                                          const Fd& side) {
   auto channels = Channel::open_pair();
   if (!channels) return channels.error();
@@ -496,7 +574,7 @@ Result<Worker> Coordinator::start_worker(const char* role, const ShardTable& tab
   if (!side.valid()) {
     const auto pid = spawn_self(role, inherited);
     if (!pid) return pid.error();
-    return Worker{*pid, std::move(channels->first)};
+    return Worker{role, cpu, *pid, std::move(channels->first)};
   }
   // A child inherits the namespace that its parent is in.
   const auto home = open_own_network_namespace();
@@ -505,7 +583,7 @@ Result<Worker> Coordinator::start_worker(const char* role, const ShardTable& tab
   const auto pid = spawn_self(role, inherited);
   if (Status stranded = enter_network_namespace(home->get())) return *stranded;
   if (!pid) return pid.error();
-  return Worker{*pid, std::move(channels->first)};
+  return Worker{role, cpu, *pid, std::move(channels->first)};
 }
 
 Done Coordinator::establish() {
@@ -521,14 +599,14 @@ Done Coordinator::establish() {
   for (Shard& shard : shards_) {
     Message connect = *shard.workers[acceptor].answer;
     connect.verb = Verb::connect;
-    send(shard.workers[acceptor], Verb::accept, shard.table.view().header->settings.connections);
+    const uint32_t expected = shard.table.view().header->settings.connections;
+    if (Done failed = send(shard.workers[acceptor], Verb::accept, expected)) return failed;
     shard.workers[connector].answer.reset();
-    shard.workers[connector].channel.send(connect);
+    if (Done failed = send(shard.workers[connector], connect)) return failed;
     acceptors.push_back(&shard.workers[acceptor]);
     connectors.push_back(&shard.workers[connector]);
   }
-  const int64_t until_ns = now_ns() + kStepTimeout_ns;
-  if (Done failed = await(connectors, Verb::established, until_ns)) return failed;
+  if (Done failed = await(connectors, Verb::established)) return failed;
   for (Shard& shard : shards_) {
     const Message& answer = *shard.workers[connector].answer;
     const int64_t established = answer.value;
@@ -540,9 +618,9 @@ Done Coordinator::establish() {
     Message fewer;
     fewer.verb = Verb::accept;
     fewer.value = established;
-    shard.workers[acceptor].channel.send(fewer);
+    if (Done failed = send(shard.workers[acceptor], fewer)) return failed;
   }
-  return await(acceptors, Verb::established, until_ns);
+  return await(acceptors, Verb::established);
 }
 
 // Finds for every connecting end the accepting end with the reversed 4-tuple, and gives both their
@@ -662,13 +740,19 @@ Done Coordinator::arm() {
 
 Done Coordinator::inject() {
   begin_phase("inject");
-  const int64_t until_ns = now_ns() + plan_.estimated_ns * 4 + spec_.deadline_ns + kStepTimeout_ns;
   start_ns_ = now_ns() + kStartDelay_ns;
   std::vector<Worker*> victims;
   for (Shard& shard : shards_) {
-    send(shard.victim(), Verb::act, start_ns_);
+    if (Done failed = send(shard.victim(), Verb::act, start_ns_)) return failed;
     victims.push_back(&shard.victim());
   }
+  // The last instant, a path that is cut then and comes back, and a step for the acts themselves.
+  int64_t last_ns = start_ns_;
+  for (Shard& shard : shards_)
+    for (const VictimEnd& end : shard.table.view().victims)
+      last_ns = std::max(last_ns, start_ns_ + end.scheduled_ns);
+  last_ns += spec_.cut_for_ns;
+  Waited late;
   bool told = false;
   while (true) {
     for (Shard& shard : shards_) {
@@ -682,10 +766,12 @@ Done Coordinator::inject() {
       return victim->answer && victim->answer->verb == Verb::done;
     });
     if (all_done) return std::nullopt;
-    if (now_ns() > until_ns) return plain_error("the victims do not get through the schedule");
+    if (!halted_ && now_ns() <= last_ns) late = {};
+    if (is_over(late)) return no_answer_of(victims, Verb::done);
     if (halted_ && !told) {
       for (Worker* victim : victims)
-        if (!victim->answer) send(*victim, Verb::halt);
+        if (!victim->answer)
+          if (Done failed = send(*victim, Verb::halt)) return failed;
       told = true;
     }
     if (Done failed = pump(now_ns() + kTick_ns)) return failed;
@@ -693,7 +779,7 @@ Done Coordinator::inject() {
   }
 }
 
-void Coordinator::wait_for_findings() {
+Done Coordinator::wait_for_findings() {
   begin_phase("wait");
   int64_t last_issued_ns = 0, acts = 0;
   for (Shard& shard : shards_) {
@@ -709,9 +795,10 @@ void Coordinator::wait_for_findings() {
     return sum([](ShardProgress & p) -> auto& { return p.unfinished; }) > 0;
   };
   while (!halted_ && now_ns() < until_ns && (found() < acts || writers_go_on())) {
-    if (pump(std::min(until_ns, now_ns() + kTick_ns))) return;
+    if (Done failed = pump(std::min(until_ns, now_ns() + kTick_ns))) return failed;
     report("wait for findings", found(), acts);
   }
+  return std::nullopt;
 }
 
 Done Coordinator::close_ledger() {
@@ -720,7 +807,7 @@ Done Coordinator::close_ledger() {
   if (Done failed = ask_all(0, Verb::close_ledger, Verb::ledger_closed)) return failed;
   if (Done failed = meter(+1)) return failed;
   stalls_.stop();
-  end_hogs();
+  if (Done failed = end_hogs()) return failed;
   const auto counters = read_all_counters();
   if (!counters) return counters.error();
   snapshots_.closed = *counters;
@@ -772,21 +859,25 @@ Done Coordinator::clean_up() {
   return std::nullopt;
 }
 
-void Coordinator::end_workers() {
+// A worker that does not listen any more, or not soon enough, is killed by its pid.
+Done Coordinator::end_workers() {
+  Done first;
+  Message quit;
+  quit.verb = Verb::quit;
   for (Shard& shard : shards_)
     for (Worker& worker : shard.workers)
-      if (!worker.gone) send(worker, Verb::quit);
-  // A worker that does not listen any more is killed by its pid.
+      if (!worker.gone && worker.channel.has_room()) (void)worker.channel.send(quit);
   const int64_t patience_ns = now_ns() + kSecond_ns;
   for (Shard& shard : shards_) {
     for (Worker& worker : shard.workers) {
-      while (!worker.gone && waitpid(worker.pid, nullptr, WNOHANG) == 0) {
-        if (now_ns() > patience_ns) kill(worker.pid, SIGKILL);
-        sleep_for(kMillisecond_ns);
-      }
+      if (worker.gone) continue;
+      auto ended = await_end(worker.pid, patience_ns);
+      if (!ended && ended.error().error_number == ETIME) ended = end_child(worker.pid);
+      if (!ended && !first) first = ended.error();
+      worker.gone = true;
     }
-    shard.workers.clear();
   }
+  return first;
 }
 
 int64_t Coordinator::memory_bytes() {
@@ -1023,9 +1114,11 @@ RunResult Coordinator::lead(std::vector<std::string> notes) {
         return std::nullopt;
       },
       [&] { return inject(); },
-      [&]() -> Done { return wait_for_findings(), close_ledger(); },
+      [&] { return wait_for_findings(); },
+      [&] { return close_ledger(); },
       [&] { return ask_alive(); },
       [&] { return clean_up(); },
+      [&] { return end_workers(); },
   };
   for (const auto& step : steps) {
     if (const Done failed = step()) {

@@ -4,7 +4,13 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <linux/capability.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/select.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,11 +27,13 @@
 #include <utility>
 
 #include "base/cgroup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/host_load.h"
 #include "base/kernel_config.h"
 #include "base/parse.h"
+#include "base/process.h"
 #include "net/namespaces.h"
 #include "ring/ring.h"
 #include "run/establish.h"
@@ -33,13 +41,71 @@
 
 namespace lastack {
 
+namespace {
+
+// A call by which the processes of a run wait: a filter may deny each of them.
+struct WaitRow {
+  std::string_view name;
+  std::string_view user;  // who needs it
+  bool (*used)(const RunSpec& spec);
+  std::string_view stand_in;  // what is used in its place; empty: nothing can be
+  bool (*attempt)();          // false: errno says why
+};
+
+template <Engine engine>
+bool any_watch_of(const RunSpec& spec) {
+  return std::any_of(spec.watches.begin(), spec.watches.end(),
+                     [](Watch watch) { return watch_row(watch).engine == engine; });
+}
+bool always(const RunSpec&) { return true; }
+constexpr timespec kAtOnce{};
+
+constexpr WaitRow kWaits[] = {
+    {"poll", "every process", always, "", [] { return poll(nullptr, 0, 0) >= 0; }},
+    {"ppoll", "every process", always, "",
+     [] { return ppoll(nullptr, 0, &kAtOnce, nullptr) >= 0; }},
+    {"clock_nanosleep", "every process", always, "",
+     [] { return (errno = clock_nanosleep(CLOCK_MONOTONIC, 0, &kAtOnce, nullptr)) == 0; }},
+    {"waitpid", "every process that has started others", always, "",
+     [] { return waitpid(-1, nullptr, WNOHANG) >= 0 || errno == ECHILD; }},
+    {"kill", "every process that has started others", always, "",
+     [] { return kill(getpid(), 0) == 0; }},
+    {"epoll_wait", "--watch epoll", any_watch_of<Engine::epoll>, "",
+     [] {
+       const Fd set(epoll_create1(EPOLL_CLOEXEC));
+       epoll_event event{};
+       return set.valid() && epoll_wait(set.get(), &event, 1, 0) >= 0;
+     }},
+    {"epoll_pwait2", "--watch epoll", any_watch_of<Engine::epoll>, "epoll_wait and a timerfd",
+     [] {
+       const Fd set(epoll_create1(EPOLL_CLOEXEC));
+       epoll_event event{};
+       return set.valid() && epoll_pwait2(set.get(), &event, 1, &kAtOnce, nullptr) >= 0;
+     }},
+    {"timerfd_create", "--watch epoll", any_watch_of<Engine::epoll>, "",
+     [] { return Fd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC)).valid(); }},
+    {"pselect6", "--watch select", any_watch_of<Engine::select>, "",
+     [] { return pselect(0, nullptr, nullptr, nullptr, &kAtOnce, nullptr) >= 0; }},
+    {"signalfd4", "--sigpipe signalfd",
+     [](const RunSpec& spec) { return spec.sigpipe == SigpipeMode::signalfd; }, "",
+     [] {
+       sigset_t none;
+       sigemptyset(&none);
+       return Fd(signalfd(-1, &none, SFD_CLOEXEC)).valid();
+     }},
+};
+
+}  // namespace
+
 // What a child process found where the run would be. It comes through a pipe: plain data only.
 struct Trial {
   int64_t first_port = 0, last_port = 0;
   int64_t listen_backlog = 0;  // net.core.somaxconn, which is per namespace
   int namespace_error = 0;     // errno of entering the private namespaces
   int ring_error = 0;          // errno of io_uring_setup
-  bool entered = false;        // or had not to, with --host-network
+  int enter_error = 0;         // errno of io_uring_enter, with a request and with a time-out
+  int wait_errors[std::size(kWaits)] = {};  // by row
+  bool entered = false;                     // or had not to, with --host-network
   bool rings_are_locked = false;
   char namespace_text[256] = {};
   char sysctl_text[256] = {};
@@ -218,6 +284,20 @@ void read_network(Trial& trial) {
   trial.listen_backlog = read_sysctl("net.core.somaxconn").value_or(0);
 }
 
+// One request from its submission to its completion, and one wait that ends by its time-out.
+int try_requests(Ring& ring) {
+  io_uring_sqe* sqe = ring.entry();
+  if (!sqe) return ring.failed();
+  io_uring_prep_nop(sqe);
+  ring.wait_until(now_ns() + kSecond_ns);
+  io_uring_cqe* completion = nullptr;
+  const size_t completed = ring.completions(std::span(&completion, 1)).size();
+  ring.seen(static_cast<unsigned>(completed));
+  ring.wait_until(now_ns() + kMillisecond_ns);
+  if (ring.failed()) return ring.failed();
+  return completed == 1 ? 0 : ETIME;
+}
+
 // Runs in the child, which ends with it.
 Trial try_everything(bool host_network) {
   Trial trial;
@@ -237,9 +317,12 @@ Trial try_everything(bool host_network) {
   const RingSetup small = {
       .mode = RingMode::plain, .submission_entries = 8, .completion_entries = 16};
   {
-    const auto ring = Ring::open(small);
+    auto ring = Ring::open(small);
     trial.ring_error = ring ? 0 : ring.error().error_number;
+    if (ring) trial.enter_error = try_requests(*ring);
   }
+  for (size_t i = 0; i < std::size(kWaits); ++i)
+    trial.wait_errors[i] = kWaits[i].attempt() ? 0 : errno;
   // Whether rings count as locked memory depends on the kernel (those from 5.12 to 6.13 do not
   // count them, later ones do: io_create_region() in io_uring/memmap.c) and on CAP_IPC_LOCK in
   // the first user namespace. With no locked memory allowed, a ring tells.
@@ -272,13 +355,10 @@ Result<Trial> try_in_child(bool host_network) {
   do {
     got = read(reader.get(), &trial, sizeof(trial));  // smaller than PIPE_BUF: whole or not at all
   } while (got < 0 && errno == EINTR);
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
+  const auto ended = await_end(child, now_ns() + 10 * kSecond_ns);
   if (got == sizeof(trial)) return trial;
-  if (WIFSIGNALED(status))  // SIGSYS: a seccomp filter that kills
-    return plain_error(fmt::format("the trial process was killed by signal {}", WTERMSIG(status)));
-  return plain_error("the trial process did not answer");
+  if (!ended) return ended.error();
+  return plain_error(fmt::format("the trial process {}", death_text(*ended)));
 }
 
 // ---- The examinations -----------------------------------------------------------------------
@@ -638,10 +718,11 @@ std::string mend_trial(const Patient& patient) {
 }
 
 Examination examine_ring(const Patient& patient) {
-  const std::string needed = "io_uring_setup succeeds";
+  const std::string needed = "io_uring_setup succeeds, and io_uring_enter completes a request";
   if (!patient.tried)
     return judge(false, Health::bad, patient.tried.error().message(), needed, mend_trial(patient));
-  const int failed = patient.trial.ring_error;
+  const bool set_up = patient.trial.ring_error == 0;
+  const int failed = set_up ? patient.trial.enter_error : patient.trial.ring_error;
   const bool filtered = has_seccomp_filter();
   const auto disabled = read_sysctl("kernel.io_uring_disabled");
   std::string mend = loosen_seccomp("io_uring_setup, io_uring_enter, io_uring_register");
@@ -651,10 +732,36 @@ Examination examine_ring(const Patient& patient) {
   if (failed == ENOSYS && !disabled && !filtered) mend = "boot a kernel with CONFIG_IO_URING=y";
   if (failed == ENOMEM) mend = raise_locked_memory(patient);
   return judge(failed == 0, Health::bad,
-               failed == 0 ? "a ring was set up"
-                           : fmt::format("io_uring_setup: {}{}", errno_name(failed),
-                                         filtered ? ", under a seccomp filter" : ""),
+               failed == 0
+                   ? "a ring was set up, and completed a request"
+                   : fmt::format("{}: {}{}", set_up ? "io_uring_enter" : "io_uring_setup",
+                                 errno_name(failed), filtered ? ", under a seccomp filter" : ""),
                needed, mend);
+}
+
+// The calls that wait, but for those of io_uring.
+Examination examine_waits(const Patient& patient) {
+  const std::string needed = "the calls by which processes and watches of this run wait succeed";
+  if (!patient.tried)
+    return judge(false, Health::bad, patient.tried.error().message(), needed, mend_trial(patient));
+  std::vector<std::string> observed, refused;
+  Health health = Health::ok;
+  for (size_t i = 0; i < std::size(kWaits); ++i) {
+    const int failed = patient.trial.wait_errors[i];
+    const WaitRow& row = kWaits[i];
+    if (failed == 0 || !row.used(patient.spec)) continue;
+    refused.emplace_back(row.name);
+    const std::string instead =
+        row.stand_in.empty() ? "" : fmt::format(", {} will stand in for it", row.stand_in);
+    observed.push_back(
+        fmt::format("{} ({}): {}{}", row.name, row.user, errno_name(failed), instead));
+    health = row.stand_in.empty()    ? Health::bad
+             : health == Health::bad ? Health::bad
+                                     : Health::warning;
+  }
+  if (refused.empty()) return fine("all of them do", needed);
+  return judge(false, health, fmt::format("{}", fmt::join(observed, "; ")), needed,
+               loosen_seccomp(fmt::format("{}", fmt::join(refused, ", "))));
 }
 
 // A release is a hint only, as distributions backport; a ring that can be set up is proof.
@@ -855,6 +962,8 @@ constexpr ExaminationRow kRows[] = {
     {"net.core.somaxconn", "connections that may wait to be accepted", true, true, examine_backlog},
     {"kernel.io_uring_disabled", "who may use io_uring", true, true, examine_ring_sysctl},
     {"io-uring", "an io_uring, tried where the run will be", true, true, examine_ring},
+    {"waits", "the calls that wait for sockets, timers and processes, tried", true, true,
+     examine_waits},
     {"kernel", "what --ring and --watch need of the kernel's io_uring", true, true, examine_kernel},
     {"namespace-limits", "user and network namespaces per user", true, false,
      examine_namespace_limits},
@@ -895,7 +1004,7 @@ Patient admit(const RunSpec& spec) {
   if (!tried) read_network(trial);
   // Not before it is known to be harmless: a filter may kill whoever asks for a ring.
   std::map<std::string, bool> features;
-  if (tried && trial.ring_error == 0) features = probe_ring_features();
+  if (tried && trial.ring_error == 0 && trial.enter_error == 0) features = probe_ring_features();
   return {spec,
           host,
           plan,

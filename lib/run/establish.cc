@@ -33,6 +33,7 @@ Status pump(Ring& ring, int64_t until_ns, const std::function<bool()>& finished,
   while (!finished() && now_ns() < until_ns) {
     // Short sleeps: `finished` may change its mind without a completion.
     ring.wait_until(std::min(until_ns, now_ns() + 50 * kMillisecond_ns));
+    if (ring.failed()) return ring.status("establish");
     const auto completions = ring.completions(batch);
     Status failed;
     for (const io_uring_cqe* completion : completions)

@@ -49,7 +49,12 @@ void GroupVictims::act(uint32_t group) {
   progress.injected += slots.size();
   if (failed || strategy.silence != Silence::returns) return;
   sleep_unless_halted(shard_.victims[slots.front()].issued_ns + shard_.header->settings.cut_for_ns);
-  restore_path(path_);
+  if (Status lost = restore_path(path_)) failed_ = std::move(lost);
+}
+
+Status GroupVictims::collect() {
+  Status failed = hosts_.collect();
+  return failed ? failed : failed_;
 }
 
 Status GroupVictims::close_listener_of(uint32_t slot) {

@@ -24,9 +24,10 @@ class GroupVictims {
   Status arm() { return hosts_.arm(); }
   // Makes one group go away and stamps all its ends with one t0.
   void act(uint32_t group);
-  // After the last act.
-  void collect() { hosts_.collect(); }
-  void clean_up() { hosts_.clean_up(); }
+  // After the last act. The Error, here and below, is the first one of a group.
+  Status collect();
+  Status check() { return hosts_.check(); }
+  Status clean_up() { return hosts_.clean_up(); }
   std::span<const uint32_t> slots_of(uint32_t group) const { return groups_.at(group); }
 
  private:
@@ -39,6 +40,7 @@ class GroupVictims {
   PathEnd path_;
   ProcessHosts hosts_;
   std::map<uint32_t, std::vector<uint32_t>> groups_;
+  Status failed_;  // of a path that did not come back
 };
 
 }  // namespace lastack

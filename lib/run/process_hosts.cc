@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "base/clock.h"
+#include "base/process.h"
 #include "model/strategy.h"
 #include "run/table.h"
 #include "run/worker.h"
@@ -20,16 +21,18 @@
 namespace lastack {
 namespace {
 
-constexpr int64_t kAnswerTimeout_ns = 120 * kSecond_ns;
 constexpr int64_t kExitTimeout_ns = 10 * kSecond_ns;
 constexpr int64_t kForEver_ns = int64_t{1} << 60;
 
 // Calls serve(i) whenever waited[i + 1] is ready, until waited[0], the control, is.
 template <class Serve>
-void serve_until_control(std::vector<pollfd>& waited, Serve serve) {
+Status serve_until_control(std::vector<pollfd>& waited, Serve serve) {
   while (true) {
-    if (poll(waited.data(), waited.size(), -1) < 0 && errno != EINTR) return;
-    if (waited[0].revents) return;
+    if (poll(waited.data(), waited.size(), -1) < 0) {
+      if (errno != EINTR) return errno_error("poll", "victim process");
+      continue;
+    }
+    if (waited[0].revents) return std::nullopt;
     for (size_t i = 0; i + 1 < waited.size(); ++i)
       if (waited[i + 1].revents) serve(i);
   }
@@ -47,8 +50,8 @@ class Reader {
       waited_.push_back({reads ? shard_.victims[slot].descriptor : -1, POLLIN, 0});
   }
 
-  void run_until_control() {
-    serve_until_control(waited_, [&](size_t i) { read_one(i); });
+  Status run_until_control() {
+    return serve_until_control(waited_, [&](size_t i) { read_one(i); });
   }
 
   // Just before the process leaves by itself.
@@ -89,8 +92,8 @@ class Sender {
     });
   }
 
-  void run_until_control() {
-    serve_until_control(waited_, [&](size_t i) { send_one(i); });
+  Status run_until_control() {
+    return serve_until_control(waited_, [&](size_t i) { send_one(i); });
   }
 
  private:
@@ -132,7 +135,7 @@ Status ProcessHosts::start_host(uint32_t group, std::vector<uint32_t> slots) {
   auto channels = Channel::open_pair();
   if (!channels) return channels.error();
   const int inherited[] = {table_, channels->second.descriptor()};
-  const auto pid = spawn_self("host", inherited);
+  const auto pid = spawn_self({"host", group}, inherited);
   if (!pid) return pid.error();
   Host& host =
       hosts_.emplace(group, Host{*pid, std::move(channels->first), std::move(slots)}).first->second;
@@ -156,13 +159,21 @@ Status ProcessHosts::start_host(uint32_t group, std::vector<uint32_t> slots) {
 Status ProcessHosts::ask_all(Verb question, Verb answer) {
   Message message;
   message.verb = question;
-  for (auto& [group, host] : hosts_)
-    if (Status failed = host.channel.send(message)) return failed;
-  const int64_t until_ns = now_ns() + kAnswerTimeout_ns;
+  for (auto& [group, host] : hosts_) {
+    const Status failed = host.channel.send(message);
+    if (failed && failed->error_number != EPIPE) return failed;  // why it is gone is said below
+  }
+  const int64_t until_ns = now_ns() + shard_.header->settings.patience_ns;
   for (auto& [group, host] : hosts_) {
     const auto received = host.channel.receive(until_ns);
-    if (!received) return make_error("victim process", received.error().error_number, "it is gone");
-    if (!*received) return make_error("victim process", ETIME, "it does not answer");
+    if (!received) {
+      if (received.error().error_number != EPIPE) return received.error();
+      const auto ended = await_end(host.pid, now_ns() + kExitTimeout_ns);
+      host.reaped = static_cast<bool>(ended);
+      return ended ? death_of(host, *ended) : ended.error();
+    }
+    if (!*received)
+      return make_error("victim process", ETIME, fmt::format("{} does not answer", host.pid));
     if ((*received)->verb != answer)
       return make_error("victim process", static_cast<int>((*received)->value), (*received)->text);
   }
@@ -171,19 +182,48 @@ Status ProcessHosts::ask_all(Verb question, Verb answer) {
 
 Status ProcessHosts::arm() { return ask_all(Verb::arm, Verb::armed); }
 
+Step ProcessHosts::act_of(const Host& host) const {
+  return strategy_of(shard_, shard_.victims[host.slots.front()]).act;
+}
+
+Error ProcessHosts::death_of(Host& host, int wait_status) {
+  const auto said = host.channel.receive(0);
+  if (said && *said && (*said)->verb == Verb::failed) return plain_error((*said)->text);
+  return plain_error(fmt::format("victim process {} with {} connections {}, and not by its act",
+                                 host.pid, host.slots.size(), death_text(wait_status)));
+}
+
+Status ProcessHosts::check(Host& host) {
+  const bool is_to_live = !host.acted || act_of(host) == Step::freeze_process;
+  if (host.reaped || !is_to_live) return std::nullopt;
+  const auto ended = look_for_end(host.pid);
+  if (!ended) return ended.error();
+  if (!*ended) return std::nullopt;
+  host.reaped = true;
+  return death_of(host, **ended);
+}
+
 void ProcessHosts::act(uint32_t group) {
   Host& host = hosts_.at(group);
-  const Step step = strategy_of(shard_, shard_.victims[host.slots.front()]).act;
-  host.acted = true;
+  const Step step = act_of(host);
   Message leave;
   leave.verb = Verb::act;
   int failed = 0;
+  if (Status gone = check(host)) {
+    failed = ESRCH;
+    note(std::move(gone));
+  }
+  host.acted = true;
   // t0: one for all that die with this process. Writing survivors look at it, so it stands there
   // before the act. Who leaves by himself stamps by himself.
-  if (step != Step::exit_process) stamp_acts(shard_, host.slots);
-  if (step == Step::kill_process) failed = kill(host.pid, SIGKILL) == 0 ? 0 : errno;
-  if (step == Step::freeze_process) failed = kill(host.pid, SIGSTOP) == 0 ? 0 : errno;
-  if (step == Step::exit_process) failed = host.channel.send(leave) ? EPIPE : 0;
+  if (!failed) {
+    if (step != Step::exit_process) stamp_acts(shard_, host.slots);
+    if (step == Step::kill_process) failed = kill(host.pid, SIGKILL) == 0 ? 0 : errno;
+    if (step == Step::freeze_process) failed = kill(host.pid, SIGSTOP) == 0 ? 0 : errno;
+    if (step == Step::exit_process)
+      if (const Status unsent = host.channel.send(leave)) failed = unsent->error_number;
+  }
+  host.act_failed = failed != 0;
   for (const uint32_t slot : host.slots) {
     VictimEnd& end = shard_.victims[slot];
     end.flags |= kInjected;
@@ -200,30 +240,42 @@ void ProcessHosts::act(uint32_t group) {
 }
 
 void ProcessHosts::reap(Host& host) {
-  const int64_t until_ns = now_ns() + kExitTimeout_ns;
-  while (!host.reaped) {
-    host.reaped = waitpid(host.pid, nullptr, WNOHANG) != 0;
-    if (host.reaped) return;
-    if (now_ns() > until_ns) kill(host.pid, SIGKILL);
-    sleep_for(kMillisecond_ns / 10);
-  }
+  if (host.reaped) return;
+  auto ended = await_end(host.pid, now_ns() + kExitTimeout_ns);
+  if (!ended && ended.error().error_number == ETIME) ended = end_child(host.pid);
+  host.reaped = true;
+  if (!ended) return note(ended.error());
+  const bool by_itself = act_of(host) == Step::exit_process;
+  if (by_itself && *ended != 0) note(death_of(host, *ended));
 }
 
-void ProcessHosts::collect() {
+Status ProcessHosts::collect() {
   for (auto& [group, host] : hosts_) {
-    const Step step = strategy_of(shard_, shard_.victims[host.slots.front()]).act;
-    if (!host.acted || step == Step::freeze_process) continue;
+    const Step step = act_of(host);
+    if (!host.acted || host.act_failed || step == Step::freeze_process) continue;
     reap(host);
     if (step != Step::exit_process) continue;
     for (const uint32_t slot : host.slots)
       if (shard_.victims[slot].issued_ns == 0) shard_.victims[slot].act_error = ETIME;
   }
+  return failed_;
 }
 
-void ProcessHosts::clean_up() {
-  for (auto& [group, host] : hosts_)
-    if (!host.reaped) kill(host.pid, SIGKILL);  // works on a stopped process, too
-  for (auto& [group, host] : hosts_) reap(host);
+Status ProcessHosts::check() {
+  for (auto& [group, host] : hosts_) note(check(host));
+  return failed_;
+}
+
+Status ProcessHosts::clean_up() {
+  for (auto& [group, host] : hosts_) note(check(host));
+  for (auto& [group, host] : hosts_)  // at the same time; a stopped process dies of it, too
+    if (!host.reaped) kill(host.pid, SIGKILL);
+  for (auto& [group, host] : hosts_) {
+    if (std::exchange(host.reaped, true)) continue;
+    const auto ended = end_child(host.pid);
+    if (!ended) note(ended.error());
+  }
+  return failed_;
 }
 
 int process_host_main() {
@@ -237,10 +289,19 @@ int process_host_main() {
   std::optional<Sender> sender;
   std::optional<Reader> reader;
   bool armed = false;
+  const auto failure = [](const Error& error) {
+    Message message;
+    message.verb = Verb::failed;
+    message.value = error.error_number;
+    error.message().copy(message.text, sizeof(message.text) - 1);
+    return message;
+  };
   while (true) {
-    if (armed && ring) ring->run_until_control();
-    if (armed && sender) sender->run_until_control();
-    if (armed && reader) reader->run_until_control();
+    Status refused;
+    if (armed && ring) refused = ring->run_until_control();
+    if (armed && sender) refused = sender->run_until_control();
+    if (armed && reader) refused = reader->run_until_control();
+    if (refused) return channel.send(failure(*refused)), 1;
     std::vector<Fd> descriptors;
     const auto received = channel.receive(armed ? 0 : kForEver_ns, &descriptors);
     if (!received) return 1;
@@ -289,11 +350,7 @@ int process_host_main() {
       default:
         return 1;
     }
-    if (failed) {
-      answer.verb = Verb::failed;
-      answer.value = failed->error_number;
-      failed->message().copy(answer.text, sizeof(answer.text) - 1);
-    }
+    if (failed) answer = failure(*failed);
     if (channel.send(answer)) return 1;
   }
 }

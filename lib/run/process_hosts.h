@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -26,10 +27,14 @@ class ProcessHosts {
   Status arm();
   // Makes the group's process go away, with t0 immediately before that.
   void act(uint32_t group);
-  // After the last act: reaps, and notes whose process left without its stamp.
-  void collect();
+  // After the last act: reaps, and notes whose process left without its stamp. The Error, here and
+  // below, is the first one since start(): a process that ended otherwise than by its act, a call
+  // that was refused.
+  Status collect();
+  // Whether those live that are to live.
+  Status check();
   // Ends those that still live.
-  void clean_up();
+  Status clean_up();
 
  private:
   struct Host {
@@ -37,15 +42,26 @@ class ProcessHosts {
     Channel channel;
     std::vector<uint32_t> slots;
     bool acted = false;
+    bool act_failed = false;
     bool reaped = false;
   };
   Status start_host(uint32_t group, std::vector<uint32_t> slots);
   Status ask_all(Verb question, Verb answer);
+  Step act_of(const Host& host) const;
+  // Whether it lives, or why not; it must not have been asked to go.
+  Status check(Host& host);
+  // Of a process that is gone.
+  Error death_of(Host& host, int wait_status);
+  // Waits for the end of one that was made to go.
   void reap(Host& host);
+  void note(Status failed) {
+    if (failed && !failed_) failed_ = std::move(failed);
+  }
 
   ShardView shard_;
   int table_;
   std::map<uint32_t, Host> hosts_;  // by group
+  Status failed_;                   // the first one
 };
 
 // The life of such a process. Descriptors: 3 the table, 4 the channel.

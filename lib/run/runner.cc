@@ -1,21 +1,20 @@
 #include "run/runner.h"
 
 #include <fmt/format.h>
-#include <poll.h>
 #include <signal.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/parse.h"
+#include "base/process.h"
 #include "run/coordinator.h"
+#include "run/patience.h"
 #include "run/process_hosts.h"
 #include "run/verify.h"
 #include "run/worker.h"
@@ -24,7 +23,6 @@ namespace lastack {
 namespace {
 
 constexpr int kSpecDescriptor = 3, kResultDescriptor = 4, kChannelDescriptor = 5;
-constexpr std::string_view kProcessFlag = "--lastack-process=";
 
 RunResult failed_result(RunStatus status, std::string error) {
   RunResult result;
@@ -47,7 +45,7 @@ int launcher_main() {
     result = failed_result(RunStatus::bad_usage, spec.error().message());
   } else {
     const Host host = this_host(*spec);  // before: namespaces do not show all of it
-    std::vector<std::string> notes;
+    std::vector<std::string> notes = kept_state();
     if (const Status refused = raise_limits())
       notes.push_back("a limit stays as it is: " + refused->message());
     Status failed;
@@ -80,19 +78,52 @@ int launcher_main() {
 }  // namespace
 
 std::optional<int> process_entry(int argc, char** argv) {
-  if (argc != 3 || !std::string_view(argv[1]).starts_with(kProcessFlag)) return std::nullopt;
-  const std::string_view role = std::string_view(argv[1]).substr(kProcessFlag.size());
-  const auto parent = static_cast<pid_t>(std::strtol(argv[2], nullptr, 10));
-  die_with_parent(parent);
-  if (role == "launcher") return launcher_main();
-  if (role == "victim") return victim_worker_main();
-  if (role == "survivor") return survivor_worker_main();
-  if (role == "host") return process_host_main();
-  if (role == "verify") return verify_launcher_main();
-  if (role == "hog")
+  enter_known_state();
+  const auto role = own_role(argc, argv);
+  if (!role) return std::nullopt;
+  become(*role, static_cast<pid_t>(std::strtol(argv[2], nullptr, 10)));
+  if (role->name == "launcher") return launcher_main();
+  if (role->name == "victim") return victim_worker_main();
+  if (role->name == "survivor") return survivor_worker_main();
+  if (role->name == "host") return process_host_main();
+  if (role->name == "verify") return verify_launcher_main();
+  if (role->name == "hog")
     for (;;) asm volatile("");  // --cpu-hog; it dies with its parent
   return 1;
 }
+
+namespace {
+
+// Follows the run until the launcher has closed its channel. After an interruption it has so long
+// to hand back what there is. The Error says why it is to be killed, and everything with it.
+Status follow(Channel& launcher, const RunSpec& spec, const RunHooks& hooks, bool& halted) {
+  Waited silence, interruption;
+  while (true) {
+    const auto received = launcher.receive(now_ns() + 100 * kMillisecond_ns);
+    if (!received && received.error().error_number == EPIPE) return std::nullopt;
+    if (!received) return received.error();
+    if (*received) silence = {};
+    const bool shows = *received && (*received)->verb == Verb::progress && (*received)->text[0];
+    if (shows && hooks.progress)
+      hooks.progress({(*received)->text, (*received)->value, (*received)->total});
+    if (!halted && hooks.interrupted && hooks.interrupted()) {
+      Message halt;
+      halt.verb = Verb::halt;
+      halted = true;
+      interruption = {};
+      if (const Status unsent = launcher.send(halt)) return unsent;
+    }
+    if (halted && interruption.longer_than(interrupted_run_patience_ns(spec)))
+      return plain_error(
+          fmt::format("interrupted; the launcher did not end within {} and was killed",
+                      format_duration(interrupted_run_patience_ns(spec))));
+    if (silence.longer_than(silence_patience_ns(spec)))
+      return plain_error(fmt::format("the launcher has said nothing for {} and was killed",
+                                     format_duration(silence_patience_ns(spec))));
+  }
+}
+
+}  // namespace
 
 RunResult run(const RunSpec& spec, const RunHooks& hooks) {
   if (const Status bad = check_spec(spec))
@@ -105,29 +136,25 @@ RunResult run(const RunSpec& spec, const RunHooks& hooks) {
   if (!channels) return failed_result(RunStatus::no_resources, channels.error().message());
   auto& [mine, theirs] = *channels;
   const int inherited[] = {spec_file->get(), result_file->get(), theirs.descriptor()};
-  const auto launcher = spawn_self("launcher", inherited);
+  const auto launcher = spawn_self({"launcher", 0}, inherited);
   if (!launcher) return failed_result(RunStatus::no_resources, launcher.error().message());
   theirs.close();
 
   bool halted = false;
-  while (true) {
-    const auto received = mine.receive(now_ns() + 100 * kMillisecond_ns);
-    if (!received) break;  // the launcher has ended
-    if (*received && (*received)->verb == Verb::progress && hooks.progress)
-      hooks.progress({(*received)->text, (*received)->value, (*received)->total});
-    if (!halted && hooks.interrupted && hooks.interrupted()) {
-      Message halt;
-      halt.verb = Verb::halt;
-      mine.send(halt);
-      halted = true;
-    }
+  const Status refused = follow(mine, spec, hooks, halted);
+  // By itself it has nothing more to do than to end.
+  auto ended = refused ? end_child(*launcher)
+                       : await_end(*launcher, now_ns() + interrupted_run_patience_ns(spec));
+  if (refused) {
+    const RunStatus status = halted                  ? RunStatus::interrupted
+                             : refused->error_number ? RunStatus::no_resources
+                                                     : RunStatus::failed;
+    return failed_result(status, refused->message());
   }
-  int status = 0;
-  while (waitpid(*launcher, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-    return failed_result(RunStatus::failed, fmt::format("the launcher ended with status {:#x}",
-                                                        static_cast<unsigned>(status)));
+  if (!ended) return failed_result(RunStatus::failed, ended.error().message());
+  if (*ended != 0)
+    return failed_result(RunStatus::failed, fmt::format("the launcher, process {}, {}", *launcher,
+                                                        death_text(*ended)));
   const auto own_bytes = read_process_memory(getpid());  // hardly changes while it waits
   const auto text = read_descriptor(result_file->get());
   if (!text) return failed_result(RunStatus::failed, text.error().message());

@@ -3,8 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
-#include <signal.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +14,7 @@
 #include "base/kernel_config.h"
 #include "base/limits.h"
 #include "base/parse.h"
+#include "base/process.h"
 #include "net/namespaces.h"
 #include "run/control.h"
 #include "run/verify_abort_scenes.h"
@@ -30,8 +29,11 @@ constexpr int kSpecDescriptor = 3, kResultDescriptor = 4, kChannelDescriptor = 5
 
 // Rows that use the CPU at the same time; those that wait for a timer come on top.
 constexpr size_t kPlayedAtOnce = 4;
-// For a row that hangs; far more than any takes.
-constexpr int64_t kRowLimit_ns = 180 * kSecond_ns;
+// For a row that hangs; far more than any takes, also on an emulated machine. Some of them make a
+// process per connection.
+int64_t row_limit_ns(size_t connections) {
+  return 160 * kSecond_ns + static_cast<int64_t>(connections) * 200 * kMillisecond_ns;
+}
 
 const Scene* find_scene(const Claim& claim) {
   for (const auto scenes : {abort_scenes(), server_scenes(), client_scenes()})
@@ -82,7 +84,7 @@ void start(Performance& performance, size_t connections) {
   const pid_t parent = getpid();
   performance.process = fork();  // the launcher has one thread
   if (performance.process == 0) {
-    die_with_parent(parent);
+    become({"row", static_cast<int64_t>(performance.claim)}, parent);
     close(ends[0]);
     perform(*performance.scene, performance.veth, connections, ends[1]);
   }
@@ -91,11 +93,17 @@ void start(Performance& performance, size_t connections) {
   if (performance.process < 0) performance.error = errno_error("fork").message();
 }
 
-void finish(Performance& performance) {
+// It has closed its report, or is to go because it took too long.
+void finish(Performance& performance, bool too_late) {
   performance.report.reset();
   performance.ended_ns = now_ns();
-  while (waitpid(performance.process, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  const auto ended = too_late ? end_child(performance.process)
+                              : await_end(performance.process, now_ns() + 10 * kSecond_ns);
+  if (!ended) performance.error = ended.error().message();
+  // Who could not play to its end says why in its record, and ends with 1.
+  if (ended && !too_late && WIFSIGNALED(*ended))
+    performance.error =
+        fmt::format("the row's process {} {}", performance.process, death_text(*ended));
   performance.process = -1;
 }
 
@@ -108,7 +116,7 @@ bool take_report(Performance& performance) {
   return got <= 0;
 }
 
-void play_all(std::vector<Performance>& performances, size_t connections, Channel& channel) {
+Status play_all(std::vector<Performance>& performances, size_t connections, Channel& channel) {
   // Timers first: the rest is played while they run.
   std::stable_sort(
       performances.begin(), performances.end(),
@@ -130,17 +138,19 @@ void play_all(std::vector<Performance>& performances, size_t connections, Channe
     std::vector<pollfd> waited;
     for (const Performance* performance : running)
       waited.push_back({performance->report.get(), POLLIN, 0});
-    poll(waited.data(), waited.size(), 100);
+    if (poll(waited.data(), waited.size(), 100) < 0) {
+      if (errno != EINTR) return errno_error("poll", "rows");
+      continue;
+    }
     for (size_t i = running.size(); i-- > 0;) {
       Performance& performance = *running[i];
-      bool ended = waited[i].revents != 0 && take_report(performance);
-      if (!ended && now_ns() > performance.started_ns + kRowLimit_ns) {
-        kill(performance.process, SIGKILL);
-        performance.error = fmt::format("no result within {}", format_duration(kRowLimit_ns));
-        ended = true;
-      }
-      if (!ended) continue;
-      finish(performance);
+      const bool ended = waited[i].revents != 0 && take_report(performance);
+      const bool too_late = !ended && now_ns() > performance.started_ns + row_limit_ns(connections);
+      if (!ended && !too_late) continue;
+      if (too_late)
+        performance.error =
+            fmt::format("no result within {}", format_duration(row_limit_ns(connections)));
+      finish(performance, too_late);
       busy -= !performance.scene->waits;
       running.erase(running.begin() + static_cast<std::ptrdiff_t>(i));
       ++done;
@@ -149,9 +159,10 @@ void play_all(std::vector<Performance>& performances, size_t connections, Channe
       message.value = static_cast<int64_t>(done);
       message.total = static_cast<int64_t>(performances.size());
       fmt::format_to_n(message.text, sizeof(message.text) - 1, "verify");
-      channel.send(message);
+      if (channel.has_room()) (void)channel.send(message);
     }
   }
+  return std::nullopt;
 }
 
 nlohmann::json perform_spec(const nlohmann::json& spec, Channel& channel) {
@@ -169,7 +180,8 @@ nlohmann::json perform_spec(const nlohmann::json& spec, Channel& channel) {
                                     claims()[performance.claim].variant)}};
     performances.push_back(std::move(performance));
   }
-  play_all(performances, spec.at("connections").get<size_t>(), channel);
+  if (const Status failed = play_all(performances, spec.at("connections").get<size_t>(), channel))
+    return {{"error", failed->message()}};
   nlohmann::json rows = nlohmann::json::array();
   for (const Performance& performance : performances)
     rows.push_back({{"claim", performance.claim},
@@ -267,8 +279,9 @@ VerifiedRow judge(const Claim& claim, const std::string& path, const VerifySpec&
 RunStatus status_of(const std::vector<VerifiedRow>& rows) {
   RunStatus status = RunStatus::ok;
   for (const VerifiedRow& row : rows) {
-    if (!row.played()) return RunStatus::no_resources;
-    if (!row.ok()) status = RunStatus::unmet_expectation;
+    if (row.record.died) return RunStatus::failed;
+    if (!row.played()) status = RunStatus::no_resources;
+    if (row.played() && !row.ok()) status = std::min(status, RunStatus::unmet_expectation);
   }
   return status;
 }
@@ -306,7 +319,7 @@ VerifyResult verify(const VerifySpec& spec, const RunHooks& hooks) {
   if (!channels) return failed_verify(RunStatus::no_resources, channels.error().message());
   auto& [mine, theirs] = *channels;
   const int inherited[] = {spec_file->get(), result_file->get(), theirs.descriptor()};
-  const auto launcher = spawn_self("verify", inherited);
+  const auto launcher = spawn_self({"verify", 0}, inherited);
   if (!launcher) return failed_verify(RunStatus::no_resources, launcher.error().message());
   theirs.close();
 
@@ -316,18 +329,17 @@ VerifyResult verify(const VerifySpec& spec, const RunHooks& hooks) {
     if (!received) break;  // the launcher has ended
     if (*received && hooks.progress)
       hooks.progress({(*received)->text, (*received)->value, (*received)->total});
-    if (!interrupted && hooks.interrupted && hooks.interrupted()) {
-      kill(*launcher, SIGKILL);  // everything that it started goes with it
-      interrupted = true;
-    }
+    interrupted = hooks.interrupted && hooks.interrupted();
+    if (interrupted) break;
   }
-  int status = 0;
-  while (waitpid(*launcher, &status, 0) < 0 && errno == EINTR) {
-  }
+  // Interrupted, it is killed, and everything that it started goes with it.
+  const auto ended =
+      interrupted ? end_child(*launcher) : await_end(*launcher, now_ns() + 10 * kSecond_ns);
+  if (!ended) return failed_verify(RunStatus::failed, ended.error().message());
   if (interrupted) return failed_verify(RunStatus::interrupted, "interrupted");
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-    return failed_verify(RunStatus::failed, fmt::format("the launcher ended with status {:#x}",
-                                                        static_cast<unsigned>(status)));
+  if (*ended != 0)
+    return failed_verify(RunStatus::failed, fmt::format("the launcher, process {}, {}", *launcher,
+                                                        death_text(*ended)));
   const auto text = read_descriptor(result_file->get());
   if (!text) return failed_verify(RunStatus::failed, text.error().message());
   const nlohmann::json answer = nlohmann::json::parse(*text, nullptr, false);
@@ -346,6 +358,7 @@ VerifyResult verify(const VerifySpec& spec, const RunHooks& hooks) {
     Record whole;
     if (record) whole = std::move(*record);
     if (!record) whole.error = own_error.empty() ? record.error().message() : own_error;
+    if (!record) whole.died = true;
     VerifiedRow row =
         judge(claim, one.at("veth").get<bool>() ? "veth" : "loopback", spec, std::move(whole));
     row.duration_ns = one.at("duration_ns").get<int64_t>();

@@ -91,7 +91,10 @@ void play_silence(Stage& stage, const Scene& scene) {
     sleep_for(20 * kMillisecond_ns);
     for (size_t i = 0; i < pairs.size(); ++i) {
       pollfd waited{pairs[i].survivor.get(), POLLIN | POLLRDHUP, 0};
-      if (found_ns[i] >= 0 || poll(&waited, 1, 0) != 1) continue;
+      if (found_ns[i] >= 0) continue;
+      const int ready = poll(&waited, 1, 0);
+      if (ready < 0 && errno != EINTR) fail_stage(errno_error("poll"));
+      if (ready != 1) continue;
       found_ns[i] = now_ns() - start_ns;
       --missing;
     }
@@ -174,7 +177,7 @@ void send_and_die(int socket, Testament& testament, Death death, bool fill, bool
   char data[1024] = {};
   while (death == kKilled && fill) {  // goes on sending until it is killed
     pollfd waited{socket, POLLOUT, 0};
-    poll(&waited, 1, -1);
+    if (poll(&waited, 1, -1) < 0 && errno != EINTR) fail_stage(errno_error("poll"));
     const ssize_t got = send(socket, data, sizeof(data), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (got > 0) testament.sent += got;
   }
@@ -258,7 +261,7 @@ void play_race_way(Stage& stage, Way& way, Race race, Random& random) {
         testament.undelivered = unacknowledged_bytes(socket);
         reach(testament, kSent);
         pollfd waited{socket, POLLIN, 0};
-        poll(&waited, reads ? 1 : 0, -1);
+        if (poll(&waited, reads ? 1 : 0, -1) < 0) fail_stage(errno_error("poll"));
         // The kernel writes the byte into shared memory in the call that takes it off the queue.
         const ssize_t got = recv(socket, testament.read, 1, 0);
         reach(testament, got == 1 ? kTold : kSent);

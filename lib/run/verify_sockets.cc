@@ -35,6 +35,7 @@ std::optional<int> run_request(Stage& stage, Prepare prepare) {
   std::array<io_uring_cqe*, 1> batch;
   while (now_ns() < until_ns) {
     ring.wait_until(until_ns);
+    require(ring.status("verify"));
     const auto ready = ring.completions(batch);
     if (ready.empty()) continue;
     const int result = ready[0]->res;
@@ -43,6 +44,15 @@ std::optional<int> run_request(Stage& stage, Prepare prepare) {
   }
   ring.cancel_all();
   return std::nullopt;
+}
+
+// Waits for one event; false when none comes.
+bool await_epoll(int instance, epoll_event& event) {
+  while (true) {
+    const int ready = epoll_wait(instance, &event, 1, kPatience_ms);
+    if (ready >= 0) return ready == 1;
+    if (errno != EINTR) fail_stage(errno_error("epoll_wait"));
+  }
 }
 
 std::string outcome_text(int64_t result) {
@@ -94,10 +104,11 @@ Observation observe(Stage& stage, Observer observer, int socket) {
       event.events = EPOLLIN | EPOLLRDHUP;
       if (!instance.valid() || epoll_ctl(instance.get(), EPOLL_CTL_ADD, socket, &event) != 0)
         fail_stage(errno_error("epoll"));
-      if (epoll_wait(instance.get(), &event, 1, kPatience_ms) != 1) return {};
+      if (!await_epoll(instance.get(), event)) return {};
       event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP;
-      epoll_ctl(instance.get(), EPOLL_CTL_MOD, socket, &event);
-      if (epoll_wait(instance.get(), &event, 1, kPatience_ms) != 1) return {};
+      if (epoll_ctl(instance.get(), EPOLL_CTL_MOD, socket, &event) != 0)
+        fail_stage(errno_error("epoll_ctl"));
+      if (!await_epoll(instance.get(), event)) return {};
       return {poll_text(static_cast<int>(event.events)), std::nullopt};
     }
     case Observer::select: {
@@ -112,7 +123,9 @@ Observation observe(Stage& stage, Observer observer, int socket) {
         FD_SET(socket, &exceptions);
         if (all) FD_SET(socket, &writes);
         timeval patience{kPatience_ms / 1000, 0};
-        if (select(socket + 1, &reads, &writes, &exceptions, &patience) <= 0) return {};
+        const int ready = select(socket + 1, &reads, &writes, &exceptions, &patience);
+        if (ready < 0) fail_stage(errno_error("select"));
+        if (ready == 0) return {};
       }
       if (FD_ISSET(socket, &reads)) text += " readable";
       if (FD_ISSET(socket, &writes)) text += " writable";

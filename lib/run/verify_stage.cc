@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -13,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/clock.h"
+#include "base/process.h"
 #include "net/counters.h"
 #include "net/namespaces.h"
 #include "net/veth.h"
@@ -25,7 +25,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Sight, what, values)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Outcomes, met_with, met_without, unmet_with, unmet_without)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Way, name, forced, connections, outcomes, bytes_sent,
                                    bytes_received, sights)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Record, ways, notes, error)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Record, ways, notes, error, died)
 
 namespace {
 
@@ -126,7 +126,9 @@ void Stage::note(std::string_view name, std::string value) {
   record.notes.emplace_back(name, std::move(value));
 }
 
-void fail_stage(Error error) {
+namespace {
+
+[[noreturn]] void end_stage(const Error& error, bool died) {
   if (g_own_testament) {
     const auto said = error.message();
     said.copy(g_own_testament->failed, sizeof(g_own_testament->failed) - 1);
@@ -136,9 +138,14 @@ void fail_stage(Error error) {
   }
   Record record;
   record.error = error.message();
+  record.died = died;
   hand_back(g_report, record);
   _exit(1);  // the children go with it
 }
+
+}  // namespace
+
+void fail_stage(Error error) { end_stage(error, false); }
 
 void require(Status status) {
   if (status) fail_stage(*status);
@@ -273,7 +280,7 @@ std::vector<Process> start_processes(Stage& stage, End side, const Life& life) {
     process.pid = fork();
     if (process.pid < 0) fail_stage(errno_error("fork"));
     if (process.pid == 0) {
-      die_with_parent(parent);
+      become({"end", static_cast<int64_t>(i)}, parent);
       signal(SIGPIPE, SIG_DFL);
       g_own_testament = process.testament;
       if (side == End::victim && stage.veth)
@@ -294,11 +301,35 @@ void reach(Testament& testament, int stage) {
   std::atomic_ref(testament.stage).store(stage, std::memory_order_release);
 }
 
-void await_stage(const Process& process, int stage) {
+namespace {
+
+[[noreturn]] void fail_of_death(const Process& process) {
+  end_stage(plain_error(
+                fmt::format("its child, process {}, {}", process.pid, death_text(*process.ended))),
+            true);
+}
+
+// Whether it has ended, by itself or from outside.
+bool has_ended(Process& process) {
+  if (!process.ended) process.ended = require(look_for_end(process.pid));
+  return process.ended.has_value();
+}
+
+}  // namespace
+
+void await_stage(Process& process, int stage) {
   const int64_t until_ns = now_ns() + kPatience_ns;
-  while (std::atomic_ref(process.testament->stage).load(std::memory_order_acquire) < stage) {
-    if (std::atomic_ref(process.testament->error).load(std::memory_order_acquire) != 0)
+  const auto reached = [&] {
+    return std::atomic_ref(process.testament->stage).load(std::memory_order_acquire) >= stage;
+  };
+  const auto has_failed = [&] {
+    return std::atomic_ref(process.testament->error).load(std::memory_order_acquire) != 0;
+  };
+  while (!reached()) {
+    if (has_failed())
       fail_stage(plain_error(fmt::format("child process: {}", process.testament->failed)));
+    // What it has reached it said before it ended.
+    if (has_ended(process) && !reached() && !has_failed()) fail_of_death(process);
     if (now_ns() > until_ns)
       fail_stage(make_error("child process", ETIMEDOUT, fmt::format("stage {}", stage)));
     sleep_for(200 * kMicrosecond_ns);
@@ -306,13 +337,14 @@ void await_stage(const Process& process, int stage) {
 }
 
 void kill_process(Process& process) {
-  kill(process.pid, SIGKILL);
-  await_exit(process);
+  if (has_ended(process)) fail_of_death(process);
+  process.ended = require(end_child(process.pid));
+  process.pid = -1;
 }
 
 void await_exit(Process& process) {
-  while (waitpid(process.pid, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  if (!process.ended) process.ended = require(await_end(process.pid, now_ns() + kPatience_ns));
+  if (*process.ended != 0) fail_of_death(process);
   process.pid = -1;
 }
 

@@ -46,6 +46,7 @@ struct Record {
   std::vector<Way> ways;
   std::vector<std::pair<std::string, std::string>> notes;  // of the row as a whole
   std::string error;                                       // why it was not played to its end
+  bool died = false;  // because a process ended that nobody had told to
 };
 Result<Record> deserialize_record(const std::string& text);
 
@@ -121,12 +122,14 @@ struct Process {
   pid_t pid = -1;
   Fd peer;  // the parent's end
   Testament* testament = nullptr;
+  std::optional<int> ended = {};  // its wait status, once it was reaped
 };
 using Life = std::function<void(int socket, Testament& testament)>;
 std::vector<Process> start_processes(Stage& stage, End side, const Life& life);
 // In the child: what it has reached, or that it failed.
 void reach(Testament& testament, int stage);
-void await_stage(const Process& process, int stage);
+void await_stage(Process& process, int stage);
+// Both fail the stage when the process had ended in another way before.
 void kill_process(Process& process);
 void await_exit(Process& process);
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -16,6 +17,7 @@
 
 #include "base/affinity.h"
 #include "base/clock.h"
+#include "base/process.h"
 #include "run/control.h"
 #include "run/establish.h"
 #include "run/group_victims.h"
@@ -29,9 +31,9 @@ extern char** environ;
 namespace lastack {
 namespace {
 
-constexpr int64_t kEstablishTimeout_ns = 120 * kSecond_ns;
 constexpr int64_t kForEver_ns = int64_t{1} << 60;
 constexpr int kFirstInherited = 3;
+constexpr std::string_view kProcessFlag = "--lastack-process=";
 
 int64_t to_ns(const timeval& time) {
   return time.tv_sec * kSecond_ns + time.tv_usec * kMicrosecond_ns;
@@ -68,6 +70,11 @@ void say(const Error& error, Message& message) {
 Message failure(const Error& error) {
   Message message = message_of(Verb::failed, error.error_number);
   say(error, message);
+  return message;
+}
+
+Message noted(Message message, std::string_view note) {
+  note.copy(message.text, sizeof(message.text) - 1);
   return message;
 }
 
@@ -141,7 +148,7 @@ struct Establisher {
         expected = std::min(expected, static_cast<uint32_t>((*received)->value));
       return expected;
     };
-    const int64_t until_ns = now_ns() + kEstablishTimeout_ns;
+    const int64_t until_ns = now_ns() + shard.header->settings.patience_ns;
     const auto established = shard.header->settings.in_backlog
                                  ? wait_for_backlogs(listeners, revised, until_ns)
                                  : accept_connections(listeners, revised, until_ns,
@@ -155,7 +162,7 @@ struct Establisher {
     const ShardSettings& settings = shard.header->settings;
     const Destination to{settings.family, settings.listen_host, settings.connect_from, ports,
                          receive_buffer};
-    const auto opened = open_connections(to, settings.connections, now_ns() + kEstablishTimeout_ns,
+    const auto opened = open_connections(to, settings.connections, now_ns() + settings.patience_ns,
                                          counted_by(shard.header->progress.connected));
     if (!opened) return opened.error();
     Message answer = message_of(Verb::established, opened->established);
@@ -171,14 +178,18 @@ void store_end(End& end, int descriptor, const FourTuple& tuple) {
   end.flags |= kEstablished;
 }
 
-// Runs one role: `handle` answers a message, `idle` works until the channel is readable. Both are
-// false or an Error when the worker is to end.
+// Runs one role: `handle` answers a message; `work` does what there is to do until the channel is
+// readable, and nullopt says that there is nothing. Where either is refused by the kernel, the
+// coordinator hears why.
 using Handler = std::function<Result<Message>(const Message&)>;
-int serve(Channel& channel, const Handler& handle, const std::function<bool()>& idle) {
+using Work = std::function<std::optional<Status>()>;
+int serve(Channel& channel, const Handler& handle, const Work& work) {
+  const auto give_up = [&](const Error& error) { return channel.send(failure(error)), 1; };
   while (true) {
-    const bool busy = idle();
-    const auto received = channel.receive(busy ? 0 : kForEver_ns);
-    if (!received) return 1;  // the coordinator is gone
+    const auto worked = work();
+    if (worked && *worked) return give_up(**worked);
+    const auto received = channel.receive(worked ? 0 : kForEver_ns);
+    if (!received) return give_up(received.error());  // most likely the coordinator is gone
     if (!*received) continue;
     const Message& message = **received;
     if (message.verb == Verb::quit) return 0;
@@ -204,8 +215,9 @@ Message no_answer() { return message_of(Verb::quit); }
 
 }  // namespace
 
-Result<pid_t> spawn_self(std::string_view role, std::span<const int> inherited) {
-  std::vector<std::string> words = {"lastack", fmt::format("--lastack-process={}", role),
+Result<pid_t> spawn_self(const Role& role, std::span<const int> inherited) {
+  std::vector<std::string> words = {fmt::format("lastack: {} {}", role.name, role.number),
+                                    fmt::format("{}{}:{}", kProcessFlag, role.name, role.number),
                                     fmt::format("{}", getpid())};
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
@@ -216,31 +228,44 @@ Result<pid_t> spawn_self(std::string_view role, std::span<const int> inherited) 
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   const int beyond = kFirstInherited + static_cast<int>(inherited.size());
-  for (size_t i = 0; i < inherited.size(); ++i) {
+  int failed = 0;
+  for (size_t i = 0; i < inherited.size() && !failed; ++i) {
     copies.emplace_back(fcntl(inherited[i], F_DUPFD_CLOEXEC, beyond));
-    posix_spawn_file_actions_adddup2(&actions, copies.back().get(),
-                                     kFirstInherited + static_cast<int>(i));
+    failed = copies.back().valid()
+                 ? posix_spawn_file_actions_adddup2(&actions, copies.back().get(),
+                                                    kFirstInherited + static_cast<int>(i))
+                 : errno;
   }
   pid_t child = -1;
-  const int failed = posix_spawn(&child, "/proc/self/exe", &actions, nullptr, argv.data(), environ);
+  if (!failed)
+    failed = posix_spawn(&child, "/proc/self/exe", &actions, nullptr, argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
-  if (failed) return make_error("posix_spawn", failed, std::string(role));
+  if (failed) return make_error("posix_spawn", failed, role.name);
   return child;
 }
 
-void die_with_parent(pid_t parent) {
+std::optional<Role> own_role(int argc, char** argv) {
+  if (argc != 3 || !std::string_view(argv[1]).starts_with(kProcessFlag)) return std::nullopt;
+  const std::string_view text = std::string_view(argv[1]).substr(kProcessFlag.size());
+  const size_t colon = text.find(':');
+  if (colon == std::string_view::npos) return Role{std::string(text), 0};
+  return Role{std::string(text.substr(0, colon)),
+              std::strtoll(text.data() + colon + 1, nullptr, 10)};
+}
+
+void become(const Role& role, pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(1);  // it died before the line above
-  // The terminal's Ctrl-C goes to the whole process group; only the user's process answers it.
-  signal(SIGINT, SIG_IGN);
-  signal(SIGTERM, SIG_IGN);
+  name_process(role.name, role.number);
+  // The terminal's signals go to the whole process group; only the user's process answers them.
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) signal(number, SIG_IGN);
 }
 
 int survivor_worker_main() {
   g_is_survivor = true;
   auto table = ShardTable::attach(kFirstInherited);
   Channel channel(kFirstInherited + 1);
-  if (!table) return 1;
+  if (!table) return channel.send(failure(table.error())), 1;
   const ShardView shard = table->view();
   pin(shard.header->settings.survivor_cpu, shard.header->progress.survivor_pin_error);
   Establisher establisher{shard, channel,
@@ -267,7 +292,7 @@ int survivor_worker_main() {
         if (Status failed = survivor->arm()) return *failed;
         if (Status failed = check_sockets(shard)) return *failed;
         armed = true;
-        return message_of(Verb::armed);
+        return noted(message_of(Verb::armed), survivor->note());
       case Verb::told:
         survivor->hear_of_acts({message.items, message.count});
         return no_answer();
@@ -285,16 +310,16 @@ int survivor_worker_main() {
         return plain_error("a survivor does not understand this message");
     }
   };
-  return serve(channel, handle, [&] {
-    if (armed) survivor->run_until_control();
-    return armed;
+  return serve(channel, handle, [&]() -> std::optional<Status> {
+    if (!armed) return std::nullopt;
+    return survivor->run_until_control();
   });
 }
 
 int victim_worker_main() {
   auto table = ShardTable::attach(kFirstInherited);
   Channel channel(kFirstInherited + 1);
-  if (!table) return 1;
+  if (!table) return channel.send(failure(table.error())), 1;
   const ShardView shard = table->view();
   const ShardSettings& settings = shard.header->settings;
   pin(settings.victim_cpu, shard.header->progress.victim_pin_error);
@@ -308,8 +333,9 @@ int victim_worker_main() {
   bool armed = false;
 
   Message stamps = message_of(Verb::stamp);
+  Status unsent;  // stamps without which a survivor waits for nothing
   const auto send_stamps = [&] {
-    if (stamps.count > 0) channel.send(stamps);
+    if (stamps.count > 0 && !unsent) unsent = channel.send(stamps);
     stamps.count = 0;
   };
   ScheduleHooks hooks;
@@ -346,26 +372,30 @@ int victim_worker_main() {
         armed = true;
         return message_of(Verb::armed);
       case Verb::act:
-        victim->run_schedule(message.value, hooks);
+        if (Status failed = victim->run_schedule(message.value, hooks)) return *failed;
         send_stamps();
-        groups.collect();
+        if (unsent) return *unsent;
+        if (Status failed = groups.collect()) return *failed;
         return message_of(Verb::done);
       case Verb::halt:
         return message_of(Verb::done);
       case Verb::close_ledger:
+        if (Status failed = groups.check()) return *failed;
         return message_of(Verb::ledger_closed);
-      case Verb::clean_up:
+      case Verb::clean_up: {
         armed = false;
-        groups.clean_up();
+        const Status failed = groups.clean_up();
         if (victim) victim->clean_up();
+        if (failed) return *failed;
         return message_of(Verb::clean);
+      }
       default:
         return plain_error("a victim does not understand this message");
     }
   };
-  return serve(channel, handle, [&] {
-    if (armed) victim->run_until_control();
-    return armed;
+  return serve(channel, handle, [&]() -> std::optional<Status> {
+    if (!armed) return std::nullopt;
+    return victim->run_until_control();
   });
 }
 

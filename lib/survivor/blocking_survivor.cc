@@ -105,8 +105,8 @@ void BlockingSurvivor::survive(Line& line) {
 
 unsigned BlockingSurvivor::wait_for_events(const SurvivorEnd& end, short events) {
   pollfd waited{end.descriptor, events, 0};
-  while (poll(&waited, 1, -1) < 0 && errno == EINTR) {
-  }
+  while (poll(&waited, 1, -1) < 0)
+    if (errno != EINTR) return shared_->wait_error.store(errno), 0u;
   return static_cast<uint16_t>(waited.revents);
 }
 
@@ -125,12 +125,15 @@ void BlockingSurvivor::hear_of_acts(std::span<const uint32_t> slots) {
   }
 }
 
-void BlockingSurvivor::run_until_control() {
+Status BlockingSurvivor::run_until_control() {
   pollfd control{control_, POLLIN, 0};
   while (true) {
     requests_.send_due([&](uint32_t slot) { return send_request_of(slot); });
     timespec room;
-    if (ppoll(&control, 1, patience(false, requests_.next_ns(), room), nullptr) > 0) return;
+    const int ready = ppoll(&control, 1, patience(false, requests_.next_ns(), room), nullptr);
+    if (ready < 0 && errno != EINTR) return errno_error("ppoll", "control");
+    if (const int failed = shared_->wait_error.load()) return make_error("poll", failed, "");
+    if (ready > 0) return std::nullopt;
   }
 }
 

@@ -23,7 +23,7 @@ class BlockingSurvivor final : public Survivor {
   // Starts the threads, and returns when each is about to block.
   Status arm() override;
   void hear_of_acts(std::span<const uint32_t> slots) override;
-  void run_until_control() override;
+  Status run_until_control() override;
   void stop_load() override { requests_.stop(); }
   void clean_up() override;
 
@@ -41,6 +41,7 @@ class BlockingSurvivor final : public Survivor {
   struct Shared {
     std::atomic<bool> stopping{false};
     std::atomic<uint32_t> at_work{0};
+    std::atomic<int> wait_error{0};  // with which a thread's poll(2) was refused
   };
 
   BlockingSurvivor(const ShardView& shard, int control)

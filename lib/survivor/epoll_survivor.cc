@@ -1,5 +1,6 @@
 #include "survivor/epoll_survivor.h"
 
+#include <fmt/format.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -23,7 +24,44 @@ Result<EpollSurvivor> EpollSurvivor::open(const ShardView& shard, int control) {
   event.data.u64 = uint64_t{static_cast<uint32_t>(Kind::control)} << 32;
   if (epoll_ctl(survivor.epoll_.get(), EPOLL_CTL_ADD, control, &event) != 0)
     return errno_error("epoll_ctl", "control");
+  if (Status failed = survivor.try_wait()) return *failed;
   return survivor;
+}
+
+// Kernels before 5.11 lack epoll_pwait2, and profiles of containers from before it deny it. What
+// counts, being woken by a socket, is the same with epoll_wait; its time-out, in milliseconds, is
+// not, so that a timer in the set keeps the instants.
+Status EpollSurvivor::try_wait() {
+  epoll_event event{};
+  const timespec at_once{};
+  if (epoll_pwait2(epoll_.get(), &event, 1, &at_once, nullptr) >= 0) return std::nullopt;
+  const int refused = errno;
+  if (refused != ENOSYS && refused != EPERM) return make_error("epoll_pwait2", refused, "");
+  instant_ = Fd(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+  if (!instant_.valid()) return errno_error("timerfd_create", "in place of epoll_pwait2");
+  event.events = EPOLLIN | EPOLLET;  // it is set anew, never read
+  event.data.u64 = uint64_t{static_cast<uint32_t>(Kind::instant)} << 32;
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, instant_.get(), &event) != 0)
+    return errno_error("epoll_ctl", "timer");
+  note_ = fmt::format("epoll_pwait2 is refused ({}): epoll_wait and a timerfd stand in for it",
+                      errno_name(refused));
+  return std::nullopt;
+}
+
+int EpollSurvivor::wait_once(std::span<epoll_event> batch, int64_t until_ns) {
+  const bool spin = shard_.header->settings.spin;
+  const int room_for = static_cast<int>(batch.size());
+  timespec room;
+  if (!instant_.valid())
+    return epoll_pwait2(epoll_.get(), batch.data(), room_for, patience(spin, until_ns, room),
+                        nullptr);
+  const bool at_once = spin || until_ns <= now_ns();
+  if (!at_once && until_ns != instant_ns_) {
+    instant_ns_ = until_ns;
+    const itimerspec when{{}, until_ns == kNever_ns ? timespec{} : to_timespec(until_ns)};
+    if (timerfd_settime(instant_.get(), TFD_TIMER_ABSTIME, &when, nullptr) != 0) return -1;
+  }
+  return epoll_wait(epoll_.get(), batch.data(), room_for, at_once ? 0 : -1);
 }
 
 int EpollSurvivor::set_interest(int operation, uint32_t slot, uint32_t events, Kind kind) {
@@ -126,8 +164,7 @@ void EpollSurvivor::hear_of_acts(std::span<const uint32_t> slots) {
       [&](uint32_t slot) { set_interest(EPOLL_CTL_ADD, slot, watch_events(slot), Kind::watch); });
 }
 
-void EpollSurvivor::run_until_control() {
-  const bool spin = shard_.header->settings.spin;
+Status EpollSurvivor::run_until_control() {
   std::array<epoll_event, kEventsPerWait> batch;
   while (true) {
     requests_.send_due([&](uint32_t slot) {
@@ -135,10 +172,9 @@ void EpollSurvivor::run_until_control() {
           shard_, shard_.survivors[slot],
           std::span(scratch_).first(static_cast<size_t>(shard_.header->settings.payload_bytes)));
     });
-    timespec room;
-    const int ready =
-        epoll_pwait2(epoll_.get(), batch.data(), static_cast<int>(batch.size()),
-                     patience(spin, std::min(requests_.next_ns(), next_scan_ns_), room), nullptr);
+    const int ready = wait_once(batch, std::min(requests_.next_ns(), next_scan_ns_));
+    if (ready < 0 && errno != EINTR)
+      return errno_error(instant_.valid() ? "epoll_wait" : "epoll_pwait2");
     const int64_t stamp_ns = ready > 0 ? reap_stamp(shard_) : now_ns();
     bool control_ready = false;
     for (int i = 0; i < ready; ++i) {
@@ -154,7 +190,7 @@ void EpollSurvivor::run_until_control() {
         handle_timer(static_cast<uint32_t>(event.data.u64), now_ns());
     }
     if (stamp_ns >= next_scan_ns_) scan(now_ns());
-    if (control_ready) return;
+    if (control_ready) return std::nullopt;
   }
 }
 

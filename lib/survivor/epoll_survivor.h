@@ -20,7 +20,7 @@ class EpollSurvivor final : public Survivor {
 
   Status arm() override;
   void hear_of_acts(std::span<const uint32_t> slots) override;
-  void run_until_control() override;
+  Status run_until_control() override;
   void stop_load() override {
     requests_.stop();
     heartbeats_.stop();
@@ -30,7 +30,7 @@ class EpollSurvivor final : public Survivor {
  private:
   explicit EpollSurvivor(const ShardView& shard)
       : shard_(shard), requests_(shard), heartbeats_(shard) {}
-  enum class Kind : uint32_t { watch, fin_arrived, heartbeat_timer, control };
+  enum class Kind : uint32_t { watch, fin_arrived, heartbeat_timer, control, instant };
   // epoll_ctl(2) `operation` for this connection; returns an errno.
   int set_interest(int operation, uint32_t slot, uint32_t events, Kind kind);
   uint32_t watch_events(uint32_t slot) const;
@@ -40,6 +40,9 @@ class EpollSurvivor final : public Survivor {
   uint32_t scan_parts() const;
   void scan(int64_t now);
   void handle(const epoll_event& event, int64_t stamp_ns);
+  // epoll_pwait2(2), or what stands in for it; the number of events, or -1 and errno.
+  Status try_wait();
+  int wait_once(std::span<epoll_event> batch, int64_t until_ns);
 
   ShardView shard_;
   Requests requests_;
@@ -48,6 +51,9 @@ class EpollSurvivor final : public Survivor {
   int64_t next_scan_ns_ = kNever_ns;  // of the connections' next part
   uint32_t scanned_parts_ = 0;        // in this round
   Fd epoll_;
+  // Where epoll_pwait2 is refused: a timer in the set, for the instant at which a wait is to end.
+  Fd instant_;
+  int64_t instant_ns_ = 0;  // that it is set to
   std::vector<char> scratch_;
 };
 

@@ -28,7 +28,7 @@ void LateSurvivor::hear_of_acts(std::span<const uint32_t> slots) {
     if (slot < shard_.survivors.size()) schedule(slot, heard_ns);
 }
 
-void LateSurvivor::run_until_control() {
+Status LateSurvivor::run_until_control() {
   const bool spin = shard_.header->settings.spin;
   pollfd control{control_, POLLIN, 0};
   while (true) {
@@ -36,7 +36,9 @@ void LateSurvivor::run_until_control() {
     const bool idle = stopped_ || count_ == 0;
     const int64_t left_ns = idle ? 0 : std::max<int64_t>(0, queue_[first_].due_ns - now_ns());
     const timespec room = to_timespec(spin ? 0 : left_ns);
-    if (ppoll(&control, 1, idle && !spin ? nullptr : &room, nullptr) > 0) return;
+    const int ready = ppoll(&control, 1, idle && !spin ? nullptr : &room, nullptr);
+    if (ready > 0) return std::nullopt;
+    if (ready < 0 && errno != EINTR) return errno_error("ppoll", "control");
   }
 }
 

@@ -17,7 +17,7 @@ class LateSurvivor final : public Survivor {
 
   Status arm() override;
   void hear_of_acts(std::span<const uint32_t> slots) override;
-  void run_until_control() override;
+  Status run_until_control() override;
   void stop_load() override { stopped_ = true; }
   void clean_up() override { close_abortively(shard_); }
 

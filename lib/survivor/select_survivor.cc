@@ -93,7 +93,7 @@ unsigned SelectSurvivor::events_of(size_t index) const {
   return FD_ISSET(polled_[index].fd, &readable_) ? POLLIN : 0;
 }
 
-void SelectSurvivor::run_until_control() {
+Status SelectSurvivor::run_until_control() {
   const bool spin = shard_.header->settings.spin;
   while (true) {
     requests_.send_due([&](uint32_t slot) {
@@ -102,6 +102,7 @@ void SelectSurvivor::run_until_control() {
           std::span(scratch_).first(static_cast<size_t>(shard_.header->settings.payload_bytes)));
     });
     int ready = wait_once(spin);
+    if (ready < 0 && errno != EINTR) return errno_error(by_select() ? "pselect" : "ppoll");
     const int64_t stamp_ns = ready > 0 ? reap_stamp(shard_) : now_ns();
     if (!half_closed_.empty()) ask_half_closed();
     if (ready <= 0) continue;  // the load's next instant, or a signal
@@ -114,7 +115,7 @@ void SelectSurvivor::run_until_control() {
       --ready;
       handle(index, events, stamp_ns);
     }
-    if (control_ready) return;
+    if (control_ready) return std::nullopt;
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "base/error.h"
 #include "model/ends.h"
@@ -21,12 +22,19 @@ class Survivor {
   virtual Status arm() = 0;
   // The victims of these have gone: does what the strategy says for that (WhenTold).
   virtual void hear_of_acts(std::span<const uint32_t> slots) = 0;
-  // Watches and runs the load until the control socket is readable.
-  virtual void run_until_control() = 0;
+  // Watches and runs the load until the control socket is readable. The Error says that the wait
+  // itself was refused: there is no use in another one.
+  virtual Status run_until_control() = 0;
   // The ledger is closed: no more requests.
   virtual void stop_load() = 0;
   // Ends every connection abortively, so that neither TIME_WAIT nor orphans stay.
   virtual void clean_up() = 0;
+
+  // What the kernel refused and something else stands in for, which measures the same; or empty.
+  const std::string& note() const { return note_; }
+
+ protected:
+  std::string note_;
 };
 
 // Opens the engine of this shard. `control` is watched by it, too: run_until_control() returns when

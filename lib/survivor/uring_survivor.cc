@@ -236,14 +236,14 @@ void UringSurvivor::write_then_watch(uint32_t slot) {
   arm_watch(slot);
 }
 
-void UringSurvivor::run_until_control() {
+Status UringSurvivor::run_until_control() {
   const bool spin = shard_.header->settings.spin;
   std::array<io_uring_cqe*, kEventsPerWait> batch;
   while (true) {
     if (control_ready_) {
       control_ready_ = false;
       arm_control();
-      return;
+      return ring_->status("--watch of io_uring");
     }
     requests_.send_due([&](uint32_t slot) { return send_request_of(slot); });
     if (spin) {
@@ -253,6 +253,7 @@ void UringSurvivor::run_until_control() {
       const int64_t turn_ns = wheel_ ? wheel_->next_ns() : kNever_ns;
       ring_->wait_until(std::min({requests_.next_ns(), turn_ns, now_ns() + kFarFuture_ns}));
     }
+    if (ring_->failed()) return ring_->status("--watch of io_uring");
     const auto completions = ring_->completions(batch);
     // One stamp per batch: no completion is younger.
     const int64_t stamp_ns = completions.empty() ? now_ns() : reap_stamp(shard_);

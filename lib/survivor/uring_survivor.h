@@ -21,7 +21,7 @@ class UringSurvivor final : public Survivor {
 
   Status arm() override;
   void hear_of_acts(std::span<const uint32_t> slots) override;
-  void run_until_control() override;
+  Status run_until_control() override;
   void stop_load() override {
     requests_.stop();
     heartbeats_.stop();

@@ -1,6 +1,7 @@
 #include "survivor/writer_survivor.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -16,6 +17,7 @@
 #include <cerrno>
 #include <set>
 
+#include "base/process.h"
 #include "net/byte_account.h"
 
 namespace lastack {
@@ -204,37 +206,52 @@ Ring* WriterSurvivor::ring_of(WritePath path) {
   return row.need == WriteNeed::submission_thread ? &*polled_ring_ : &*ring_;
 }
 
-void WriterSurvivor::run_until_control() {
-  if (stopped_) {
-    pollfd control{control_, POLLIN, 0};
-    poll(&control, 1, -1);
-  } else if (shard_.header->settings.sigpipe == SigpipeMode::kill) {
-    write_in_children();
-  } else {
-    write_until_control();
-  }
+Status WriterSurvivor::run_until_control() {
+  if (!stopped_)
+    return shard_.header->settings.sigpipe == SigpipeMode::kill ? write_in_children()
+                                                                : write_until_control();
+  pollfd control{control_, POLLIN, 0};
+  if (poll(&control, 1, -1) < 0 && errno != EINTR) return errno_error("poll", "control");
+  return std::nullopt;
 }
 
-void WriterSurvivor::write_in_children() {
+void WriterSurvivor::write_as_child(pid_t parent, uint64_t deaths) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(1);  // it died before the line above
+  random_.state += deaths;            // not the gaps that the child before it had
+  Status failed = open_paths();
+  if (!failed) queue_writes();
+  if (!failed) failed = write_until_control();
+  if (!failed) _exit(0);
+  ChildError& error = shard_.header->child_error;
+  error = {};
+  error.error_number = failed->error_number;
+  failed->operation.copy(error.operation, sizeof(error.operation) - 1);
+  failed->where.copy(error.where, sizeof(error.where) - 1);
+  _exit(1);
+}
+
+Status WriterSurvivor::write_in_children() {
   const pid_t parent = getpid();
+  const ChildError& error = shard_.header->child_error;
   for (uint64_t deaths = 0;; ++deaths) {
     const pid_t child = fork();
-    if (child == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
-      random_.state += deaths;  // not the gaps that the child before it had
-      if (getppid() != parent || open_paths()) _exit(1);
-      queue_writes();
-      write_until_control();
-      _exit(0);
-    }
+    if (child < 0) return errno_error("fork", "the process that writes");
+    if (child == 0) write_as_child(parent, deaths);
     int status = 0;
-    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    while (waitpid(child, &status, 0) < 0)
+      if (errno != EINTR) return errno_error("waitpid", "the process that writes");
+    const bool told_to_stop = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    const bool by_sigpipe = WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE;
+    if (told_to_stop) return std::nullopt;
+    if (by_sigpipe) {
+      settle_kill(shard_.header->progress.writing_slot);
+    } else if (WIFEXITED(status) && error.operation[0]) {
+      return make_error(error.operation, error.error_number, error.where);
+    } else {
+      return plain_error(
+          fmt::format("the process {} that writes for it {}", child, death_text(status)));
     }
-    const bool by_sigpipe = child > 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE;
-    const bool told_to_stop = child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    if (told_to_stop) return;
-    if (!by_sigpipe) _exit(1);  // the coordinator sees that, and says so
-    settle_kill(shard_.header->progress.writing_slot);
   }
 }
 
@@ -277,7 +294,7 @@ void WriterSurvivor::finish(uint32_t slot) {
   record.finished = true;
 }
 
-void WriterSurvivor::write_until_control() {
+Status WriterSurvivor::write_until_control() {
   const bool spin = shard_.header->settings.spin;
   while (true) {
     write_due();
@@ -286,11 +303,21 @@ void WriterSurvivor::write_until_control() {
     if (polled_ring_) waited[2].fd = polled_ring_->raw()->ring_fd;
     const int64_t left_ns = due_.empty() ? kSecond_ns : due_.top().at_ns - now_ns();
     const timespec room = to_timespec(spin ? 0 : std::max<int64_t>(0, left_ns));
-    if (ppoll(waited.data(), waited.size(), &room, nullptr) < 0) continue;  // a signal
+    if (ppoll(waited.data(), waited.size(), &room, nullptr) < 0) {
+      if (errno != EINTR) return errno_error("ppoll", "writers");
+      continue;
+    }
     if (ring_) reap(*ring_);
     if (polled_ring_) reap(*polled_ring_);
-    if (waited[0].revents) return;
+    if (Status failed = ring_status()) return failed;
+    if (waited[0].revents) return std::nullopt;
   }
+}
+
+Status WriterSurvivor::ring_status() const {
+  for (const auto* ring : {&ring_, &polled_ring_})
+    if (*ring && (*ring)->failed()) return (*ring)->status("--watch writer");
+  return std::nullopt;
 }
 
 void WriterSurvivor::write_due() {
@@ -404,7 +431,7 @@ void WriterSurvivor::write_one(uint32_t slot) {
 void WriterSurvivor::await_requests(uint32_t slot, Ring& ring, bool may_wait) {
   const WriteRecord& record = shard_.writes[slot];
   const int64_t give_up_ns = now_ns() + (may_wait ? kMostWait_ns : kSettle_ns);
-  while (record.in_flight > 0 && now_ns() < give_up_ns) {
+  while (record.in_flight > 0 && !ring.failed() && now_ns() < give_up_ns) {
     ring.wait_until(give_up_ns);
     reap(ring);
   }
@@ -562,7 +589,7 @@ void WriterSurvivor::stop_load() {
     return std::any_of(shard_.writes.begin(), shard_.writes.end(),
                        [](const WriteRecord& record) { return record.in_flight > 0; });
   };
-  while (in_flight() && now_ns() < give_up_ns) {
+  while (in_flight() && !ring_status() && now_ns() < give_up_ns) {
     if (ring_) reap(*ring_);
     if (polled_ring_) reap(*polled_ring_);
   }

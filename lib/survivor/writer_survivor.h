@@ -2,6 +2,8 @@
 // paths, and learn of its end by the errors of their writes.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <optional>
 #include <queue>
@@ -28,7 +30,7 @@ class WriterSurvivor final : public Survivor {
 
   Status arm() override;
   void hear_of_acts(std::span<const uint32_t>) override {}  // it writes anyway
-  void run_until_control() override;
+  Status run_until_control() override;
   void stop_load() override;
   void clean_up() override;
 
@@ -43,8 +45,11 @@ class WriterSurvivor final : public Survivor {
       : shard_(shard), control_(control), random_{shard.header->settings.write_seed} {}
   Status open_paths();
   // What write_until_control() does in a process that dies of the first SIGPIPE, and is made again.
-  void write_in_children();
-  void write_until_control();
+  Status write_in_children();
+  [[noreturn]] void write_as_child(pid_t parent, uint64_t deaths);
+  Status write_until_control();
+  // Of the rings, or nothing.
+  Status ring_status() const;
   // The end of the child that made the write of `slot`.
   void settle_kill(uint32_t slot);
 

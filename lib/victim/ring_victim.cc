@@ -270,7 +270,7 @@ void RingVictim::reap(bool sleep, int64_t until_ns) {
   ring_->seen(static_cast<unsigned>(completions.size()));
 }
 
-void RingVictim::wait_for_instant(int64_t instant_ns, const std::function<bool()>& interrupted) {
+Status RingVictim::wait_for_instant(int64_t instant_ns, const std::function<bool()>& interrupted) {
   const ShardSettings& settings = shard_.header->settings;
   const int64_t spin_ns = !settings.victim_spins ? 0
                           : settings.spin        ? kSpinBeforeSpinners_ns
@@ -278,20 +278,23 @@ void RingVictim::wait_for_instant(int64_t instant_ns, const std::function<bool()
   while (!stopped_) {
     const bool sleep = instant_ns - now_ns() > spin_ns;
     reap(sleep, instant_ns - spin_ns);
+    if (ring_->failed()) break;
     if (control_ready_) {
       control_ready_ = false;
       stopped_ = interrupted();
       arm_control();
     }
-    if (now_ns() >= instant_ns) return;
+    if (now_ns() >= instant_ns) break;
   }
+  return ring_->status("victims' ring");
 }
 
-void RingVictim::run_schedule(int64_t start_ns, const ScheduleHooks& hooks) {
+Status RingVictim::run_schedule(int64_t start_ns, const ScheduleHooks& hooks) {
   for (const uint32_t slot : acts_in_order(shard_)) {
     const VictimEnd& end = shard_.victims[slot];
-    wait_for_instant(start_ns + end.scheduled_ns, hooks.interrupted);
-    if (stopped_) return;
+    if (Status failed = wait_for_instant(start_ns + end.scheduled_ns, hooks.interrupted))
+      return failed;
+    if (stopped_) return std::nullopt;
     if (end.group != kNoGroup) {
       hooks.act_on_group(end.group);
       continue;
@@ -300,6 +303,7 @@ void RingVictim::run_schedule(int64_t start_ns, const ScheduleHooks& hooks) {
     const PlanRow& row = shard_.row_of(end);
     if (survivor_is_told(row)) hooks.acted(slot);
   }
+  return ring_->status("victims' ring");
 }
 
 void RingVictim::inject(uint32_t slot) {
@@ -333,7 +337,7 @@ void RingVictim::cancel_receive(uint32_t slot) {
     io_uring_sqe_set_data64(sqe, tag(Kind::cancel, slot));
   }
   const int64_t give_up_ns = now_ns() + kActTimeout_ns;
-  while ((end.flags & (kReceiveArmed | kSendInFlight)) && now_ns() < give_up_ns)
+  while ((end.flags & (kReceiveArmed | kSendInFlight)) && !ring_->failed() && now_ns() < give_up_ns)
     reap(true, give_up_ns);
 }
 
@@ -348,8 +352,8 @@ int RingVictim::perform_on_ring(const std::function<void(io_uring_sqe*)>& prepar
   if (const int failed = ring_->submit()) return failed;  // one injection per submit
   const int64_t give_up_ns = now_ns() + kActTimeout_ns;
   reap(false, 0);
-  while (!act_result_ && now_ns() < give_up_ns) reap(true, give_up_ns);
-  return act_result_.value_or(ETIME);
+  while (!act_result_ && !ring_->failed() && now_ns() < give_up_ns) reap(true, give_up_ns);
+  return act_result_.value_or(ring_->failed() ? ring_->failed() : ETIME);
 }
 
 int RingVictim::perform(Step step, VictimEnd& end) {
@@ -419,10 +423,11 @@ int RingVictim::perform(Step step, VictimEnd& end) {
   return EINVAL;
 }
 
-void RingVictim::run_until_control() {
-  while (!control_ready_) reap(true, now_ns() + kSecond_ns);
+Status RingVictim::run_until_control() {
+  while (!control_ready_ && !ring_->failed()) reap(true, now_ns() + kSecond_ns);
   control_ready_ = false;
   arm_control();
+  return ring_->status("victims' ring");
 }
 
 void RingVictim::clean_up() {

@@ -44,10 +44,11 @@ class RingVictim {
   Status prepare();
   // Under load, arms the receives that feed the echo; moves direct ends into the file table.
   Status arm();
-  // Performs the acts of the whole shard from start_ns on, each group's once.
-  void run_schedule(int64_t start_ns, const ScheduleHooks& hooks);
+  // Performs the acts of the whole shard from start_ns on, each group's once. The Error, here and
+  // below, says that the kernel refuses to wait for completions.
+  Status run_schedule(int64_t start_ns, const ScheduleHooks& hooks);
   // Serves the echo until the control socket is readable.
-  void run_until_control();
+  Status run_until_control();
   void clean_up();
 
   // Ends one connection: the ready step, the stamp, the act. For run_schedule and for tests.
@@ -63,7 +64,7 @@ class RingVictim {
   bool reads_on(const VictimEnd& end) const;
   void reap(bool sleep, int64_t until_ns);
   void handle(const io_uring_cqe& completion);
-  void wait_for_instant(int64_t instant_ns, const std::function<bool()>& interrupted);
+  Status wait_for_instant(int64_t instant_ns, const std::function<bool()>& interrupted);
   void cancel_receive(uint32_t slot);
   int perform(Step step, VictimEnd& end);
   int perform_on_ring(const std::function<void(io_uring_sqe*)>& prepare, const VictimEnd& end);

@@ -82,6 +82,7 @@ Program::Program(const std::vector<std::string>& arguments, Options options) {
     dup2(err_, STDERR_FILENO);
     if (options.before_exec && !options.before_exec()) _exit(125);
     if (options.as_nobody && (setgid(kNobody) != 0 || setuid(kNobody) != 0)) _exit(126);
+    if (options.prepare) options.prepare();
     execv(path.c_str(), argv.data());
     _exit(127);
   }

@@ -26,6 +26,7 @@ class Program {
     bool as_nobody = false;  // as an ordinary user, from a copy that the user may read
     // What the program finds around itself: done in its process, which ends with 125 at false.
     std::function<bool()> before_exec = nullptr;
+    std::function<void()> prepare = {};  // the same, for what cannot fail
   };
   Program(const std::vector<std::string>& arguments, Options options);
   explicit Program(const std::vector<std::string>& arguments);

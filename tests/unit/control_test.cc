@@ -53,6 +53,32 @@ TEST(Channel, MessagesArriveWholeAndInOrder) {
   EXPECT_EQ((*two)->verb, Verb::quit);
 }
 
+// Who is stopped does not stop whoever has something to tell.
+TEST(Channel, AReceiverThatDoesNotReadIsAnErrorAndNotAnEndlessWait) {
+  auto [left, right] = open_channels();
+  Message message;
+  int taken = 0;
+  Status failed;
+  while (!failed && taken < 100'000)
+    if (!(failed = left.send(message))) ++taken;
+  ASSERT_TRUE(failed);
+  EXPECT_EQ(failed->error_number, ETIME);
+  EXPECT_FALSE(left.has_room());
+  // Nothing was lost of what was taken.
+  for (int i = 0; i < taken; ++i) ASSERT_TRUE(*right.receive(0));
+  EXPECT_FALSE(left.send(message));
+  right.close();
+  // Gone with one message unread: the kernel says ECONNRESET first.
+  for (int i = 0; i < 2; ++i) {
+    const auto gone = left.receive(0);
+    ASSERT_FALSE(gone);
+    EXPECT_EQ(gone.error().error_number, EPIPE);
+  }
+  const Status unsent = left.send(message);
+  ASSERT_TRUE(unsent);
+  EXPECT_EQ(unsent->error_number, EPIPE);
+}
+
 TEST(Channel, BothDirectionsAreIndependent) {
   auto [left, right] = open_channels();
   Message question, answer;

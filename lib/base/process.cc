@@ -1,0 +1,171 @@
+#include "base/process.h"
+
+#include <fmt/format.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/clock.h"
+
+namespace lastack {
+namespace {
+
+constexpr int kFirstForeign = 3;  // behind the standard streams
+// The kernel's own default (init_task); poll(2) and its relatives may wake so much later.
+constexpr unsigned long kTimerSlack_ns = 50'000;
+constexpr rlim_t kStackBytes = 8 << 20;
+// How long a process may take to go that has been killed: the kernel closes its sockets one by one,
+// 14 to 60 us each, and up to a million of them.
+constexpr int64_t kDeathPatience_ns = 60 * kSecond_ns;
+
+// Soft limits are raised to the hard ones. SIGXFSZ and SIGXCPU come at the soft limit; locked
+// memory is what rings need; a core file, though, is wanted by nobody who has switched it off.
+constexpr __rlimit_resource_t kRaised[] = {RLIMIT_NOFILE, RLIMIT_MEMLOCK, RLIMIT_FSIZE, RLIMIT_CPU,
+                                           RLIMIT_AS,     RLIMIT_DATA,    RLIMIT_NPROC};
+
+void raise_soft_limits() {
+  rlimit limit{};
+  for (const auto resource : kRaised) {
+    if (getrlimit(resource, &limit) != 0) continue;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(resource, &limit);
+  }
+  // Only a small one: an unlimited stack would change where exec'ed programs put their memory
+  // (mmap_is_legacy in arch/x86/mm/mmap.c).
+  if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur >= kStackBytes) return;
+  limit.rlim_cur = std::min(kStackBytes, limit.rlim_max);
+  setrlimit(RLIMIT_STACK, &limit);
+}
+
+// Exec sets handlers back to the default, but leaves ignored signals ignored, and blocked ones
+// blocked (signal(7)). With SIGCHLD ignored, children vanish and waitpid(2) says ECHILD.
+void reset_signals() {
+  constexpr int kKept[] = {SIGHUP, SIGTSTP, SIGTTIN, SIGTTOU};
+  for (int number = 1; number <= SIGRTMAX; ++number) {
+    if (std::find(std::begin(kKept), std::end(kKept), number) != std::end(kKept)) continue;
+    struct sigaction action {};
+    // Fails for the two that glibc keeps for itself.
+    if (sigaction(number, nullptr, &action) != 0 || action.sa_handler != SIG_IGN) continue;
+    signal(number, SIG_DFL);
+  }
+  // A write that finds nobody, or no room, is to be an errno that somebody can report.
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+struct Cause {
+  int signal;
+  std::string_view text;
+};
+constexpr Cause kCauses[] = {
+    {SIGKILL, "out of memory, which dmesg(1) tells, or killed from outside"},
+    {SIGSYS, "a seccomp filter, as containers have one, kills for a system call"},
+    {SIGXFSZ, "the limit of file sizes, ulimit -f"},
+    {SIGXCPU, "the limit of CPU time, ulimit -t"},
+    {SIGBUS, "no memory left for what processes share, or a fault of lastack's: please report it"},
+    {SIGSEGV, "a fault of lastack's: please report it"},
+    {SIGABRT, "a fault of lastack's: please report it"},
+    {SIGILL, "a fault of lastack's: please report it"},
+    {SIGFPE, "a fault of lastack's: please report it"},
+};
+
+}  // namespace
+
+void enter_known_state() {
+  reset_signals();
+  raise_soft_limits();
+  // What a shell or a service left open would count against limits and live on in every process.
+  close_range(kFirstForeign, ~0u, CLOSE_RANGE_CLOEXEC);
+  prctl(PR_SET_TIMERSLACK, kTimerSlack_ns);
+  prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
+  prctl(PR_SET_CHILD_SUBREAPER, 0);
+  // `setarch --uname-2.6` hides the kernel's release, which is a part of every result. The rest of
+  // the personality stays: ThreadSanitizer sets ADDR_NO_RANDOMIZE.
+  const int persona = personality(0xffffffff);
+  constexpr int kForeign = UNAME26 | STICKY_TIMEOUTS | WHOLE_SECONDS;
+  if (persona != -1 && (persona & kForeign))
+    personality(static_cast<unsigned>(persona & ~kForeign));
+}
+
+std::vector<std::string> kept_state() {
+  std::vector<std::string> notes;
+  const int policy = sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
+  const std::pair<int, const char*> kPolicies[] = {{SCHED_FIFO, "SCHED_FIFO"},
+                                                   {SCHED_RR, "SCHED_RR"},
+                                                   {SCHED_BATCH, "SCHED_BATCH"},
+                                                   {SCHED_IDLE, "SCHED_IDLE"}};
+  for (const auto& [number, name] : kPolicies)
+    if (policy == number)
+      notes.push_back(fmt::format(
+          "the scheduling policy is {}, as whoever started lastack has set it (chrt(1)): latencies "
+          "belong to it",
+          name));
+  errno = 0;
+  const int nice_value = getpriority(PRIO_PROCESS, 0);
+  if (errno == 0 && nice_value != 0)
+    notes.push_back(
+        fmt::format("the nice value is {}, as whoever started lastack has set it (nice(1)): "
+                    "latencies belong to "
+                    "it",
+                    nice_value));
+  return notes;
+}
+
+void name_process(std::string_view role, int64_t number) {
+  prctl(PR_SET_NAME, fmt::format("lastack:{} {}", role.substr(0, 4), number).c_str());
+}
+
+std::string death_text(int wait_status) {
+  if (WIFEXITED(wait_status))
+    return fmt::format("ended with exit code {}", WEXITSTATUS(wait_status));
+  if (!WIFSIGNALED(wait_status)) return fmt::format("has wait status {:#x}", wait_status);
+  const int number = WTERMSIG(wait_status);
+  const char* name = sigabbrev_np(number);
+  const auto cause = std::find_if(std::begin(kCauses), std::end(kCauses),
+                                  [number](const Cause& row) { return row.signal == number; });
+  return fmt::format("was killed by {} ({})",
+                     name ? fmt::format("SIG{}", name) : fmt::format("signal {}", number),
+                     cause == std::end(kCauses) ? "sent from outside" : cause->text);
+}
+
+Result<std::optional<int>> look_for_end(pid_t child) {
+  int status = 0;
+  while (true) {
+    const pid_t ended = waitpid(child, &status, WNOHANG);
+    if (ended == child) return std::optional(status);
+    if (ended == 0) return std::optional<int>();
+    if (errno != EINTR) return errno_error("waitpid", fmt::format("process {}", child));
+  }
+}
+
+Result<int> await_end(pid_t child, int64_t until_ns) {
+  const int64_t start_ns = now_ns();
+  while (true) {
+    const auto ended = look_for_end(child);
+    if (!ended) return ended.error();
+    if (*ended) return **ended;
+    const int64_t now = now_ns();
+    if (now > until_ns) return make_error("waitpid", ETIME, fmt::format("process {}", child));
+    // Most go at once, and somebody may wait for that.
+    const bool soon = now - start_ns < 20 * kMillisecond_ns;
+    sleep_for(soon ? kMillisecond_ns / 10 : kMillisecond_ns);
+  }
+}
+
+Result<int> end_child(pid_t child) {
+  // A child that has not been reaped still has its number, dead or alive.
+  if (kill(child, SIGKILL) != 0) return errno_error("kill", fmt::format("process {}", child));
+  return await_end(child, now_ns() + kDeathPatience_ns);
+}
+
+}  // namespace lastack

@@ -1,0 +1,38 @@
+// Processes: the state that one starts in, its name, its children's ends.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+
+namespace lastack {
+
+// What a process takes over from whoever started it (execve(2), prctl(2), getrlimit(2)) and what
+// would change the run: ignored and blocked signals, soft limits, open descriptors, timer slack, a
+// disguised kernel release. Every process of lastack calls it first.
+// Kept, because somebody chose it on purpose: hard limits, affinity (taskset(1)), scheduling policy
+// and nice value, umask, working directory, an ignored SIGHUP (nohup(1)) or job control.
+void enter_known_state();
+// Of what is kept, that which a latency depends on: a sentence each, for a run's notes.
+std::vector<std::string> kept_state();
+
+// The name in ps(1), top(1) and the kernel's own messages, where `role` and `number` are cut to
+// 15 characters in all (PR_SET_NAME).
+void name_process(std::string_view role, int64_t number);
+
+// Of a child that has ended: "was killed by SIGKILL (out of memory ...)", "ended with exit code 1".
+std::string death_text(int wait_status);
+
+// The wait status of a child that has ended; nullopt while it lives (a stopped one does).
+Result<std::optional<int>> look_for_end(pid_t child);
+// Waits for its end until the instant; the Error ETIME says that it lives still.
+Result<int> await_end(pid_t child, int64_t until_ns);
+// Ends it by SIGKILL, also when it is stopped, and reaps it; returns the wait status.
+Result<int> end_child(pid_t child);
+
+}  // namespace lastack
