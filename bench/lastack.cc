@@ -34,6 +34,7 @@
 #include "run/cost.h"
 #include "run/doctor.h"
 #include "run/runner.h"
+#include "run/shortage.h"
 #include "run/suite.h"
 #include "run/verify.h"
 
@@ -61,6 +62,10 @@ void catch_signals() {
   action.sa_handler = on_signal;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  // The terminal is gone: as SIGTERM, but under nohup(1), which ignores it.
+  struct sigaction hangup {};
+  sigaction(SIGHUP, nullptr, &hangup);
+  if (hangup.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);
 }
 
 constexpr std::string_view kProgram = "lastack";
@@ -176,9 +181,9 @@ int run_command(const Options& options) {
     print(json_text(document));
   else if (!no_ledger)
     print(run_table(result));
-  // An interrupted run may have both: what there is, and who did not answer.
-  if (!result.error.empty()) return complain(result.status, result.error);
-  return out.exit_code_with(result.status);
+  const int code = no_ledger ? exit_code(result.status) : out.exit_code_with(result.status);
+  if (!result.error.empty()) complain(result.status, result.error);
+  return code;
 }
 
 int doctor_command(const Options& options) {
@@ -411,7 +416,7 @@ int matrix_command(const VerifyOptions& options) {
       runs.push_back({spec, run(spec, hooks)});
       const RunResult& result = runs.back().result;
       const bool interrupted = result.status == RunStatus::interrupted;
-      if (result.ledger.empty() || interrupted) {
+      if (!result.error.empty() || interrupted) {
         line.clear();
         return complain(result.status, interrupted ? "interrupted" : result.error);
       }
@@ -628,7 +633,7 @@ int main_with_arguments(int argc, char** argv) {
       "     about the kernel; wins over 4\n"
       "  4  it does not; the differing rows come first\n"
       "  2  the command line asks for something impossible\n"
-      "  7  SIGINT or SIGTERM ended it early\n"
+      "  7  SIGINT, SIGTERM or SIGHUP ended it early\n"
       "  1  lastack itself failed, or what it had to print could not be delivered\n");
   CostOptions cost_options;
   CLI::App* cost = app.add_subcommand(

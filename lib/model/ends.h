@@ -40,6 +40,7 @@ struct VictimEnd {
   int32_t descriptor;    // -1 when closed
   uint16_t row;          // index into ShardHeader::rows
   uint8_t flags;         // EndFlag
+  uint8_t open_error;    // errno of the connect or accept that failed; Linux has none above 133
   int32_t act_error;     // errno of a failed act
   uint32_t group;        // ends of one number die together; kNoGroup: this one dies alone
   uint32_t bytes_sent;   // accepted from the victim by its kernel
@@ -57,6 +58,7 @@ struct SurvivorEnd {
   Finding finding;
   int16_t error_number;  // what told the finding; 0 for none
   Evidence evidence;
+  uint8_t open_error;  // as the victim's
   uint32_t bytes_received;
   uint32_t response_left;  // bytes of the answer to the last request that are still to come
   int64_t found_ns;        // 0: nothing yet
@@ -159,6 +161,7 @@ struct ShardSettings {
 struct ShardProgress {
   std::atomic<uint64_t> accepted, connected, injected, failed_acts, found, round_trips,
       completion_overflows;
+  std::atomic<int32_t> accept_error;  // errno of the accept that ended accepting
   std::atomic<uint64_t> victim_ring_bytes, survivor_ring_bytes;
   std::atomic<uint64_t> victim_ring_enters, survivor_ring_enters;  // io_uring_enter(2)
   // Writers: SIGPIPEs that their thread got, those of them that no write was blamed for, who may
@@ -222,6 +225,11 @@ inline bool has_traffic(const ShardSettings& settings) {
 }
 inline bool survivor_is_told(const PlanRow& row) {
   return survivor_is_told(strategy_of(row), row.watch);
+}
+
+// Completions of a worker's ring: every request of every connection at once, and some.
+inline unsigned ring_completions(size_t connections, unsigned requests_each) {
+  return std::max(static_cast<unsigned>(connections) * requests_each + 64, 512u);
 }
 
 // Whether victims of this shard have something to read and to answer.

@@ -3,6 +3,7 @@
 
 #include <netinet/in.h>
 
+#include <compare>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -22,7 +23,7 @@ enum class Family : uint8_t { inet, inet6 };
 struct Address {
   uint32_t host = 0;
   uint16_t port = 0;
-  bool operator==(const Address&) const = default;
+  auto operator<=>(const Address&) const = default;
 };
 Address loopback_address(Family family, uint16_t port);
 std::string format_address(Family family, const Address& address);
@@ -31,7 +32,7 @@ std::string format_address(Family family, const Address& address);
 struct FourTuple {
   Address local;
   Address remote;
-  bool operator==(const FourTuple&) const = default;
+  auto operator<=>(const FourTuple&) const = default;
   FourTuple reversed() const { return {remote, local}; }
 };
 

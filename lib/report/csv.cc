@@ -231,6 +231,16 @@ constexpr Rows kSummary[] = {
     {"false_alarms_in_stalls",
      "of false_alarms: the run stood still between the last byte and them",
      [](const LedgerRow& r) { return fmt::format("{}", r.probing.false_alarms_in_stalls); }},
+    {"not_established", "connections that do not stand; requested = established + these",
+     [](const LedgerRow& r) { return fmt::format("{}", r.not_established); }},
+    {"not_established_errors",
+     "ERRNO=CONNECTIONS separated by ;: what connecting or accepting them said; `pending`: not "
+     "tried, or without an answer, when the run ended",
+     not_established_text},
+    {"not_torn_down",
+     "established, and their act failed or was not tried when the run ended; established = "
+     "torn_down + these",
+     [](const LedgerRow& r) { return fmt::format("{}", r.not_torn_down); }},
 };
 
 constexpr Column<CurvePoint> kLatency[] = {
@@ -376,6 +386,17 @@ std::span<const Column<CurvePoint>> latency_columns() { return kLatency; }
 std::span<const Column<TimelineBin>> timeline_columns() { return kTimeline; }
 std::span<const Column<EventRow>> event_columns() { return kEvents; }
 std::span<const Column<WriteCount>> write_columns() { return kWrites; }
+
+std::map<std::string, int64_t> not_established_by_name(const LedgerRow& row) {
+  std::map<std::string, int64_t> names;
+  for (const auto& [error, connections] : row.not_established_by)
+    names[error == 0 ? "pending" : errno_name(error)] += connections;
+  return names;
+}
+
+std::string not_established_text(const LedgerRow& row) {
+  return errors_text(not_established_by_name(row));
+}
 
 std::string errors_text(const std::map<std::string, int64_t>& errors) {
   std::vector<std::string> parts;

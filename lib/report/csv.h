@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -118,6 +119,10 @@ std::vector<CsvSchema> csv_schemas();
 
 // "econnreset=833;eof=2": findings other than `nothing`.
 std::string findings_text(const LedgerRow& row);
+// Connections that do not stand, by the errno's name; `pending` for those without one.
+std::map<std::string, int64_t> not_established_by_name(const LedgerRow& row);
+// "ENETUNREACH=50;pending=3".
+std::string not_established_text(const LedgerRow& row);
 // "EPIPE=833;ECONNRESET=2".
 std::string errors_text(const std::map<std::string, int64_t>& errors);
 

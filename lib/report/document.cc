@@ -121,7 +121,10 @@ Json ledger_json(const RunResult& result) {
                       {"write_path", row.write_path.empty() ? Json(nullptr) : Json(row.write_path)},
                       {"writes", writes_json(row)},
                       {"probing", probing_json(row.probing)},
-                      {"stalled", row.stalled}});
+                      {"stalled", row.stalled},
+                      {"not_established", row.not_established},
+                      {"not_established_errors", not_established_by_name(row)},
+                      {"not_torn_down", row.not_torn_down}});
   }
   return ledger;
 }
@@ -346,7 +349,7 @@ All times are whole nanoseconds. Counts are connections unless a name says other
 | spec | every effective option, by its flag's name; giving them again repeats the run |
 | notes | what lastack changed in the plan, and why |
 | environment | the host: kernel, CPU, mitigations, sysctls, limits, build, threads. Where a run asks for something, what it got: `tcp.congestion_control` and `tcp.sockets` are read from sockets of the run (the sysctl of that name is only the default of the namespace), their timers too; `limits.of_run` are the launcher's, the others the program's; `io_uring.rings` is what the kernel set up; `threads` has the CPU that a worker is pinned to (null where it is not), all CPUs that it may use, its policy and niceness as the scheduler says |
-| ledger | one object per strategy x watch x probe x write path: the columns of summary.csv up to `skipped`, `findings` as an object, and the latencies `latency_ns` (since t0), `scheduled_latency_ns` (since the scheduled instant), `written_latency_ns` (since the survivor's write), each with count, min, p50, p90, p99, p999, max, mean; null without a finding; `write_path` and `writes`, null but for `--watch writer`: the columns of summary.csv from writes_attempted on, and the histograms of writes.csv as [writes, connections] |
+| ledger | one object per strategy x watch x probe x write path: the columns of summary.csv up to `skipped`, `findings` as an object, and the latencies `latency_ns` (since t0), `scheduled_latency_ns` (since the scheduled instant), `written_latency_ns` (since the survivor's write), each with count, min, p50, p90, p99, p999, max, mean; null without a finding; `write_path` and `writes`, null but for `--watch writer`: the columns of summary.csv from writes_attempted on, and the histograms of writes.csv as [writes, connections]; `not_established` with `not_established_errors` as an object, and `not_torn_down` |
 | unexpected | the first 100 connections that ended otherwise than expected |
 | reconciliation | `balanced`, `exclusive`, `backlog_drops` (packets that the host's CPUs dropped at full backlogs meanwhile), `checks` (counter, phase, kind, expected: a number or min and max, observed, ok) and the kernel's counters before, armed, closed and cleaned |
 | cost | between armed watch and closed ledger: CPU of the workers, in all and of `victims` and `survivors` apart, with voluntary context switches (null where they spin) and calls of io_uring_enter(2); softirq CPU of the host (null where the kernel does not tell it apart: without CONFIG_IRQ_TIME_ACCOUNTING) and all that its CPUs did; `traffic` of the run's namespaces: TCP segments, IP bytes, and what interfaces sent; memory of all processes (anonymous, shared and rings, as PSS), growth of the kernel's slab and of TCP's queues |

@@ -217,7 +217,9 @@ std::string run_table(const RunResult& result) {
   TextTable table({"strategy", "watch", "probe", "requested", "found", "nothing", "p50", "p90",
                    "p99", "p99.9", "max", "findings"},
                   3);
-  int64_t requested = 0, found = 0, nothing = 0, unexpected = 0, undecided = 0, unexplained = 0;
+  int64_t requested = 0, found = 0, nothing = 0, unexpected = 0, undecided = 0, unexplained = 0,
+          not_torn_down = 0;
+  std::map<std::string, int64_t> missing;
   for (const LedgerRow& row : result.ledger) {
     requested += row.requested;
     found += row.found;
@@ -225,6 +227,9 @@ std::string run_table(const RunResult& result) {
     unexpected += row.unexpected;
     unexplained += row.writes.unexplained;
     undecided += row.undecided;
+    not_torn_down += row.not_torn_down;
+    for (const auto& [error, connections] : not_established_by_name(row))
+      missing[error] += connections;
     if (!row.skipped.empty()) {
       table.add({row.strategy, watch_text(row), row.probe, "0", "-", "-", "-", "-", "-", "-", "-",
                  "skipped: " + row.skipped});
@@ -235,6 +240,9 @@ std::string run_table(const RunResult& result) {
       findings += fmt::format("{}nothing={}", findings.empty() ? "" : ";", row.nothing);
     std::replace(findings.begin(), findings.end(), ';', ' ');
     if (row.unexpected > 0) findings += fmt::format("  ({} UNEXPECTED)", row.unexpected);
+    if (row.not_established > 0)
+      findings += fmt::format("{}not established: {}", findings.empty() ? "" : "  ",
+                              not_established_text(row));
     const Histogram& h = row.issued;
     table.add({row.strategy, watch_text(row), row.probe, grouped(row.requested), grouped(row.found),
                grouped(row.nothing), duration(h, h.quantile(0.5)), duration(h, h.quantile(0.9)),
@@ -251,6 +259,10 @@ std::string run_table(const RunResult& result) {
   text += fmt::format("ledger    {} requested, {} found, {} nothing, {} undecided, {} unexpected\n",
                       grouped(requested), grouped(found), grouped(nothing), grouped(undecided),
                       grouped(unexpected));
+  if (!missing.empty())
+    text += fmt::format("          not established: {}\n", errors_text(missing));
+  if (not_torn_down > 0)
+    text += fmt::format("          {} established and not torn down\n", grouped(not_torn_down));
   if (unexplained > 0)
     text += fmt::format("          {} connections whose bytes or signals do not add up\n",
                         grouped(unexplained));

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 
 #include "base/clock.h"
@@ -82,6 +83,16 @@ int Channel::wait_for(short events, int64_t until_ns) {
 bool Channel::has_room() {
   pollfd waited{socket_.get(), POLLOUT, 0};
   return poll(&waited, 1, 0) == 1;
+}
+
+int say_shortage(Channel& leader, const char* operation, int error_number) {
+  Message message;
+  message.verb = Verb::failed;
+  message.value = error_number;
+  std::snprintf(message.text, sizeof(message.text), "%s: %s (%s %d)", operation,
+                strerrordesc_np(error_number), strerrorname_np(error_number), error_number);
+  (void)leader.send(message);  // a leader that is gone needs no answer
+  return 1;
 }
 
 Result<std::optional<Message>> Channel::receive(int64_t until_ns, std::vector<Fd>* descriptors) {

@@ -84,4 +84,8 @@ class Channel {
   Fd socket_;
 };
 
+// Tells who leads this process (Verb::failed) that it ends because something is short; returns its
+// exit code. Needs no memory.
+int say_shortage(Channel& leader, const char* operation, int error_number);
+
 }  // namespace lastack

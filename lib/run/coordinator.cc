@@ -25,12 +25,14 @@
 #include "base/process.h"
 #include "net/tcp_memory.h"
 #include "net/veth.h"
+#include "run/doctor.h"
 #include "run/ledger.h"
 #include "run/network.h"
 #include "run/patience.h"
 #include "run/plan.h"
 #include "run/reconcile.h"
 #include "run/schedule.h"
+#include "run/shortage.h"
 #include "run/stalls.h"
 #include "run/table.h"
 #include "run/worker.h"
@@ -83,14 +85,6 @@ bool softirqs_are_told_apart() {
   return is_set(read_kernel_config(), "CONFIG_IRQ_TIME_ACCOUNTING");
 }
 
-// Errnos that say that the host has not enough of something, or does not allow it.
-bool is_shortage(int error_number) {
-  constexpr int kShortages[] = {ENOMEM, EMFILE, ENFILE,  EPERM,         EACCES,
-                                ENOSPC, EAGAIN, ENOBUFS, EADDRNOTAVAIL, ENOSYS};
-  return std::find(std::begin(kShortages), std::end(kShortages), error_number) !=
-         std::end(kShortages);
-}
-
 // Puts the victims that die together into groups, in the order of their instants; a group dies at
 // the instant of its first one. A process holds so many of a strategy, a listener those that came
 // to its port, and a path all of its shard.
@@ -120,6 +114,13 @@ void form_groups(const ShardView& shard, int64_t per_process) {
       ++group;
     }
   }
+}
+
+// The end takes no part. Where it stood at the connecting side, its other end was not accepted.
+template <class End>
+void lose(End& end, int accept_error) {
+  if (end.flags & kEstablished) end.open_error = static_cast<uint8_t>(accept_error);
+  end.flags &= ~kEstablished;
 }
 
 // What the launcher's own namespace says, and those of each network.
@@ -178,6 +179,8 @@ class Coordinator {
   void read_back_sockets(RunResult& result);
   void report_host(RunResult& result);
   void finish(RunResult& result);
+  // What stands in the ledger of a run that ends before its first death.
+  void close_early(const Error& failed, RunResult& result);
 
   Done send(Worker& worker, Verb verb, int64_t value = 0);
   Done send(Worker& worker, const Message& message);
@@ -221,6 +224,8 @@ class Coordinator {
   std::vector<pid_t> hogs_;
   bool halted_ = false;
   Waited since_halt_;
+  bool establishing_ = false;  // connections that do not stand are the ledger's business
+  bool joined_ = false;
   int worker_errno_ = 0;  // why a worker gave up
   int64_t last_report_ns_ = 0;
   int64_t start_ns_ = 0;  // of the schedule
@@ -588,6 +593,7 @@ Result<Worker> Coordinator::start_worker(const Role& role, int cpu, const ShardT
 
 Done Coordinator::establish() {
   begin_phase("establish");
+  establishing_ = true;
   slab_before_ = slab_bytes();
   tcp_memory_before_ = tcp_memory_bytes();
   softirqs_apart_ = softirqs_are_told_apart();
@@ -608,17 +614,10 @@ Done Coordinator::establish() {
   }
   if (Done failed = await(connectors, Verb::established)) return failed;
   for (Shard& shard : shards_) {
-    const Message& answer = *shard.workers[connector].answer;
-    const int64_t established = answer.value;
-    const int64_t wanted = shard.table.view().header->settings.connections;
-    if (established == wanted) continue;
-    plan_.notes.push_back(fmt::format("{} of {} connections were not opened; the first one: {}",
-                                      wanted - established, wanted,
-                                      answer.text[0] ? answer.text : "no answer in time"));
-    Message fewer;
-    fewer.verb = Verb::accept;
-    fewer.value = established;
-    if (Done failed = send(shard.workers[acceptor], fewer)) return failed;
+    Message all_connected;
+    all_connected.verb = Verb::accept;
+    all_connected.value = shard.workers[connector].answer->value;
+    if (Done failed = send(shard.workers[acceptor], all_connected)) return failed;
   }
   return await(acceptors, Verb::established);
 }
@@ -627,6 +626,7 @@ Done Coordinator::establish() {
 // pair, their row and their instant. Connection i of a group is end i / shards of shard
 // i % shards, so that the assignment depends on the seed alone.
 Done Coordinator::join() {
+  joined_ = true;
   const bool survivor_listens = spec_.survivor == Side::server;
   std::vector<int64_t> counts;
   for (const PlannedRow& row : plan_.rows) counts.push_back(row.requested);
@@ -664,6 +664,9 @@ Done Coordinator::join() {
         view.victims[slot].flags |= kEstablished;
       }
     }
+    // In time, unless the run is interrupted: then nothing is known of them.
+    const int refused = view.header->progress.accept_error.load();
+    const int accept_error = refused ? refused : halted_ ? 0 : ETIMEDOUT;
     // One key that sorts both sides alike; ports alone nearly always decide.
     const auto key = [](const FourTuple& tuple) {
       return std::tuple(tuple.local.port, tuple.remote.port, tuple.local.host, tuple.remote.host);
@@ -702,13 +705,13 @@ Done Coordinator::join() {
         end.pair = static_cast<uint32_t>(pair);
         end.row = row_of[pair];
         end.scheduled_ns = instants[pair];
-        if (!joined) end.flags &= ~kEstablished;
+        if (!joined) lose(end, accept_error);
       }
       if (survivor_slot != kNoPair) {
         SurvivorEnd& end = view.survivors[survivor_slot];
         end.pair = static_cast<uint32_t>(pair);
         end.row = row_of[pair];
-        if (!joined) end.flags &= ~kEstablished;
+        if (!joined) lose(end, accept_error);
       }
       if (joined && relays) shard.survivor_of[victim_slot] = survivor_slot;
       if (joined && !view.writes.empty()) view.writes[survivor_slot].victim = victim_slot;
@@ -1071,6 +1074,21 @@ void Coordinator::finish(RunResult& result) {
       sum([](ShardProgress & p) -> auto& { return p.completion_overflows; });
 }
 
+void Coordinator::close_early(const Error& failed, RunResult& result) {
+  const int64_t started_ns = start_ns_ ? start_ns_ : now_ns();
+  end_workers();  // their records outlive them, and nobody writes them any more
+  if (!joined_)
+    if (join()) return;
+  fill_ledger(spec_, plan_, ledger_shards(), started_ns, now_ns(), result);
+  if (halted_) return;
+  // What kept a whole shard from connecting is the errno of those that were not tried.
+  const int error_number = worker_errno_ ? worker_errno_ : failed.error_number;
+  for (LedgerRow& row : result.ledger) {
+    auto untried = row.not_established_by.extract(0);
+    if (!untried.empty()) row.not_established_by[error_number] += untried.mapped();
+  }
+}
+
 RunResult Coordinator::lead(std::vector<std::string> notes) {
   RunResult result;
   result.exclusive = !spec_.host_network;
@@ -1097,6 +1115,16 @@ RunResult Coordinator::lead(std::vector<std::string> notes) {
       [&] { return opened_at_ns_ = now_ns(), snapshot(snapshots_.before); },
       [&] { return establish(); },
       [&] { return join(); },
+      [&]() -> Done {
+        const bool any = std::any_of(shards_.begin(), shards_.end(), [](const Shard& shard) {
+          return std::any_of(shard.acceptor_of.begin(), shard.acceptor_of.end(),
+                             [](uint32_t acceptor) { return acceptor != kNoPair; });
+        });
+        if (any) return establishing_ = false, std::nullopt;
+        RunResult so_far;
+        fill_ledger(spec_, plan_, ledger_shards(), now_ns(), now_ns(), so_far);
+        return not_established(so_far);
+      },
       [&] { return arm(); },
       [&] { return read_back(result), Done(); },
       [&]() -> Done {
@@ -1122,15 +1150,14 @@ RunResult Coordinator::lead(std::vector<std::string> notes) {
   };
   for (const auto& step : steps) {
     if (const Done failed = step()) {
-      const bool shortage = is_shortage(worker_errno_) || is_shortage(failed->error_number);
+      const int error_number = worker_errno_ ? worker_errno_ : failed->error_number;
+      const bool shortage = is_shortage(error_number) || (establishing_ && error_number != 0);
       result.status = halted_    ? RunStatus::interrupted
                       : shortage ? RunStatus::no_resources
                                  : RunStatus::failed;
-      result.error = failed->message();
-      if (shortage) result.error += "; `lastack doctor` says what is missing";
-      const int64_t started_ns = start_ns_ ? start_ns_ : now_ns();
+      result.error = with_cure(failed->message(), error_number);
       collect_notes();
-      if (halted_) fill_ledger(spec_, plan_, ledger_shards(), started_ns, now_ns(), result);
+      if (halted_ || (establishing_ && shortage)) close_early(*failed, result);
       return result;
     }
   }
@@ -1140,6 +1167,7 @@ RunResult Coordinator::lead(std::vector<std::string> notes) {
   phases_.pop_back();
   result.phases = phases_;
   result.status = judge(spec_, result, halted_);
+  if (const Status missing = not_established(result)) result.error = with_cure(*missing);
   return result;
 }
 
@@ -1152,6 +1180,12 @@ RunResult coordinate(const RunSpec& spec, const Host& host, std::vector<std::str
     RunResult result;
     result.status = RunStatus::no_resources;
     result.error = plan.error().message();
+    return result;
+  }
+  if (const Status refused = lacks_memory(spec, *plan)) {
+    RunResult result;
+    result.status = RunStatus::no_resources;
+    result.error = refused->message();
     return result;
   }
   Coordinator coordinator(spec, std::move(*plan), channel);

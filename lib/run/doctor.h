@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
+#include "run/plan.h"
 #include "run/spec.h"
 
 namespace lastack {
@@ -42,6 +44,11 @@ std::span<const ExaminationRow> examination_rows();
 // Every examination that concerns this spec, in the order of the table. Changes nothing: what has
 // to be tried is tried in a child process. The caller must have one thread, as it forks.
 std::vector<Examination> examine_host(const RunSpec& spec);
+
+// What `examine_host` calls bad and can be told within milliseconds, for a run that is about to
+// start where this process is: locked memory and memory. Refuses only what cannot work: its bounds
+// are lower than what the doctor recommends.
+Status lacks_memory(const RunSpec& spec, const Plan& plan);
 
 // Whether no examination is `bad`.
 bool healthy(const std::vector<Examination>& examinations);

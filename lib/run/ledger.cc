@@ -186,7 +186,15 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
   for (const LedgerShard& shard : shards) {
     for (uint32_t slot = 0; slot < shard.acceptor_of->size(); ++slot) {
       const uint32_t acceptor = (*shard.acceptor_of)[slot];
-      if (acceptor == kNoPair) continue;
+      if (acceptor == kNoPair) {
+        const bool victim_connects = survivor_listens;
+        const VictimEnd& victim = shard.view->victims[slot];
+        const SurvivorEnd& survivor = shard.view->survivors[slot];
+        LedgerRow& row = result.ledger[victim_connects ? victim.row : survivor.row];
+        ++row.not_established;
+        ++row.not_established_by[victim_connects ? victim.open_error : survivor.open_error];
+        continue;
+      }
       const uint32_t victim_slot = survivor_listens ? slot : acceptor;
       const uint32_t survivor_slot = survivor_listens ? acceptor : slot;
       const VictimEnd& victim = shard.view->victims[victim_slot];
@@ -221,6 +229,7 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
         if (declared) probing[victim.row].add_silence(survivor.found_ns - survivor.silent_since_ns);
       }
 
+      row.not_torn_down += !acted;
       if (!acted && !early && !victim.act_error) continue;  // interrupted before its turn
       const bool surprising = victim.act_error || fate.before_act ||
                               (!fate.undecided && !is_expected(expected[victim.row], fate));
@@ -341,10 +350,29 @@ void count_alive(const Plan& plan, const std::vector<SilentPair>& silent, RunRes
   }
 }
 
+Status not_established(const RunResult& result) {
+  std::map<int, int64_t> by_error;
+  int64_t requested = 0, missing = 0;
+  for (const LedgerRow& row : result.ledger) {
+    requested += row.requested;
+    missing += row.not_established;
+    for (const auto& [error, connections] : row.not_established_by)
+      if (error != 0) by_error[error] += connections;
+  }
+  if (by_error.empty()) return std::nullopt;
+  const auto most =
+      std::max_element(by_error.begin(), by_error.end(),
+                       [](const auto& a, const auto& b) { return a.second < b.second; });
+  return make_error(
+      fmt::format("{} of {} connections could not be made: connect or accept", missing, requested),
+      most->first, "");
+}
+
 RunStatus judge(const RunSpec& spec, const RunResult& result, bool interrupted) {
   const auto any = [&](auto predicate) {
     return std::any_of(result.ledger.begin(), result.ledger.end(), predicate);
   };
+  if (not_established(result)) return RunStatus::no_resources;
   if (interrupted) return RunStatus::interrupted;
   // On the host's network other programs move the counters, too: reported, not an error.
   if (!result.balanced && result.exclusive) return RunStatus::unbalanced;

@@ -32,6 +32,10 @@ struct SilentPair {
 // Fills LedgerRow::alive of the rows that were asked; who did not answer is unexpected.
 void count_alive(const Plan& plan, const std::vector<SilentPair>& silent, RunResult& result);
 
+// Why connections do not stand, by the errno that most of them have; nullopt when all do, or the
+// others were not tried.
+Status not_established(const RunResult& result);
+
 // What the finished run amounts to.
 RunStatus judge(const RunSpec& spec, const RunResult& result, bool interrupted);
 

@@ -15,7 +15,7 @@ constexpr RunStatusRow kStatuses[] = {
     {RunStatus::failed, "failed", 1,
      "lastack itself failed: a worker died or a call that must not, or what it had to print could "
      "not be delivered"},
-    {RunStatus::interrupted, "interrupted", 7, "SIGINT or SIGTERM ended the run early"},
+    {RunStatus::interrupted, "interrupted", 7, "SIGINT, SIGTERM or SIGHUP ended the run early"},
     {RunStatus::unbalanced, "unbalanced", 5,
      "the ledger is incomplete, the kernel's counters do not agree with it, or a writer's bytes or "
      "signals do not add up"},
@@ -42,9 +42,13 @@ std::string watch_text(const PlanRow& row) {
 }
 
 bool LedgerRow::whole(bool interrupted) const {
+  if (requested != established + not_established) return false;
+  if (established != torn_down + not_torn_down) return false;
   if (torn_down != found + nothing + undecided) return false;
-  if (interrupted) return requested >= established && established >= torn_down;
-  return requested == established && established == torn_down && undecided == 0;
+  int64_t explained = 0;
+  for (const auto& [error, connections] : not_established_by) explained += connections;
+  if (explained != not_established) return false;
+  return interrupted || (not_established == 0 && not_torn_down == 0 && undecided == 0);
 }
 
 std::string serialize(const RunResult& result) {

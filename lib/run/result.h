@@ -60,19 +60,24 @@ struct LedgerRow {
   std::array<int64_t, kFindingCount> findings{};  // by Finding, `nothing` included
   int64_t bytes_received = 0;                     // by the survivors
   int64_t bytes_sent = 0;                         // accepted from the victims by their kernel
-  int64_t alive = -1;      // answered after their path had come back; -1: nobody was asked
-  Histogram issued;        // latency since t0
-  Histogram scheduled;     // latency since the instant that the schedule asked for
-  Histogram written;       // since the survivor's first write, where it is told of the act
-  std::string write_path;  // empty but for --watch writer
+  int64_t alive = -1;  // answered after their path had come back; -1: nobody was asked
+  // Connections that do not stand, and the errno of their connect or accept; 0: it was not tried.
+  int64_t not_established = 0;
+  std::map<int, int64_t> not_established_by;
+  int64_t not_torn_down = 0;  // established, and their act failed or was never tried
+  Histogram issued;           // latency since t0
+  Histogram scheduled;        // latency since the instant that the schedule asked for
+  Histogram written;          // since the survivor's first write, where it is told of the act
+  std::string write_path;     // empty but for --watch writer
   WriteSums writes;
   ProbeSums probing;
   // Connections between whose t0 and finding, or deadline, a stall lies (RunResult::stalls); of
   // those that live, between the last byte and the finding.
   int64_t stalled = 0;
 
-  // requested = established = torn down = found + nothing; with `interrupted`, "=" is ">=" and
-  // the undecided fill the gap.
+  // requested = established + not established, established = torn down + not torn down, torn down =
+  // found + nothing + undecided. Unless `interrupted`, nothing is not established, not torn down or
+  // undecided.
   bool whole(bool interrupted) const;
 };
 

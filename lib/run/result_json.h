@@ -32,7 +32,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProbeSums, promised, nominal_ns, since, spans
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LedgerRow, strategy, watch, probe, family, skipped, expected,
                                    requested, established, torn_down, found, nothing, undecided,
                                    unexpected, late, findings, bytes_received, bytes_sent, alive,
-                                   issued, scheduled, written, write_path, writes, probing, stalled)
+                                   not_established, not_established_by, not_torn_down, issued,
+                                   scheduled, written, write_path, writes, probing, stalled)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Surprise, pair, strategy, watch, probe, survivor_address,
                                    expected, seen, error, before_act)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Event, pair, row, victim_address, survivor_address, scheduled_ns,

@@ -341,7 +341,11 @@ constexpr Suite kSuites[] = {
 void add(const LedgerRow& more, LedgerRow& sum) {
   sum.requested += more.requested;
   sum.established += more.established;
+  sum.not_established += more.not_established;
+  for (const auto& [error, connections] : more.not_established_by)
+    sum.not_established_by[error] += connections;
   sum.torn_down += more.torn_down;
+  sum.not_torn_down += more.not_torn_down;
   sum.found += more.found;
   sum.nothing += more.nothing;
   sum.undecided += more.undecided;

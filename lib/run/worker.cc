@@ -12,7 +12,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <memory>
+#include <numeric>
 #include <vector>
 
 #include "base/affinity.h"
@@ -62,14 +64,10 @@ Message message_of(Verb verb, int64_t value = 0) {
   return message;
 }
 
-void say(const Error& error, Message& message) {
-  const std::string text = error.message();
-  text.copy(message.text, sizeof(message.text) - 1);
-}
-
 Message failure(const Error& error) {
   Message message = message_of(Verb::failed, error.error_number);
-  say(error, message);
+  const std::string text = error.message();
+  text.copy(message.text, sizeof(message.text) - 1);
   return message;
 }
 
@@ -93,13 +91,25 @@ void note_victim_socket(const ShardView& shard) {
     }
 }
 
+template <class End>
+void store_end(End& end, int descriptor, const FourTuple& tuple) {
+  end.descriptor = descriptor;
+  end.tuple = tuple;
+  end.flags |= kEstablished;
+}
+
 // What both roles do first: open the shard's connections, from either side.
 struct Establisher {
   const ShardView& shard;
   Channel& channel;
-  OnEstablished store;  // keeps a new end
-  int receive_buffer;   // small where this side's windows are to be filled; 0: the kernel's own
+  OnEstablished store;                                        // keeps a new end
+  std::function<void(uint32_t slot, int error_number)> lose;  // notes why there is none
+  // The four-tuple of the other side's end, where that stands.
+  std::function<const FourTuple*(uint32_t slot)> other;
+  // Small where this side's windows are to be filled; 0: the kernel's own.
+  int receive_buffer = 0;
   Listeners listeners = {};
+  bool ended = false;  // told to quit meanwhile
 
   // The answer to the messages that concern establishing; nullopt for all others.
   std::optional<Result<Message>> answer(const Message& message) {
@@ -107,15 +117,20 @@ struct Establisher {
       case Verb::listen:
         return listen();
       case Verb::accept:
-        return accept(static_cast<uint32_t>(message.value));
+        return answer_of(accept(static_cast<uint32_t>(message.value)));
       case Verb::connect:
-        return connect({message.items, message.count});
+        return answer_of(connect({message.items, message.count}));
       default:
         return std::nullopt;
     }
   }
 
  private:
+  static Result<Message> answer_of(const Result<uint32_t>& established) {
+    if (!established) return established.error();
+    return message_of(Verb::established, *established);
+  }
+
   Result<Message> listen() {
     const ShardSettings& settings = shard.header->settings;
     auto opened = settings.in_backlog ? open_backlogs(settings.family, settings.listen_host,
@@ -130,52 +145,113 @@ struct Establisher {
     return reply;
   }
 
-  OnEstablished counted_by(std::atomic<uint64_t>& counter) {
-    return [this, &counter](uint32_t slot, int descriptor, const FourTuple& tuple) {
-      if (slot >= shard.header->settings.connections)
-        return Fd(descriptor).reset();  // a stranger's connect
-      store(slot, descriptor, tuple);
-      counter.fetch_add(1, std::memory_order_relaxed);
-    };
+  // The message that came meanwhile, if any; notes a quit.
+  std::optional<Message> hear() {
+    auto received = channel.receive(0);
+    ended = ended || !received || (*received && (*received)->verb == Verb::quit);
+    return received ? *received : std::nullopt;
   }
 
-  Result<Message> accept(uint32_t expected) {
+  // Which of the accepted connections the other side has made: whoever else came is a stranger, and
+  // takes nobody's place. Looks at each of them once.
+  struct Own {
+    std::vector<FourTuple> made;  // in order
+    size_t looked_at = 0;
+    std::vector<size_t> found;
+  };
+  void look_for_own(std::span<const Accepted> accepted, Own& own) const {
+    if (own.made.empty()) {
+      for (uint32_t slot = 0; slot < shard.victims.size(); ++slot)
+        if (const FourTuple* tuple = other(slot)) own.made.push_back(tuple->reversed());
+      std::sort(own.made.begin(), own.made.end());
+    }
+    for (; own.looked_at < accepted.size(); ++own.looked_at)
+      if (std::binary_search(own.made.begin(), own.made.end(), accepted[own.looked_at].tuple))
+        own.found.push_back(own.looked_at);
+  }
+
+  // The coordinator sends `accept` again when the other side is done, with how many stand there.
+  Result<uint32_t> accept(uint32_t expected) {
+    bool all_connected = false;
     const auto revised = [&] {
-      const auto received = channel.receive(0);
-      const bool gone = !received || (*received && (*received)->verb == Verb::quit);
-      if (gone) expected = 0;
-      if (!gone && *received && (*received)->verb == Verb::accept)
-        expected = std::min(expected, static_cast<uint32_t>((*received)->value));
-      return expected;
+      const auto message = hear();
+      if (message && message->verb == Verb::accept) {
+        expected = std::min(expected, static_cast<uint32_t>(message->value));
+        all_connected = true;
+      }
+      return ended ? 0 : expected;
     };
     const int64_t until_ns = now_ns() + shard.header->settings.patience_ns;
-    const auto established = shard.header->settings.in_backlog
-                                 ? wait_for_backlogs(listeners, revised, until_ns)
-                                 : accept_connections(listeners, revised, until_ns,
-                                                      counted_by(shard.header->progress.accepted));
-    if (!established) return established.error();
-    return message_of(Verb::established, *established);
+    // Not before the other side is done: its number is still to come, and is no new question.
+    const auto in_backlogs = [&] {
+      const uint32_t number = revised();
+      return all_connected || ended ? number : std::numeric_limits<uint32_t>::max();
+    };
+    if (shard.header->settings.in_backlog)
+      return wait_for_backlogs(listeners, in_backlogs, until_ns);
+    std::vector<Accepted> accepted;
+    Own own;
+    const auto enough = [&] {
+      revised();
+      if (!ended && all_connected && accepted.size() >= expected) look_for_own(accepted, own);
+      return ended || (all_connected && own.found.size() >= expected);
+    };
+    ShardProgress& progress = shard.header->progress;
+    const Status failed = accept_connections(
+        listeners,
+        {enough, [&] { return all_connected; }, until_ns, channel.descriptor(), progress.accepted},
+        accepted);
+    if (failed && failed->error_number == 0) return *failed;
+    if (failed) progress.accept_error.store(failed->error_number);
+    // The other side notices the error, and what it has made by then still counts.
+    while (failed && !all_connected && !ended) sleep_for(kMillisecond_ns), revised();
+    if (!ended) look_for_own(accepted, own);
+    if (ended) own.found.resize(accepted.size());  // the other side may still be at it: keep all
+    if (ended) std::iota(own.found.begin(), own.found.end(), size_t{0});
+    const size_t stands = std::min<size_t>(own.found.size(), shard.victims.size());
+    for (uint32_t slot = 0; slot < stands; ++slot) {
+      Accepted& one = accepted[own.found[slot]];
+      store(slot, one.socket.release(), one.tuple);
+    }
+    return static_cast<uint32_t>(stands);
   }
 
-  Result<Message> connect(std::span<const uint32_t> items) {
+  Result<uint32_t> connect(std::span<const uint32_t> items) {
     const std::vector<uint16_t> ports(items.begin(), items.end());
     const ShardSettings& settings = shard.header->settings;
-    const Destination to{settings.family, settings.listen_host, settings.connect_from, ports,
+    ShardProgress& progress = shard.header->progress;
+    const Destination to{settings.family,
+                         settings.listen_host,
+                         settings.connect_from,
+                         ports,
+                         settings.in_backlog ? nullptr : &progress,
                          receive_buffer};
-    const auto opened = open_connections(to, settings.connections, now_ns() + settings.patience_ns,
-                                         counted_by(shard.header->progress.connected));
-    if (!opened) return opened.error();
-    Message answer = message_of(Verb::established, opened->established);
-    if (opened->first_failure) say(*opened->first_failure, answer);
-    return answer;
+    const auto keep = [&](uint32_t slot, int descriptor, const FourTuple& tuple) {
+      store(slot, descriptor, tuple);
+      progress.connected.fetch_add(1, std::memory_order_relaxed);
+    };
+    const auto stopped = [&] {
+      hear();
+      return ended;
+    };
+    return open_connections(to, settings.connections, now_ns() + settings.patience_ns,
+                            {keep, lose, stopped});
   }
 };
 
-template <class End>
-void store_end(End& end, int descriptor, const FourTuple& tuple) {
-  end.descriptor = descriptor;
-  end.tuple = tuple;
-  end.flags |= kEstablished;
+template <class End, class OtherEnd>
+Establisher establisher_of(const ShardView& shard, Channel& channel, std::span<End> ends,
+                           std::span<OtherEnd> others) {
+  return {shard, channel,
+          [ends](uint32_t slot, int descriptor, const FourTuple& tuple) {
+            store_end(ends[slot], descriptor, tuple);
+          },
+          [ends](uint32_t slot, int error_number) {
+            ends[slot].open_error = static_cast<uint8_t>(error_number);
+          },
+          [others](uint32_t slot) {
+            return others[slot].flags & kEstablished ? &others[slot].tuple : nullptr;
+          }};
 }
 
 // Runs one role: `handle` answers a message; `work` does what there is to do until the channel is
@@ -183,9 +259,10 @@ void store_end(End& end, int descriptor, const FourTuple& tuple) {
 // coordinator hears why.
 using Handler = std::function<Result<Message>(const Message&)>;
 using Work = std::function<std::optional<Status>()>;
-int serve(Channel& channel, const Handler& handle, const Work& work) {
+int serve(Establisher& establisher, const Handler& handle, const Work& work) {
+  Channel& channel = establisher.channel;
   const auto give_up = [&](const Error& error) { return channel.send(failure(error)), 1; };
-  while (true) {
+  while (!establisher.ended) {
     const auto worked = work();
     if (worked && *worked) return give_up(**worked);
     const auto received = channel.receive(worked ? 0 : kForEver_ns);
@@ -197,6 +274,7 @@ int serve(Channel& channel, const Handler& handle, const Work& work) {
     const bool silent = answer && answer->verb == Verb::quit;  // nothing to say
     if (!silent && channel.send(answer ? *answer : failure(answer.error()))) return 1;
   }
+  return 0;
 }
 
 // The victims' ends that the worker itself keeps.
@@ -268,11 +346,8 @@ int survivor_worker_main() {
   if (!table) return channel.send(failure(table.error())), 1;
   const ShardView shard = table->view();
   pin(shard.header->settings.survivor_cpu, shard.header->progress.survivor_pin_error);
-  Establisher establisher{shard, channel,
-                          [&](uint32_t slot, int descriptor, const FourTuple& tuple) {
-                            store_end(shard.survivors[slot], descriptor, tuple);
-                          },
-                          shard.header->settings.victims_send ? kFilledBuffer : 0};
+  Establisher establisher = establisher_of(shard, channel, shard.survivors, shard.victims);
+  establisher.receive_buffer = shard.header->settings.victims_send ? kFilledBuffer : 0;
   std::unique_ptr<Survivor> survivor;
   bool armed = false;
 
@@ -310,7 +385,7 @@ int survivor_worker_main() {
         return plain_error("a survivor does not understand this message");
     }
   };
-  return serve(channel, handle, [&]() -> std::optional<Status> {
+  return serve(establisher, handle, [&]() -> std::optional<Status> {
     if (!armed) return std::nullopt;
     return survivor->run_until_control();
   });
@@ -323,11 +398,8 @@ int victim_worker_main() {
   const ShardView shard = table->view();
   const ShardSettings& settings = shard.header->settings;
   pin(settings.victim_cpu, shard.header->progress.victim_pin_error);
-  Establisher establisher{shard, channel,
-                          [&](uint32_t slot, int descriptor, const FourTuple& tuple) {
-                            store_end(shard.victims[slot], descriptor, tuple);
-                          },
-                          settings.reader_stopped ? kFilledBuffer : 0};
+  Establisher establisher = establisher_of(shard, channel, shard.victims, shard.survivors);
+  establisher.receive_buffer = settings.reader_stopped ? kFilledBuffer : 0;
   std::optional<RingVictim> victim;
   GroupVictims groups(shard, table->descriptor(), establisher.listeners, channel);
   bool armed = false;
@@ -393,7 +465,7 @@ int victim_worker_main() {
         return plain_error("a victim does not understand this message");
     }
   };
-  return serve(channel, handle, [&]() -> std::optional<Status> {
+  return serve(establisher, handle, [&]() -> std::optional<Status> {
     if (!armed) return std::nullopt;
     return victim->run_until_control();
   });

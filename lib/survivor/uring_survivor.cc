@@ -47,7 +47,7 @@ Result<UringSurvivor> UringSurvivor::open(const ShardView& shard, int control) {
   // A storm completes the watch and, under load, the write of every connection at once.
   // Heartbeats come one after the other; what an aligned burst of them overflows, the kernel keeps.
   const unsigned requests = has_traffic(settings) ? 2 : 1;
-  setup.completion_entries = std::max(settings.connections * requests + 64, 512u);
+  setup.completion_entries = ring_completions(settings.connections, requests);
   setup.submission_thread_cpu = settings.survivor_cpu;
   setup.enters = &shard.header->progress.survivor_ring_enters;
   auto ring = Ring::open(setup);

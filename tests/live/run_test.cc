@@ -214,11 +214,10 @@ TEST(Run, ARateThatCannotBeReachedHasItsOwnExitCode) {
 void expect_interrupted(const nlohmann::json& run) {
   EXPECT_EQ(run["status"], "interrupted");
   for (const auto& row : run["ledger"]) {
-    EXPECT_GE(row["requested"], row["established"]);
-    EXPECT_GE(row["established"], row["torn_down"]);
-    EXPECT_EQ(row["torn_down"].get<int64_t>(), row["found"].get<int64_t>() +
-                                                   row["nothing"].get<int64_t>() +
-                                                   row["undecided"].get<int64_t>());
+    const auto of = [&](const char* key) { return row[key].get<int64_t>(); };
+    EXPECT_EQ(of("requested"), of("established") + of("not_established"));
+    EXPECT_EQ(of("established"), of("torn_down") + of("not_torn_down"));
+    EXPECT_EQ(of("torn_down"), of("found") + of("nothing") + of("undecided"));
   }
 }
 
@@ -246,7 +245,7 @@ TEST_P(Interrupt, WhileInjectingKeepsWhatThereIs) {
   for (const pid_t one : family) EXPECT_FALSE(is_alive(one));
 }
 
-INSTANTIATE_TEST_SUITE_P(Signals, Interrupt, testing::Values(SIGINT, SIGTERM),
+INSTANTIATE_TEST_SUITE_P(Signals, Interrupt, testing::Values(SIGINT, SIGTERM, SIGHUP),
                          [](const auto& test) { return sigabbrev_np(test.param); });
 
 TEST(Run, InterruptWhileEstablishingLeavesALedgerWithoutDeaths) {
@@ -261,7 +260,22 @@ TEST(Run, InterruptWhileEstablishingLeavesALedgerWithoutDeaths) {
   const auto run = outcome.json();
   expect_interrupted(run);
   EXPECT_EQ(sum(run, "requested"), 30'000);
+  EXPECT_GT(sum(run, "established"), 0);
   EXPECT_EQ(sum(run, "torn_down"), 0);
+  EXPECT_EQ(run["ledger"][0]["not_established_errors"].value("pending", int64_t{0}),
+            30'000 - sum(run, "established"));
+}
+
+TEST(Run, InterruptWhileWarmingUpLeavesALedgerOfThoseThatStand) {
+  Program program({"run", "--connections", "100", "--mix", "fin", "--warm-up", "60s"});
+  ASSERT_TRUE(eventually(20 * kSecond_ns,
+                         [&] { return snmp(launcher_of(program), "ActiveOpens") >= 100; }));
+  sleep_for(kSecond_ns / 2);  // armed by now, or still arming: both are before the first death
+  kill(program.pid(), SIGINT);
+  const Outcome outcome = program.wait();
+  EXPECT_EQ(outcome.exit_code, 7);
+  EXPECT_THAT(outcome.out, HasSubstr("100 established and not torn down"));
+  EXPECT_THAT(outcome.err, HasSubstr("interrupted before the first death"));
 }
 
 TEST(Run, AnOrdinaryUserRunsEveryRow) {

@@ -13,6 +13,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::IsEmpty;
+using testing::Pair;
 using testing::SizeIs;
 
 constexpr int64_t kMillisecond = 1'000'000;
@@ -569,7 +570,10 @@ LedgerRow row_with(int64_t requested, int64_t established, int64_t torn_down, in
   LedgerRow row;
   row.requested = requested;
   row.established = established;
+  row.not_established = std::max<int64_t>(0, requested - established);
+  if (row.not_established > 0) row.not_established_by[EMFILE] = row.not_established;
   row.torn_down = torn_down;
+  row.not_torn_down = std::max<int64_t>(0, established - torn_down);
   row.found = found;
   row.nothing = nothing;
   row.undecided = undecided;
@@ -590,6 +594,49 @@ TEST(LedgerRowWhole, AnInterruptedRunMayLackSomeButNoneTwice) {
   EXPECT_FALSE(row_with(10, 9, 8, 5, 2, 0).whole(true));
   EXPECT_FALSE(row_with(8, 9, 8, 5, 3, 0).whole(true));
   EXPECT_FALSE(row_with(10, 7, 8, 5, 3, 0).whole(true));
+}
+
+TEST(LedgerRowWhole, WhatIsMissingIsCounted) {
+  LedgerRow row = row_with(10, 9, 8, 5, 2, 1);
+  row.not_established = 0;
+  EXPECT_FALSE(row.whole(true));
+  row = row_with(10, 9, 8, 5, 2, 1);
+  row.not_established_by.clear();
+  EXPECT_FALSE(row.whole(true));
+  row = row_with(10, 9, 8, 5, 2, 1);
+  row.not_torn_down = 0;
+  EXPECT_FALSE(row.whole(true));
+}
+
+// The first of three could not connect, the second was not tried, the third never went away.
+TEST(Ledger, WhatDoesNotStandAndWhatStaysIsCounted) {
+  for (const Side survivor : {Side::server, Side::client}) {
+    Books books("fin", 3);
+    books.spec.survivor = survivor;
+    const bool victim_connects = survivor == Side::server;
+    books.acceptor_of = {kNoPair, kNoPair, 2};
+    const ShardView& view = *books.shard().view;
+    (victim_connects ? view.victims[0].open_error : view.survivors[0].open_error) = ENETUNREACH;
+    books.victim(2).flags = books.survivor(2).flags = kEstablished;
+    const LedgerRow& row = books.close();
+    EXPECT_EQ(row.established, 1);
+    EXPECT_EQ(row.not_established, 2);
+    EXPECT_THAT(row.not_established_by, ElementsAre(Pair(0, 1), Pair(ENETUNREACH, 1)));
+    EXPECT_EQ(row.torn_down, 0);
+    EXPECT_EQ(row.not_torn_down, 1);
+    EXPECT_TRUE(row.whole(true));
+    EXPECT_FALSE(row.whole(false));
+    EXPECT_EQ(not_established(books.result)->error_number, ENETUNREACH);
+    books.result.balanced = true;
+    EXPECT_EQ(judge(books.spec, books.result, false), RunStatus::no_resources);
+  }
+}
+
+TEST(Ledger, WhatWasOnlyNotTriedIsNoShortage) {
+  Books books("fin", 2);
+  books.acceptor_of = {kNoPair, kNoPair};
+  books.close();
+  EXPECT_FALSE(not_established(books.result));
 }
 
 // A run that is unbalanced, unmet and too slow all at once; tests mend one fault after the other.
@@ -625,7 +672,8 @@ TEST(Judge, TheFirstStatusOfTheListWins) {
 TEST(Judge, AMissingConnectionIsUnbalancedAlthoughTheCountersAgree) {
   RunResult result = worst_result();
   result.balanced = true;
-  result.ledger[0].established = 9;
+  result.ledger[0] = row_with(10, 9, 9, 9, 0, 0);
+  result.ledger[0].not_established_by = {{0, 1}};
   EXPECT_EQ(judge(rate_spec(), result, false), RunStatus::unbalanced);
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -48,6 +49,9 @@ RunResult sample_result() {
   ran.undecided = 2;
   ran.unexpected = 1;
   ran.late = 5;
+  ran.not_established = 6;
+  ran.not_established_by = {{0, 1}, {ENETUNREACH, 5}};
+  ran.not_torn_down = 7;
   ran.findings = {3, 2, 1, 0, 0, 1};
   ran.bytes_received = 2'048;
   for (const int64_t latency_ns : {10, 20, 30, 100}) ran.issued.record(latency_ns);
@@ -215,6 +219,9 @@ TEST(Csv, ASummaryRowHoldsItsLedgerRow) {
       {"late", "5"},
       {"undecided", "2"},
       {"unexpected", "1"},
+      {"not_established", "6"},
+      {"not_established_errors", "ENETUNREACH=5;pending=1"},
+      {"not_torn_down", "7"},
       {"skipped", ""},
       {"bytes_received", "2048"},
       {"latency_count", "4"},
@@ -418,6 +425,9 @@ TEST(RunDocument, ALedgerObjectHoldsItsRow) {
   EXPECT_EQ(row["late"], 5);
   EXPECT_EQ(row["undecided"], 2);
   EXPECT_EQ(row["unexpected"], 1);
+  EXPECT_EQ(row["not_established"], 6);
+  EXPECT_EQ(row["not_established_errors"], Json({{"ENETUNREACH", 5}, {"pending", 1}}));
+  EXPECT_EQ(row["not_torn_down"], 7);
   EXPECT_EQ(row["bytes_received"], 2'048);
   EXPECT_TRUE(row["skipped"].is_null());
   EXPECT_EQ(row["findings"],
@@ -535,6 +545,9 @@ TEST(RunTable, TellsWhatWasSkippedAndWhatWasUnexpected) {
   EXPECT_THAT(text, HasSubstr("skipped: needs \"rights\", said the kernel"));
   EXPECT_THAT(text, HasSubstr("eof=2 econnreset=1 ehostunreach=1 nothing=3  (1 UNEXPECTED)"));
   EXPECT_THAT(text, HasSubstr("1,204 requested, 4 found, 3 nothing, 2 undecided, 1 unexpected"));
+  EXPECT_THAT(text, HasSubstr("(1 UNEXPECTED)  not established: ENETUNREACH=5;pending=1"));
+  EXPECT_THAT(text, HasSubstr("          not established: ENETUNREACH=5;pending=1\n"));
+  EXPECT_THAT(text, HasSubstr("          7 established and not torn down\n"));
   EXPECT_THAT(text, HasSubstr("connection 5 (fin, recv, keepalive, survivor 127.0.0.1:9): expected "
                               "eof|epipe, saw econnreset (errno ECONNRESET) before the act"));
   EXPECT_THAT(text, HasSubstr("1 of 2 checks DISAGREE"));
