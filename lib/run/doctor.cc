@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -38,6 +39,7 @@
 #include "ring/ring.h"
 #include "run/establish.h"
 #include "run/plan.h"
+#include "run/table.h"
 
 namespace lastack {
 
@@ -298,6 +300,21 @@ int try_requests(Ring& ring) {
   return completed == 1 ? 0 : ETIME;
 }
 
+// Whether rings count as locked memory depends on the kernel (those from 5.12 to 6.13 do not
+// count them, later ones do: io_create_region() in io_uring/memmap.c) and on CAP_IPC_LOCK in
+// the first user namespace. With no locked memory allowed, a ring tells.
+bool rings_are_locked() {
+  rlimit limit{};
+  getrlimit(RLIMIT_MEMLOCK, &limit);
+  const rlimit none{0, limit.rlim_max};
+  setrlimit(RLIMIT_MEMLOCK, &none);
+  io_uring_params parameters{};
+  const Fd ring(static_cast<int>(syscall(SYS_io_uring_setup, 8, &parameters)));
+  const bool locked = !ring.valid() && errno == ENOMEM;
+  setrlimit(RLIMIT_MEMLOCK, &limit);
+  return locked;
+}
+
 // Runs in the child, which ends with it.
 Trial try_everything(bool host_network) {
   Trial trial;
@@ -323,15 +340,7 @@ Trial try_everything(bool host_network) {
   }
   for (size_t i = 0; i < std::size(kWaits); ++i)
     trial.wait_errors[i] = kWaits[i].attempt() ? 0 : errno;
-  // Whether rings count as locked memory depends on the kernel (those from 5.12 to 6.13 do not
-  // count them, later ones do: io_create_region() in io_uring/memmap.c) and on CAP_IPC_LOCK in
-  // the first user namespace. With no locked memory allowed, a ring tells.
-  rlimit locked{};
-  getrlimit(RLIMIT_MEMLOCK, &locked);
-  locked.rlim_cur = 0;
-  setrlimit(RLIMIT_MEMLOCK, &locked);
-  const auto ring = Ring::open(small);
-  trial.rings_are_locked = !ring && ring.error().error_number == ENOMEM;
+  trial.rings_are_locked = rings_are_locked();
   return trial;
 }
 
@@ -585,6 +594,66 @@ Examination examine_cgroup_memory(const Patient& patient) {
                            tightest->file));
 }
 
+int64_t table_bytes_of(const Patient& patient) {
+  return static_cast<int64_t>(
+      table_bytes(static_cast<size_t>(patient.largest_shard), has_writers(patient.spec)));
+}
+
+// The tables and the result lie in files of memory, which are files to RLIMIT_FSIZE
+// (shmem_file_write_iter(), inode_newsize_ok()).
+Examination examine_file_size(const Patient& patient) {
+  constexpr int64_t kResultBytes = 1 << 20, kEventBytes = 512;
+  const int64_t table = table_bytes_of(patient);
+  const int64_t needed = std::max(
+      table, kResultBytes + (patient.spec.keep_events ? patient.connections : 0) * kEventBytes);
+  const int64_t limit = soft_limit(RLIMIT_FSIZE);
+  return judge(limit >= needed, limit < table ? Health::bad : Health::warning,
+               limit == kUnlimited ? "no limit" : fmt::format("{} KiB", limit / 1024),
+               fmt::format("{} KiB for the largest shard's table and the result", needed / 1024),
+               "ulimit -f unlimited");
+}
+
+// What this process has now, a worker has, too; and its table, and threads with their stacks.
+int64_t mapped_bytes(const Patient& patient, std::string_view of_this_process) {
+  constexpr int64_t kThreadBytes = 64 * 1024;  // --watch blocking
+  const bool blocking =
+      std::any_of(patient.spec.watches.begin(), patient.spec.watches.end(),
+                  [](Watch watch) { return watch_row(watch).engine == Engine::blocking; });
+  return field(read_text("/proc/self/status"), of_this_process).value_or(0) * 1024 +
+         (blocking ? patient.largest_shard * kThreadBytes : 0);
+}
+
+Examination examine_mappings(int resource, int64_t needed, std::string_view flag) {
+  constexpr int64_t kSpare = 64 << 20;
+  const int64_t limit = soft_limit(resource);
+  return judge(
+      limit >= needed + kSpare, limit < needed ? Health::bad : Health::warning,
+      limit == kUnlimited ? "no limit" : mib(limit),
+      fmt::format("{} in a worker process, and better {} more", mib_up(needed), mib(kSpare)),
+      fmt::format("ulimit {} {}", flag, (needed + kSpare) / 1024));
+}
+
+Examination examine_address_space(const Patient& patient) {
+  return examine_mappings(RLIMIT_AS, mapped_bytes(patient, "VmSize") + table_bytes_of(patient),
+                          "-v");
+}
+
+Examination examine_data(const Patient& patient) {
+  return examine_mappings(RLIMIT_DATA, mapped_bytes(patient, "VmData"), "-d");
+}
+
+// setrlimit(2), RLIMIT_CPU: SIGXCPU at the soft limit, SIGKILL at the hard one. Whoever spins uses
+// a CPU from the beginning to the end.
+Examination examine_cpu_time(const Patient& patient) {
+  const int64_t limit_s = soft_limit(RLIMIT_CPU);
+  const int64_t needed_s = patient.plan ? patient.plan->longest_ns / 1'000'000'000 + 1 : 1;
+  const bool spins = patient.plan && patient.plan->wait == Wait::spin;
+  return judge(limit_s >= needed_s, spins ? Health::bad : Health::warning,
+               limit_s == kUnlimited ? "no limit" : fmt::format("{} s", limit_s),
+               fmt::format("{} s in each process, should it never wait", needed_s),
+               fmt::format("ulimit -t {}", needed_s * 2));
+}
+
 // A ring as io_allocate_scq_urings() sizes it: whole pages of the queues and of the entries.
 int64_t ring_bytes(int64_t completions) {
   constexpr int64_t kMostCompletions = 65536;  // IORING_MAX_CQ_ENTRIES
@@ -602,10 +671,11 @@ int64_t ring_bytes(int64_t completions) {
 // Each worker's ring holds a completion of every request at once, and its smaller ring for
 // establishing is given back in the kernel's own time, so both count.
 int64_t locked_bytes(const Patient& patient) {
-  constexpr int64_t kEstablishCompletions = 2048, kBufferRingBytes = 64 * 1024;
-  const int64_t requests = patient.spec.traffic.load == Load::idle ? 1 : 2;
-  int64_t worker = ring_bytes(std::max<int64_t>(patient.largest_shard * requests + 64, 512)) +
-                   ring_bytes(kEstablishCompletions);
+  constexpr int64_t kBufferRingBytes = 64 * 1024;
+  const unsigned requests = patient.spec.traffic.load == Load::idle ? 1 : 2;
+  int64_t worker =
+      ring_bytes(ring_completions(static_cast<size_t>(patient.largest_shard), requests)) +
+      ring_bytes(kEstablishCompletions);
   for (const Watch watch : patient.spec.watches)
     if (watch == Watch::recv_multishot) worker += kBufferRingBytes;
   return 2 * patient.shards * worker;
@@ -624,6 +694,19 @@ Examination examine_locked_memory(const Patient& patient) {
       limit == kUnlimited ? "no limit" : fmt::format("{} KiB", limit / 1024),
       fmt::format("{} KiB for the rings of {} worker processes", needed / 1024, 2 * patient.shards),
       raise_locked_memory(patient));
+}
+
+// What the rings lock at least, all of them at once: those that wait for the acts and findings.
+int64_t least_locked_bytes(const RunSpec& spec, const Plan& plan) {
+  const bool traffic = spec.traffic.load != Load::idle;
+  int64_t sum = 0;
+  for (size_t shard = 0; shard < plan.shard_connections.size(); ++shard) {
+    const bool uring = plan.groups[plan.shard_groups[shard]].engine == Engine::io_uring;
+    if (uring) sum += ring_bytes(ring_completions(plan.shard_connections[shard], traffic ? 2 : 1));
+    sum += ring_bytes(ring_completions(0, 0));  // the victims'
+    sum -= 2 * sysconf(_SC_PAGESIZE);           // what may have been rounded up
+  }
+  return sum;
 }
 
 // Idle connections hold next to no pages; data in flight does.
@@ -953,6 +1036,11 @@ constexpr ExaminationRow kRows[] = {
     {"memory", "memory that is available (MemAvailable in /proc/meminfo)", true, true,
      examine_memory},
     {"cgroup-memory", "memory that the control group may use", true, true, examine_cgroup_memory},
+    {"file-size", "the largest file, shared memory included (RLIMIT_FSIZE)", true, true,
+     examine_file_size},
+    {"address-space", "mappings of a process (RLIMIT_AS)", true, true, examine_address_space},
+    {"data", "private memory of a process (RLIMIT_DATA)", true, true, examine_data},
+    {"cpu-time", "CPU time of a process (RLIMIT_CPU)", true, true, examine_cpu_time},
     {"locked-memory", "memory of rings, of all of this user's processes (RLIMIT_MEMLOCK)", true,
      true, examine_locked_memory},
     {"net.ipv4.tcp_mem", "pages for the data of all TCP connections of the host", true, true,
@@ -994,10 +1082,6 @@ Patient admit(const RunSpec& spec) {
   if (!refused && !plan) refused = plan.error();
   const int64_t shards = plan ? static_cast<int64_t>(plan->shard_connections.size())
                               : std::max<int64_t>(1, spec.shards);
-  int64_t per_connection = 1;
-  for (const Weight& weight : effective_mix(spec))
-    per_connection =
-        std::max<int64_t>(per_connection, strategies()[weight.strategy].victim_descriptors);
   const Result<Trial> tried = try_in_child(spec.host_network);
   Trial trial;
   if (tried) trial = *tried;
@@ -1012,13 +1096,37 @@ Patient admit(const RunSpec& spec) {
           all_connections(spec),
           shards,
           divide_up(all_connections(spec), shards),
-          per_connection,
+          descriptors_per_connection(spec, host),
           tried,
           trial,
           features};
 }
 
 }  // namespace
+
+Status lacks_memory(const RunSpec& spec, const Plan& plan) {
+  const auto shards = static_cast<int64_t>(plan.shard_connections.size());
+  const int64_t connections = all_connections(spec);
+  Trial trial;
+  trial.entered = trial.rings_are_locked = true;
+  const Patient patient{spec, {},    plan,  {}, connections, shards, divide_up(connections, shards),
+                        1,    trial, trial, {}};
+  const auto refuse = [](std::string_view name, const Examination& bad) -> Status {
+    if (bad.health != Health::bad) return std::nullopt;
+    return plain_error(
+        fmt::format("{} is {}, must be {}; mend: {}", name, bad.observed, bad.needed, bad.mend));
+  };
+  if (soft_limit(RLIMIT_MEMLOCK) < least_locked_bytes(spec, plan) && rings_are_locked())
+    return refuse("locked-memory", examine_locked_memory(patient));
+  // Not all of a connection's kernel memory is there before its first byte, and what others hold
+  // may go to the swap.
+  const std::string memory = read_text("/proc/meminfo");
+  const auto available_kib = field(memory, "MemAvailable");
+  const int64_t swap_kib = field(memory, "SwapFree").value_or(0);
+  if (available_kib && (*available_kib + swap_kib) * 1024 < memory_of(patient) / 4 * 3)
+    return refuse("memory", examine_memory(patient));
+  return std::nullopt;
+}
 
 std::string_view health_name(Health health) {
   constexpr std::string_view kNames[] = {"ok", "warning", "bad"};

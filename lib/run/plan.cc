@@ -151,6 +151,15 @@ std::vector<PlannedRow> plan_rows(const RunSpec& spec, const Host& host,
   return rows;
 }
 
+int64_t descriptors_of(std::span<const PlannedRow> rows) {
+  int64_t most = 1;
+  for (const PlannedRow& row : rows)
+    if (row.requested > 0)
+      most = std::max<int64_t>({most, strategy_of(row.row).victim_descriptors,
+                                probe_row(row.row.probe).survivor_descriptors});
+  return most;
+}
+
 std::vector<PlannedGroup> group_rows(const RunSpec& spec, const std::vector<PlannedRow>& rows) {
   std::vector<PlannedGroup> groups;
   for (size_t i = 0; i < rows.size(); ++i) {
@@ -233,6 +242,11 @@ Host this_host(const RunSpec& spec) {
   return host;
 }
 
+int64_t descriptors_per_connection(const RunSpec& spec, const Host& host) {
+  std::vector<std::string> notes;
+  return descriptors_of(plan_rows(spec, host, notes));
+}
+
 Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
   Plan plan{};
   plan.rows = plan_rows(spec, host, plan.notes);
@@ -250,11 +264,7 @@ Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
   if (spec.reader_stopped && all_connections(spec) > most_filled)
     return plain_error("--reader stopped: " + too_much_filled(all_connections(spec), host));
 
-  int64_t per_connection = 1;
-  for (const PlannedRow& row : plan.rows)
-    if (row.requested > 0)
-      per_connection = std::max<int64_t>({per_connection, strategy_of(row.row).victim_descriptors,
-                                          probe_row(row.row.probe).survivor_descriptors});
+  const int64_t per_connection = descriptors_of(plan.rows);
   const int64_t room = (host.descriptor_limit - kReservedDescriptors) / per_connection;
   if (room < 1)
     return plain_error(

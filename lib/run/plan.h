@@ -70,6 +70,10 @@ struct Host {
 };
 Host this_host(const RunSpec& spec);
 
+// Descriptors of one connection in a worker that holds the most of them: of the rows that such a
+// run has.
+int64_t descriptors_per_connection(const RunSpec& spec, const Host& host);
+
 Result<Plan> make_plan(const RunSpec& spec, const Host& host);
 
 Circumstances circumstances(const RunSpec& spec, const PlanRow& row);

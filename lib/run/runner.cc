@@ -1,11 +1,13 @@
 #include "run/runner.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
+#include <new>
 #include <nlohmann/json.hpp>
 
 #include "base/clock.h"
@@ -16,6 +18,7 @@
 #include "run/coordinator.h"
 #include "run/patience.h"
 #include "run/process_hosts.h"
+#include "run/shortage.h"
 #include "run/verify.h"
 #include "run/worker.h"
 
@@ -23,6 +26,7 @@ namespace lastack {
 namespace {
 
 constexpr int kSpecDescriptor = 3, kResultDescriptor = 4, kChannelDescriptor = 5;
+constexpr int kWorkerChannel = 4;
 
 RunResult failed_result(RunStatus status, std::string error) {
   RunResult result;
@@ -58,9 +62,7 @@ int launcher_main() {
     }
     if (failed) {
       result = failed_result(RunStatus::no_resources,
-                             failed->message() +
-                                 "; `lastack doctor` says what is missing, --host-network does "
-                                 "without namespaces");
+                             with_cure(*failed) + "; --host-network does without namespaces");
     } else {
       result = coordinate(*spec, host, std::move(notes), channel);
     }
@@ -69,10 +71,21 @@ int launcher_main() {
   for (size_t written = 0; written < serialized.size();) {
     const ssize_t got =
         write(kResultDescriptor, serialized.data() + written, serialized.size() - written);
-    if (got <= 0) return 1;
+    if (got <= 0) return say_shortage(channel, "write the run's result", got < 0 ? errno : ENOSPC);
     written += static_cast<size_t>(got);
   }
   return 0;
+}
+
+// Memory that cannot be had ends no process by a signal: whoever leads it is told, in words that
+// need none.
+int with_memory_errors(int (*role_main)(), int channel) {
+  Channel leader(fcntl(channel, F_DUPFD_CLOEXEC, kSpecDescriptor));  // the role closes its own
+  try {
+    return role_main();
+  } catch (const std::bad_alloc&) {
+    return say_shortage(leader, "allocate memory (std::bad_alloc)", ENOMEM);
+  }
 }
 
 }  // namespace
@@ -82,11 +95,11 @@ std::optional<int> process_entry(int argc, char** argv) {
   const auto role = own_role(argc, argv);
   if (!role) return std::nullopt;
   become(*role, static_cast<pid_t>(std::strtol(argv[2], nullptr, 10)));
-  if (role->name == "launcher") return launcher_main();
-  if (role->name == "victim") return victim_worker_main();
-  if (role->name == "survivor") return survivor_worker_main();
-  if (role->name == "host") return process_host_main();
-  if (role->name == "verify") return verify_launcher_main();
+  if (role->name == "launcher") return with_memory_errors(launcher_main, kChannelDescriptor);
+  if (role->name == "victim") return with_memory_errors(victim_worker_main, kWorkerChannel);
+  if (role->name == "survivor") return with_memory_errors(survivor_worker_main, kWorkerChannel);
+  if (role->name == "host") return with_memory_errors(process_host_main, kWorkerChannel);
+  if (role->name == "verify") return with_memory_errors(verify_launcher_main, kChannelDescriptor);
   if (role->name == "hog")
     for (;;) asm volatile("");  // --cpu-hog; it dies with its parent
   return 1;
@@ -96,13 +109,15 @@ namespace {
 
 // Follows the run until the launcher has closed its channel. After an interruption it has so long
 // to hand back what there is. The Error says why it is to be killed, and everything with it.
-Status follow(Channel& launcher, const RunSpec& spec, const RunHooks& hooks, bool& halted) {
+Status follow(Channel& launcher, const RunSpec& spec, const RunHooks& hooks, bool& halted,
+              std::optional<Message>& failure) {
   Waited silence, interruption;
   while (true) {
     const auto received = launcher.receive(now_ns() + 100 * kMillisecond_ns);
     if (!received && received.error().error_number == EPIPE) return std::nullopt;
     if (!received) return received.error();
     if (*received) silence = {};
+    if (*received && (*received)->verb == Verb::failed) failure = **received;
     const bool shows = *received && (*received)->verb == Verb::progress && (*received)->text[0];
     if (shows && hooks.progress)
       hooks.progress({(*received)->text, (*received)->value, (*received)->total});
@@ -131,17 +146,21 @@ RunResult run(const RunSpec& spec, const RunHooks& hooks) {
   const auto spec_file = memory_file("lastack-spec", nlohmann::json(print_spec(spec)).dump());
   const auto result_file = memory_file("lastack-result", "");
   auto channels = Channel::open_pair();
-  if (!spec_file) return failed_result(RunStatus::no_resources, spec_file.error().message());
-  if (!result_file) return failed_result(RunStatus::no_resources, result_file.error().message());
-  if (!channels) return failed_result(RunStatus::no_resources, channels.error().message());
+  const auto lacks = [](const Error& error) {
+    return failed_result(RunStatus::no_resources, with_cure(error));
+  };
+  if (!spec_file) return lacks(spec_file.error());
+  if (!result_file) return lacks(result_file.error());
+  if (!channels) return lacks(channels.error());
   auto& [mine, theirs] = *channels;
   const int inherited[] = {spec_file->get(), result_file->get(), theirs.descriptor()};
   const auto launcher = spawn_self({"launcher", 0}, inherited);
-  if (!launcher) return failed_result(RunStatus::no_resources, launcher.error().message());
+  if (!launcher) return lacks(launcher.error());
   theirs.close();
 
   bool halted = false;
-  const Status refused = follow(mine, spec, hooks, halted);
+  std::optional<Message> failure;  // the launcher's last word
+  const Status refused = follow(mine, spec, hooks, halted, failure);
   // By itself it has nothing more to do than to end.
   auto ended = refused ? end_child(*launcher)
                        : await_end(*launcher, now_ns() + interrupted_run_patience_ns(spec));
@@ -152,6 +171,7 @@ RunResult run(const RunSpec& spec, const RunHooks& hooks) {
     return failed_result(status, refused->message());
   }
   if (!ended) return failed_result(RunStatus::failed, ended.error().message());
+  if (failure) return failed_result(RunStatus::no_resources, last_word(*failure));
   if (*ended != 0)
     return failed_result(RunStatus::failed, fmt::format("the launcher, process {}, {}", *launcher,
                                                         death_text(*ended)));

@@ -8,15 +8,12 @@
 #include <utility>
 
 namespace lastack {
-namespace {
 
 size_t table_bytes(size_t connections, bool writers) {
   size_t per_connection = sizeof(VictimEnd) + sizeof(SurvivorEnd);
   if (writers) per_connection += sizeof(WriteRecord) + sizeof(ReadRecord);
   return sizeof(ShardHeader) + connections * per_connection;
 }
-
-}  // namespace
 
 Result<ShardTable> ShardTable::map(Fd memory, size_t bytes) {
   void* start = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory.get(), 0);

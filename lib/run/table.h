@@ -7,6 +7,9 @@
 
 namespace lastack {
 
+// Bytes of the shared memory of so many connections.
+size_t table_bytes(size_t connections, bool writers);
+
 // A shard's table, mapped; unmapped at the end of its life.
 class ShardTable {
  public:

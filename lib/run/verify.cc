@@ -17,6 +17,7 @@
 #include "base/process.h"
 #include "net/namespaces.h"
 #include "run/control.h"
+#include "run/shortage.h"
 #include "run/verify_abort_scenes.h"
 #include "run/verify_client_scenes.h"
 #include "run/verify_server_scenes.h"
@@ -295,7 +296,8 @@ int verify_launcher_main() {
   const std::string result = perform_spec(nlohmann::json::parse(*text), channel).dump();
   for (size_t written = 0; written < result.size();) {
     const ssize_t got = write(kResultDescriptor, result.data() + written, result.size() - written);
-    if (got <= 0) return 1;
+    if (got <= 0)
+      return say_shortage(channel, "write what verify has seen", got < 0 ? errno : ENOSPC);
     written += static_cast<size_t>(got);
   }
   return 0;
@@ -314,20 +316,25 @@ VerifyResult verify(const VerifySpec& spec, const RunHooks& hooks) {
   const auto spec_file = memory_file("lastack-verify", request.dump());
   const auto result_file = memory_file("lastack-verified", "");
   auto channels = Channel::open_pair();
-  if (!spec_file) return failed_verify(RunStatus::no_resources, spec_file.error().message());
-  if (!result_file) return failed_verify(RunStatus::no_resources, result_file.error().message());
-  if (!channels) return failed_verify(RunStatus::no_resources, channels.error().message());
+  const auto lacks = [](const Error& error) {
+    return failed_verify(RunStatus::no_resources, with_cure(error));
+  };
+  if (!spec_file) return lacks(spec_file.error());
+  if (!result_file) return lacks(result_file.error());
+  if (!channels) return lacks(channels.error());
   auto& [mine, theirs] = *channels;
   const int inherited[] = {spec_file->get(), result_file->get(), theirs.descriptor()};
   const auto launcher = spawn_self({"verify", 0}, inherited);
-  if (!launcher) return failed_verify(RunStatus::no_resources, launcher.error().message());
+  if (!launcher) return lacks(launcher.error());
   theirs.close();
 
   bool interrupted = false;
+  std::optional<Message> failure;  // the launcher's last word
   while (true) {
     const auto received = mine.receive(now_ns() + 100 * kMillisecond_ns);
     if (!received) break;  // the launcher has ended
-    if (*received && hooks.progress)
+    if (*received && (*received)->verb == Verb::failed) failure = **received;
+    if (*received && (*received)->verb == Verb::progress && hooks.progress)
       hooks.progress({(*received)->text, (*received)->value, (*received)->total});
     interrupted = hooks.interrupted && hooks.interrupted();
     if (interrupted) break;
@@ -337,6 +344,7 @@ VerifyResult verify(const VerifySpec& spec, const RunHooks& hooks) {
       interrupted ? end_child(*launcher) : await_end(*launcher, now_ns() + 10 * kSecond_ns);
   if (!ended) return failed_verify(RunStatus::failed, ended.error().message());
   if (interrupted) return failed_verify(RunStatus::interrupted, "interrupted");
+  if (failure) return failed_verify(RunStatus::no_resources, last_word(*failure));
   if (*ended != 0)
     return failed_verify(RunStatus::failed, fmt::format("the launcher, process {}, {}", *launcher,
                                                         death_text(*ended)));
