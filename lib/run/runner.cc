@@ -15,6 +15,7 @@
 #include "base/memory.h"
 #include "base/parse.h"
 #include "base/process.h"
+#include "net/tcp_memory.h"
 #include "run/coordinator.h"
 #include "run/patience.h"
 #include "run/process_hosts.h"
@@ -48,7 +49,9 @@ int launcher_main() {
   if (!spec) {
     result = failed_result(RunStatus::bad_usage, spec.error().message());
   } else {
-    const Host host = this_host(*spec);  // before: namespaces do not show all of it
+    // Before: namespaces do not show it. The rest of the host is looked at in them: a trial of
+    // SQPOLL leaves a kernel thread for a while, and who has threads may enter none (EINVAL).
+    const int64_t tcp_room_bytes = tcp_memory_pressure_bytes() - tcp_memory_bytes();
     std::vector<std::string> notes = kept_state();
     if (const Status refused = raise_limits())
       notes.push_back("a limit stays as it is: " + refused->message());
@@ -64,6 +67,8 @@ int launcher_main() {
       result = failed_result(RunStatus::no_resources,
                              with_cure(*failed) + "; --host-network does without namespaces");
     } else {
+      Host host = this_host(*spec);
+      host.tcp_memory_bytes = tcp_room_bytes;
       result = coordinate(*spec, host, std::move(notes), channel);
     }
   }

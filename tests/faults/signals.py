@@ -23,9 +23,8 @@ STOPS = ["STOP+300+CONT", "STOP+1500+CONT", "STOP"]
 RESULTS = [0, 4, 5, 6]
 # What a message must say of a process that was killed or stopped.
 ROLE_AND_SIGNAL = re.compile(
-    r"(?=.*(launcher|victim|survivor|host|hog|writer|row|claim|process))(?=.*SIG[A-Z]+)"
-    r"|(?=.*(launcher|victim|survivor|host))(?=.*did not answer)"
-    + "|" + judge.NAMED.pattern)
+    r"(?=.*(launcher|victim|survivor|host|hog|writer|row|process))"
+    r"(?=.*(SIG[A-Z]+|not answer|said nothing for))|" + judge.NAMED.pattern)
 SIGHT_S = 0.005  # how often a target is looked for
 
 
