@@ -13,7 +13,8 @@ ABORTS = [signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.S
           signal.SIGTRAP, signal.SIGSYS]
 NAMED = re.compile(r"\(E[A-Z0-9]+ \d+\)")  # Error::message(): "(EMFILE 24)"
 # Messages that say all there is without an errno: no call failed.
-PLAIN = re.compile(r"open files|interrupted before the first death|every row of the mix is skipped")
+PLAIN = re.compile(r"open files|interrupted before the first death|every row of the mix is skipped"
+                   r"|must be .*; mend: ")
 # The dynamic loader ends a process before the program has begun.
 LOADER = "error while loading shared libraries"
 
@@ -69,7 +70,8 @@ def ledger(kind, outcome, reference_out):
         yield Fault("wrong-ledger", "exit code 0, and no whole output")
     documents = [(name, text) for name, text in outcome.made.items()
                  if name.endswith("run.json") and "rep-" not in name]
-    if kind.stdout == "run" and (outcome.code == 0 or outcome.out):
+    # A failure that is explained may be that the output could not be written.
+    if kind.stdout == "run" and (outcome.code == 0 or outcome.out and not outcome.err):
         documents.append(("stdout", outcome.out))
     for name, text in documents:
         document = parsed(text)

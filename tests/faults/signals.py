@@ -24,7 +24,7 @@ RESULTS = [0, 4, 5, 6]
 # What a message must say of a process that was killed or stopped.
 ROLE_AND_SIGNAL = re.compile(
     r"(?=.*(launcher|victim|survivor|host|hog|writer|row|process))"
-    r"(?=.*(SIG[A-Z]+|not answer|said nothing for))|" + judge.NAMED.pattern)
+    r"(?=.*(SIG[A-Z]+|not answer|no answer|said nothing for))|" + judge.NAMED.pattern)
 SIGHT_S = 0.005  # how often a target is looked for
 
 
