@@ -17,7 +17,7 @@ constexpr const char kStandardOutput[] = "to standard output";
 Status g_undelivered;  // the first text that could not be written
 
 // Who cannot be told that a message was lost has the exit code.
-void write_to_stderr(std::string_view text) { write_all(STDERR_FILENO, text, ""); }
+void write_to_stderr(std::string_view text) { (void)write_all(STDERR_FILENO, text, ""); }
 
 }  // namespace
 

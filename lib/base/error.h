@@ -45,6 +45,9 @@ class [[nodiscard]] Result {
 };
 
 // The result of something that yields no value: nothing, or the Error.
-using Status = std::optional<Error>;
+class [[nodiscard]] Status : public std::optional<Error> {
+ public:
+  using std::optional<Error>::optional;
+};
 
 }  // namespace lastack

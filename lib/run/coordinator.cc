@@ -1076,9 +1076,10 @@ void Coordinator::finish(RunResult& result) {
 
 void Coordinator::close_early(const Error& failed, RunResult& result) {
   const int64_t started_ns = start_ns_ ? start_ns_ : now_ns();
-  end_workers();  // their records outlive them, and nobody writes them any more
+  // Their records outlive them, and nobody writes those any more; the run has failed already.
+  (void)end_workers();
   if (!joined_)
-    if (join()) return;
+    if (const Done unjoined = join()) return;  // no row has connections then: `failed` says why
   fill_ledger(spec_, plan_, ledger_shards(), started_ns, now_ns(), result);
   if (halted_) return;
   // What kept a whole shard from connecting is the errno of those that were not tried.

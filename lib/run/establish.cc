@@ -67,7 +67,7 @@ Result<Listeners> open_some_listeners(Family family, uint32_t host, uint32_t wan
     if (!socket) return socket.error();
     // Inherited by what it accepts. Where it is refused the host's default stays, and the
     // manifest says which.
-    set_congestion_control(socket->get());
+    (void)set_congestion_control(socket->get());
     if (Status failed = set_receive_buffer(socket->get(), receive_buffer)) return *failed;
     const auto address = read_local_address(socket->get());
     if (!address) return address.error();
@@ -251,7 +251,7 @@ class Connector {
   Result<Fd> open_one() {
     auto socket = open_socket(to_.family);
     if (!socket) return socket;
-    set_congestion_control(socket->get());
+    (void)set_congestion_control(socket->get());  // as for listeners
     if (Status failed = set_receive_buffer(socket->get(), to_.receive_buffer)) return *failed;
     if (to_.source == 0) return socket;
     if (Status failed = set_option(socket->get(), Option::bind_address_no_port, 1)) return *failed;

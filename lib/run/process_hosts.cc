@@ -301,7 +301,7 @@ int process_host_main() {
     if (armed && ring) refused = ring->run_until_control();
     if (armed && sender) refused = sender->run_until_control();
     if (armed && reader) refused = reader->run_until_control();
-    if (refused) return channel.send(failure(*refused)), 1;
+    if (refused) return (void)channel.send(failure(*refused)), 1;
     std::vector<Fd> descriptors;
     const auto received = channel.receive(armed ? 0 : kForEver_ns, &descriptors);
     if (!received) return 1;

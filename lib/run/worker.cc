@@ -201,7 +201,8 @@ struct Establisher {
         listeners,
         {enough, [&] { return all_connected; }, until_ns, channel.descriptor(), progress.accepted},
         accepted);
-    if (failed && failed->error_number == 0) return *failed;
+    // What the ring refuses is no connection's failure.
+    if (failed && failed->operation != "accept") return *failed;
     if (failed) progress.accept_error.store(failed->error_number);
     // The other side notices the error, and what it has made by then still counts.
     while (failed && !all_connected && !ended) sleep_for(kMillisecond_ns), revised();
@@ -261,7 +262,9 @@ using Handler = std::function<Result<Message>(const Message&)>;
 using Work = std::function<std::optional<Status>()>;
 int serve(Establisher& establisher, const Handler& handle, const Work& work) {
   Channel& channel = establisher.channel;
-  const auto give_up = [&](const Error& error) { return channel.send(failure(error)), 1; };
+  const auto give_up = [&](const Error& error) {
+    return (void)channel.send(failure(error)), 1;  // a coordinator that is gone needs no answer
+  };
   while (!establisher.ended) {
     const auto worked = work();
     if (worked && *worked) return give_up(**worked);
@@ -343,7 +346,7 @@ int survivor_worker_main() {
   g_is_survivor = true;
   auto table = ShardTable::attach(kFirstInherited);
   Channel channel(kFirstInherited + 1);
-  if (!table) return channel.send(failure(table.error())), 1;
+  if (!table) return (void)channel.send(failure(table.error())), 1;
   const ShardView shard = table->view();
   pin(shard.header->settings.survivor_cpu, shard.header->progress.survivor_pin_error);
   Establisher establisher = establisher_of(shard, channel, shard.survivors, shard.victims);
@@ -394,7 +397,7 @@ int survivor_worker_main() {
 int victim_worker_main() {
   auto table = ShardTable::attach(kFirstInherited);
   Channel channel(kFirstInherited + 1);
-  if (!table) return channel.send(failure(table.error())), 1;
+  if (!table) return (void)channel.send(failure(table.error())), 1;
   const ShardView shard = table->view();
   const ShardSettings& settings = shard.header->settings;
   pin(settings.victim_cpu, shard.header->progress.victim_pin_error);

@@ -144,7 +144,7 @@ void ask_whether_alive(const ShardView& shard) {
 void close_abortively(const ShardView& shard) {
   for (SurvivorEnd& end : shard.survivors) {
     if (end.descriptor < 0) continue;
-    set_option(end.descriptor, Option::linger, 0);
+    (void)set_option(end.descriptor, Option::linger, 0);  // else a FIN: the books are closed
     close(end.descriptor);
     end.descriptor = -1;
   }

@@ -447,7 +447,7 @@ void RingVictim::clean_up() {
     if (end.descriptor < 0 || (end.flags & kDirect)) continue;
     // A silenced socket would retransmit its FIN for a minute: forget it without a packet.
     if (set_option(end.descriptor, Option::repair, 1))
-      set_option(end.descriptor, Option::linger, 0);
+      (void)set_option(end.descriptor, Option::linger, 0);  // else a FIN: the books are closed
     close(end.descriptor);
     end.descriptor = -1;
   }

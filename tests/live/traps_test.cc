@@ -139,7 +139,7 @@ void watch_until_found(OneConnection& one, Survivor& survivor, const ControlPipe
   while (!(one.survivor().flags & kConcluded) && now_ns() < until_ns) {
     // The control socket wakes the loop, as the coordinator's messages do.
     ASSERT_EQ(write(control.ends[1], "x", 1), 1);
-    survivor.run_until_control();
+    EXPECT_FALSE(survivor.run_until_control());
     char byte;
     ASSERT_EQ(read(control.ends[0], &byte, 1), 1);
     sleep_for(kMillisecond_ns);
