@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <functional>
 #include <limits>
+#include <new>
 #include <sstream>
 
 #include "base/clock.h"
@@ -333,8 +334,9 @@ int compare_command(CompareCommand command) {
     const bool known = command.fail_on->starts_with(kRegression);
     const auto share = parse_share(known ? command.fail_on->substr(kRegression.size()) : "");
     if (!share)
-      return complain(RunStatus::bad_usage,
-                      fmt::format("--fail-on: '{}' is not such as regression=5%", *command.fail_on));
+      return complain(
+          RunStatus::bad_usage,
+          fmt::format("--fail-on: '{}' is not such as regression=5%", *command.fail_on));
     tolerated = *share;
   }
   if (command.paths.size() < 2)
@@ -699,8 +701,18 @@ int main_with_arguments(int argc, char** argv) {
 }  // namespace
 }  // namespace lastack
 
+// What cannot be had is told in words that need no memory; a process of a run says so to its user's
+// terminal, and whoever leads it reports its end.
 int main(int argc, char** argv) {
   lastack::open_door();
-  if (const auto code = lastack::process_entry(argc, argv)) return *code;
-  return lastack::delivered(lastack::kProgram, lastack::main_with_arguments(argc, argv));
+  try {
+    if (const auto code = lastack::process_entry(argc, argv)) return *code;
+    return lastack::delivered(lastack::kProgram, lastack::main_with_arguments(argc, argv));
+  } catch (const std::bad_alloc&) {
+    constexpr std::string_view kMessage =
+        "lastack: allocate memory: Cannot allocate memory (ENOMEM 12); mend: ulimit -v, ulimit -d, "
+        "the control group's memory limit, or fewer --connections\n";
+    (void)!write(STDERR_FILENO, kMessage.data(), kMessage.size());
+    return lastack::exit_code(lastack::RunStatus::no_resources);
+  }
 }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -177,9 +178,13 @@ RunResult run(const RunSpec& spec, const RunHooks& hooks) {
   }
   if (!ended) return failed_result(RunStatus::failed, ended.error().message());
   if (failure) return failed_result(RunStatus::no_resources, last_word(*failure));
-  if (*ended != 0)
-    return failed_result(RunStatus::failed, fmt::format("the launcher, process {}, {}", *launcher,
-                                                        death_text(*ended)));
+  if (*ended != 0) {
+    const bool lacking =
+        WIFEXITED(*ended) && WEXITSTATUS(*ended) == status_row(RunStatus::no_resources).exit_code;
+    return failed_result(
+        lacking ? RunStatus::no_resources : RunStatus::failed,
+        fmt::format("the launcher, process {}, {}", *launcher, death_text(*ended)));
+  }
   const auto own_bytes = read_process_memory(getpid());  // hardly changes while it waits
   const auto text = read_descriptor(result_file->get());
   if (!text) return failed_result(RunStatus::failed, text.error().message());
