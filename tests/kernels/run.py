@@ -37,13 +37,12 @@ SKIPS_OF = {
     "6.12": [r"needs RWF_NOSIGNAL \(Linux 6\.18\)"],
 }
 
-# name, whether the short version has it, and the program's arguments. All must exit with 0.
 # Watches that are no writer, and probes.
-READERS = ("recv,recv-multishot,poll,poll-multishot,epoll,epoll-et,select,ppoll,"
-           "blocking,late")
+READERS = "recv,recv-multishot,poll,poll-multishot,epoll,epoll-et,select,ppoll,blocking,late"
 PROBES = ("none,keepalive,user-timeout,keepalive+user-timeout,retransmit,keepalive+heartbeat,"
           "heartbeat-link,heartbeat-wheel,heartbeat-multishot,heartbeat-timerfd,heartbeat-scan")
 RUN = "run --deadline 5s --schedule rate=50/s "
+# name, whether the short version has it, and the program's arguments. All must exit with 0.
 CASES = [
     ("list", True, "list"),
     ("doctor", True, "doctor --connections 300"),
@@ -55,7 +54,7 @@ CASES = [
     ("writers-64KiB", False, RUN + "--connections 280 --mix fin,sigkill-sending-chatty,silent "
      "--watch writer --write-path all --payload 64KiB"),
     ("server", False, RUN + "--connections 1200 --mix all --watch " + READERS),
-    ("client", False, RUN + "--connections 1200 --mix all --watch " + READERS + " --survivor client"),
+    ("client", False, RUN + "--connections 1200 --mix all --survivor client --watch " + READERS),
     ("inet6", False, RUN + "--connections 300 --mix all --watch " + READERS + " --family inet6"),
     ("veth", False, RUN + "--connections 600 --mix all --watch " + READERS + " --path veth"),
     ("direct", False, RUN + "--connections 300 --mix all --descriptors direct"),
