@@ -117,24 +117,30 @@ Status set_congestion_control(int socket) {
   return std::nullopt;
 }
 
-SocketFacts read_socket_facts(int socket) {
+Result<SocketFacts> read_socket_facts(int socket) {
   SocketFacts facts;
-  facts.known = true;
-  socklen_t length = sizeof(facts.congestion_control);
+  socklen_t length = sizeof(facts.congestion_control) - 1;
   if (getsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, facts.congestion_control, &length) != 0)
-    facts.known = false;
-  facts.congestion_control[sizeof(facts.congestion_control) - 1] = '\0';
-  const auto read = [&](int level, int number, int32_t& into) {
-    socklen_t size = sizeof(into);
-    if (getsockopt(socket, level, number, &into, &size) != 0) facts.known = false;
+    return errno_error("getsockopt", "TCP_CONGESTION");
+  struct Fact {
+    int level, number;
+    const char* name;
+    int32_t& value;
   };
-  read(SOL_SOCKET, SO_SNDBUF, facts.send_buffer_bytes);
-  read(SOL_SOCKET, SO_RCVBUF, facts.receive_buffer_bytes);
-  read(SOL_SOCKET, SO_KEEPALIVE, facts.keepalive);
-  read(IPPROTO_TCP, TCP_KEEPIDLE, facts.keepalive_idle_s);
-  read(IPPROTO_TCP, TCP_KEEPINTVL, facts.keepalive_interval_s);
-  read(IPPROTO_TCP, TCP_KEEPCNT, facts.keepalive_count);
-  read(IPPROTO_TCP, TCP_USER_TIMEOUT, facts.user_timeout_ms);
+  for (const Fact& fact : {
+           Fact{SOL_SOCKET, SO_SNDBUF, "SO_SNDBUF", facts.send_buffer_bytes},
+           {SOL_SOCKET, SO_RCVBUF, "SO_RCVBUF", facts.receive_buffer_bytes},
+           {SOL_SOCKET, SO_KEEPALIVE, "SO_KEEPALIVE", facts.keepalive},
+           {IPPROTO_TCP, TCP_KEEPIDLE, "TCP_KEEPIDLE", facts.keepalive_idle_s},
+           {IPPROTO_TCP, TCP_KEEPINTVL, "TCP_KEEPINTVL", facts.keepalive_interval_s},
+           {IPPROTO_TCP, TCP_KEEPCNT, "TCP_KEEPCNT", facts.keepalive_count},
+           {IPPROTO_TCP, TCP_USER_TIMEOUT, "TCP_USER_TIMEOUT", facts.user_timeout_ms},
+       }) {
+    socklen_t size = sizeof(fact.value);
+    if (getsockopt(socket, fact.level, fact.number, &fact.value, &size) != 0)
+      return errno_error("getsockopt", fact.name);
+  }
+  facts.known = true;
   return facts;
 }
 

@@ -75,7 +75,7 @@ struct SocketFacts {
   int32_t user_timeout_ms = 0;
   bool operator==(const SocketFacts&) const = default;
 };
-SocketFacts read_socket_facts(int socket);
+Result<SocketFacts> read_socket_facts(int socket);
 // Drops every packet that arrives for this socket from now on: data, ACKs and RSTs
 // (SO_ATTACH_FILTER with "return 0"; sk_filter_trim_cap in tcp_v4_rcv).
 Status drop_incoming(int socket);

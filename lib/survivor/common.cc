@@ -80,8 +80,9 @@ Status check_sockets(const ShardView& shard) {
     SocketFacts& facts = shard.header->survivor_sockets[end.row];
     if (!(flags_of(const_cast<SurvivorEnd&>(end)) & kEstablished)) continue;
     if (facts.known || end.descriptor < 0) continue;
-    facts = read_socket_facts(end.descriptor);
-    if (!facts.known) return plain_error("getsockopt(2) refuses to tell what a socket has");
+    const auto read = read_socket_facts(end.descriptor);
+    if (!read) return read.error();
+    facts = *read;
     const ProbeRow& row = probe_row(shard.row_of(end).probe);
     if (Status failed = check_timers(row, shard.header->settings.probe_settings, facts))
       return failed;
