@@ -36,6 +36,8 @@
 #include "base/parse.h"
 #include "base/process.h"
 #include "net/namespaces.h"
+#include "net/socket.h"
+#include "net/tcp_memory.h"
 #include "ring/ring.h"
 #include "run/establish.h"
 #include "run/plan.h"
@@ -122,6 +124,7 @@ struct Patient {
   int64_t shards;       // of the plan; when there is none, as many as asked for
   int64_t largest_shard;
   int64_t descriptors_per_connection;  // in one worker
+  int64_t filled;                      // connections whose windows are filled
   Result<Trial> tried;                 // the Error: no child process could be had
   Trial trial;                         // its value; without one, what can be seen from here
   std::map<std::string, bool> ring_features;
@@ -367,7 +370,7 @@ Result<Trial> try_in_child(bool host_network) {
   const auto ended = await_end(child, now_ns() + 10 * kSecond_ns);
   if (got == sizeof(trial)) return trial;
   if (!ended) return ended.error();
-  return plain_error(fmt::format("the trial process {}", death_text(*ended)));
+  return death_error("the trial process", *ended);
 }
 
 // ---- The examinations -----------------------------------------------------------------------
@@ -545,11 +548,14 @@ Examination examine_cgroup_processes(const Patient& patient) {
 }
 
 int64_t memory_of(const Patient& patient) {
-  return patient.connections * (kKernelBytes + kOwnBytes);
+  return patient.connections * (kKernelBytes + kOwnBytes) + patient.filled * kFilledConnectionBytes;
 }
 std::string memory_needed(const Patient& patient) {
-  return fmt::format("{} for {} connections: {} bytes in the kernel and {} of lastack's own each",
-                     mib_up(memory_of(patient)), patient.connections, kKernelBytes, kOwnBytes);
+  const std::string filled = fmt::format(", and {} for each of {} windows that are filled",
+                                         kFilledConnectionBytes, patient.filled);
+  return fmt::format("{} for {} connections: {} bytes in the kernel and {} of lastack's own each{}",
+                     mib_up(memory_of(patient)), patient.connections, kKernelBytes, kOwnBytes,
+                     patient.filled > 0 ? filled : "");
 }
 
 Examination examine_memory(const Patient& patient) {
@@ -709,18 +715,22 @@ int64_t least_locked_bytes(const RunSpec& spec, const Plan& plan) {
   return sum;
 }
 
-// Idle connections hold next to no pages; data in flight does.
+// Idle connections hold next to no pages; data in flight does, and windows that are filled.
 Examination examine_tcp_memory(const Patient& patient) {
-  const std::string text = read_first_line("/proc/sys/net/ipv4/tcp_mem");
-  const int64_t needed = divide_up(patient.connections, 8);
-  const std::string needed_text = fmt::format("a maximum of {} pages", needed);
-  long long least = 0, pressure = 0, most = 0;
-  // Only the host's own network namespace shows it, yet it holds for all.
-  if (std::sscanf(text.c_str(), "%lld %lld %lld", &least, &pressure, &most) != 3)
-    return fine("not visible in this network namespace", needed_text);
-  return judge(
-      most >= needed, Health::warning, fmt::format("{} pages", most), needed_text,
-      fmt::format("sysctl -w net.ipv4.tcp_mem=\"{} {} {}\"", needed / 2, needed * 3 / 4, needed));
+  const int64_t page = sysconf(_SC_PAGESIZE);
+  const int64_t filled = divide_up(patient.filled * kFilledConnectionBytes, page);
+  const int64_t needed = divide_up(patient.connections, 8) + filled;
+  std::string needed_text = fmt::format("{} pages below the pressure mark", needed);
+  if (filled > 0)
+    needed_text += fmt::format(
+        ", of which {} are for {} windows that are filled; with fewer those rows are skipped",
+        filled, patient.filled);
+  const int64_t used = divide_up(tcp_memory_bytes(), page);
+  const int64_t mark = tcp_memory_pressure_bytes() / page;
+  return judge(mark - used >= needed, Health::warning,
+               fmt::format("{} pages, {} of them in use", mark, used), needed_text,
+               fmt::format("sysctl -w net.ipv4.tcp_mem=\"{} {} {}\"", (used + needed) / 2,
+                           used + needed, (used + needed) * 2));
 }
 
 // Where the ports and the backlog were read, for an observed value.
@@ -1043,7 +1053,8 @@ constexpr ExaminationRow kRows[] = {
     {"cpu-time", "CPU time of a process (RLIMIT_CPU)", true, true, examine_cpu_time},
     {"locked-memory", "memory of rings, of all of this user's processes (RLIMIT_MEMLOCK)", true,
      true, examine_locked_memory},
-    {"net.ipv4.tcp_mem", "pages for the data of all TCP connections of the host", true, true,
+    {"net.ipv4.tcp_mem",
+     "pages for the data of all TCP connections of the host, up to the pressure mark", true, true,
      examine_tcp_memory},
     {"ports", "ephemeral ports (net.ipv4.ip_local_port_range) times listening ports", true, true,
      examine_ports},
@@ -1097,6 +1108,7 @@ Patient admit(const RunSpec& spec) {
           shards,
           divide_up(all_connections(spec), shards),
           descriptors_per_connection(spec, host),
+          filled_connections(spec, host),
           tried,
           trial,
           features};
@@ -1109,8 +1121,18 @@ Status lacks_memory(const RunSpec& spec, const Plan& plan) {
   const int64_t connections = all_connections(spec);
   Trial trial;
   trial.entered = trial.rings_are_locked = true;
-  const Patient patient{spec, {},    plan,  {}, connections, shards, divide_up(connections, shards),
-                        1,    trial, trial, {}};
+  const Patient patient{.spec = spec,
+                        .host = {},
+                        .plan = plan,
+                        .refused = {},
+                        .connections = connections,
+                        .shards = shards,
+                        .largest_shard = divide_up(connections, shards),
+                        .descriptors_per_connection = 1,
+                        .filled = plan.filled_connections,
+                        .tried = trial,
+                        .trial = trial,
+                        .ring_features = {}};
   const auto refuse = [](std::string_view name, const Examination& bad) -> Status {
     if (bad.health != Health::bad) return std::nullopt;
     return plain_error(

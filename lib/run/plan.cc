@@ -110,15 +110,20 @@ void give_connections(int64_t connections, std::span<const double> weights,
     if (rows[i].skipped.empty()) rows[i].requested = counts[i];
 }
 
+bool fills(const PlannedRow& row) { return row.requested > 0 && strategy_of(row.row).victim_sends; }
+
+int64_t count_filled(const RunSpec& spec, std::span<const PlannedRow> rows) {
+  if (spec.reader_stopped) return all_connections(spec);
+  int64_t filled = 0;
+  for (const PlannedRow& row : rows) filled += fills(row) ? row.requested : 0;
+  return filled;
+}
+
 // Skips the rows whose victims fill their survivors' windows where the host has not the memory for
 // it. True when there were any.
 bool skip_what_fills_too_much(const RunSpec& spec, const Host& host, std::span<PlannedRow> rows,
                               std::span<double> weights, std::vector<std::string>& notes) {
-  const auto fills = [](const PlannedRow& row) {
-    return row.requested > 0 && strategy_of(row.row).victim_sends;
-  };
-  int64_t filled = 0;
-  for (const PlannedRow& row : rows) filled += fills(row) ? row.requested : 0;
+  const int64_t filled = count_filled(spec, rows);
   // With a stopped reader all rows do, and the plan is refused.
   if (spec.reader_stopped || filled * kFilledConnectionBytes <= host.tcp_memory_bytes) return false;
   const std::string reason = too_much_filled(filled, host);
@@ -247,9 +252,16 @@ int64_t descriptors_per_connection(const RunSpec& spec, const Host& host) {
   return descriptors_of(plan_rows(spec, host, notes));
 }
 
+int64_t filled_connections(const RunSpec& spec, Host host) {
+  host.tcp_memory_bytes = INT64_MAX;
+  std::vector<std::string> notes;
+  return count_filled(spec, plan_rows(spec, host, notes));
+}
+
 Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
   Plan plan{};
   plan.rows = plan_rows(spec, host, plan.notes);
+  plan.filled_connections = count_filled(spec, plan.rows);
   note_otherwise(host, plan);
   const bool nothing_left = std::all_of(plan.rows.begin(), plan.rows.end(),
                                         [](const PlannedRow& row) { return row.requested == 0; });

@@ -47,6 +47,7 @@ struct Plan {
   std::vector<std::string> notes;  // what was changed, and why
   // Of the notes: what the kernel lacks and is done in another way.
   std::vector<std::string> otherwise;
+  int64_t filled_connections;  // whose windows are filled before they die
   int64_t descriptors_needed;  // by the largest worker
   int64_t estimated_ns;
   int64_t longest_ns;  // the same, should somebody learn nothing before the deadline
@@ -73,6 +74,9 @@ Host this_host(const RunSpec& spec);
 // Descriptors of one connection in a worker that holds the most of them: of the rows that such a
 // run has.
 int64_t descriptors_per_connection(const RunSpec& spec, const Host& host);
+
+// Connections whose windows the spec asks to be filled, whether the host has the memory or not.
+int64_t filled_connections(const RunSpec& spec, Host host);
 
 Result<Plan> make_plan(const RunSpec& spec, const Host& host);
 

@@ -6,6 +6,8 @@
 
 #include <numeric>
 
+#include "run/doctor.h"
+
 namespace lastack {
 namespace {
 
@@ -134,6 +136,10 @@ TEST(PlanTcpMemory, BoundsWhatIsFilled) {
               AllOf(HasSubstr("202 connections"), HasSubstr("net.ipv4.tcp_mem"),
                     HasSubstr("at most 200 such connections")));
   EXPECT_THAT(all_notes(*plan), HasSubstr("sigkill-sending-chatty skipped"));
+  // The doctor asks what was wanted, the memory check what is left of it.
+  EXPECT_EQ(filled_connections(more, host), 202);
+  EXPECT_EQ(plan->filled_connections, 0);
+  EXPECT_EQ(make_plan(enough, host)->filled_connections, 200);
   EXPECT_THAT(refusal(spec_of("sigkill-sending", 201), host), HasSubstr("at most 200"));
 }
 
@@ -145,6 +151,22 @@ TEST(PlanTcpMemory, BoundsAStoppedReadersConnections) {
   EXPECT_EQ(refusal(spec, host), "");
   spec.connections = 201;
   EXPECT_THAT(refusal(spec, host), AllOf(HasSubstr("--reader stopped"), HasSubstr("at most 200")));
+}
+
+// A run is refused before it opens anything: here too many connections for any host.
+TEST(LacksMemory, RefusesWhatTheHostCannotHold) {
+  const auto plan = make_plan(spec_of("fin", 100), host_with({0, 1}));
+  ASSERT_TRUE(plan);
+  EXPECT_FALSE(lacks_memory(spec_of("fin", 100), *plan));
+  const Status refused = lacks_memory(spec_of("fin", 1'000'000'000'000), *plan);
+  ASSERT_TRUE(refused);
+  EXPECT_THAT(refused->message(), AllOf(HasSubstr("memory is "), HasSubstr("must be "),
+                                        HasSubstr("mend: --connections")));
+  Plan filling = *plan;
+  filling.filled_connections = 1'000'000'000;
+  ASSERT_TRUE(lacks_memory(spec_of("fin", 100), filling));
+  EXPECT_THAT(lacks_memory(spec_of("fin", 100), filling)->message(),
+              HasSubstr("1000000000 windows that are filled"));
 }
 
 TEST(PlanShards, TheLimitIsUsedToItsLastDescriptor) {
