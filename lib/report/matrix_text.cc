@@ -56,7 +56,6 @@ RunSpec matrix_spec(Side survivor, bool veth, int64_t connections_each) {
   RunSpec spec;
   spec.survivor = survivor;
   spec.veth = veth;
-  spec.deadline_ns = 2'000'000'000;
   spec.watches.clear();
   for (const WatchRow& watch : watches()) spec.watches.push_back(watch.id);
   spec.mix = effective_mix(spec);

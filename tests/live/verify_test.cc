@@ -177,7 +177,8 @@ TEST(VerifyAlone, SigintEndsItWithItsOwnCode) {
   expect_nothing_left(orphans);
 }
 
-TEST(Verify, TheMatrixHasACellForEveryStrategyAndWatch) {
+// Alone, too: thousands of ends at once, and who is late has found nothing.
+TEST(VerifyAlone, TheMatrixHasACellForEveryStrategyAndWatch) {
   const Outcome outcome =
       run_program({"verify", "--matrix", "--path", "loopback", "--format", "json"});
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
