@@ -701,18 +701,6 @@ int main_with_arguments(int argc, char** argv) {
 }  // namespace
 }  // namespace lastack
 
-// What cannot be had is told in words that need no memory; a process of a run says so to its user's
-// terminal, and whoever leads it reports its end.
 int main(int argc, char** argv) {
-  lastack::open_door();
-  try {
-    if (const auto code = lastack::process_entry(argc, argv)) return *code;
-    return lastack::delivered(lastack::kProgram, lastack::main_with_arguments(argc, argv));
-  } catch (const std::bad_alloc&) {
-    constexpr std::string_view kMessage =
-        "lastack: allocate memory: Cannot allocate memory (ENOMEM 12); mend: ulimit -v, ulimit -d, "
-        "the control group's memory limit, or fewer --connections\n";
-    (void)!write(STDERR_FILENO, kMessage.data(), kMessage.size());
-    return lastack::exit_code(lastack::RunStatus::no_resources);
-  }
+  return lastack::main_of(lastack::kProgram, lastack::main_with_arguments, argc, argv);
 }

@@ -692,7 +692,5 @@ int main_with_arguments(int argc, char** argv) {
 }  // namespace lastack
 
 int main(int argc, char** argv) {
-  lastack::open_door();
-  if (const auto code = lastack::process_entry(argc, argv)) return *code;
-  return lastack::delivered(lastack::kProgram, lastack::main_with_arguments(argc, argv));
+  return lastack::main_of(lastack::kProgram, lastack::main_with_arguments, argc, argv);
 }

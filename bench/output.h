@@ -7,11 +7,6 @@
 
 namespace lastack {
 
-// First in main(). A standard descriptor that is closed is held by one that can neither be read nor
-// written, so that no descriptor that is opened later becomes standard output; and a reader that is
-// gone (SIGPIPE) or a file that has its full size (SIGXFSZ) is an error of the write.
-void open_door();
-
 // To standard output, unless an earlier text could not be delivered. Foreign bytes in a text are
 // made harmless (base/printable.h).
 void print(std::string_view text);
@@ -23,8 +18,12 @@ void print_message(std::string_view program, std::string_view message);
 // To standard error, without a change: remarks and progress that nothing depends on.
 void print_remark(std::string_view text);
 
-// What main() returns: `exit_code`, or 1 where something was not delivered and the exit codes'
-// table (run/result.h) has nothing worse.
-int delivered(std::string_view program, int exit_code);
+// The body of main(): does `work`, whose result is the exit code, or what process_entry() has to
+// do. A standard descriptor that is closed is held by one that can neither be read nor written, so
+// that no descriptor that is opened later becomes standard output; a reader that is gone (SIGPIPE)
+// or a file that has its full size (SIGXFSZ) is an error of the write. Where a text was not
+// delivered, the exit code is 1 unless the exit codes' table (run/result.h) has a worse one. Memory
+// that cannot be had is exit code 3, told in words that need none.
+int main_of(std::string_view program, int (*work)(int, char**), int argc, char** argv);
 
 }  // namespace lastack

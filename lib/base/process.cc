@@ -1,5 +1,6 @@
 #include "base/process.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sched.h>
 #include <signal.h>
@@ -11,8 +12,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 
 #include "base/clock.h"
+#include "base/file.h"
 
 namespace lastack {
 namespace {
@@ -35,6 +38,9 @@ void raise_soft_limits() {
   for (const auto resource : kRaised) {
     if (getrlimit(resource, &limit) != 0) continue;
     limit.rlim_cur = limit.rlim_max;
+    // At the hard limit the kernel sends SIGKILL, which does not tell its reason (setrlimit(2)).
+    if (resource == RLIMIT_CPU && limit.rlim_max != RLIM_INFINITY && limit.rlim_max > 1)
+      limit.rlim_cur = limit.rlim_max - 1;
     setrlimit(resource, &limit);
   }
   // Only a small one: an unlimited stack would change where exec'ed programs put their memory
@@ -136,6 +142,53 @@ std::string death_text(int wait_status) {
   return fmt::format("was killed by {} ({})",
                      name ? fmt::format("SIG{}", name) : fmt::format("signal {}", number),
                      cause == std::end(kCauses) ? "sent from outside" : cause->text);
+}
+
+namespace {
+
+// Of the host, and of all control groups, since it booted (mm/oom_kill.c); 0 when nothing tells.
+int64_t count_oom_kills() {
+  const auto text = read_file("/proc/vmstat");
+  constexpr std::string_view kName = "\noom_kill ";
+  const size_t at = text ? text->find(kName) : std::string::npos;
+  return at == std::string::npos ? 0 : std::atoll(text->c_str() + at + kName.size());
+}
+
+// At the first call of watch_for_oom_kills().
+int64_t oom_kills_before() {
+  static const int64_t before = count_oom_kills();
+  return before;
+}
+
+}  // namespace
+
+void die_before_parent_of_oom() {
+  constexpr const char* kFile = "/proc/self/oom_score_adj";
+  constexpr int kStep = 100, kMost = 1000;
+  const auto text = read_file(kFile);
+  if (!text) return;
+  const std::string more = fmt::format("{}", std::min(std::atoi(text->c_str()) + kStep, kMost));
+  const Fd file(open(kFile, O_WRONLY | O_CLOEXEC));
+  if (file.valid()) (void)write_all(file.get(), more, kFile);  // then anyone may be the first
+}
+
+void watch_for_oom_kills() { oom_kills_before(); }
+
+Error death_error(const std::string& who, int wait_status) {
+  Error error = plain_error(fmt::format("{} {}", who, death_text(wait_status)));
+  if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == kLackOfMemory)
+    error.error_number = ENOMEM;
+  if (!WIFSIGNALED(wait_status)) return error;
+  const int number = WTERMSIG(wait_status);
+  if (number == SIGKILL && count_oom_kills() > oom_kills_before()) error.error_number = ENOMEM;
+  if (number == SIGSYS) error.error_number = ENOSYS;
+  rlimit cpu{};
+  // Of a single second there is none left for the warning (enter_known_state()).
+  const bool out_of_time = number == SIGKILL && error.error_number == 0 &&
+                           getrlimit(RLIMIT_CPU, &cpu) == 0 && cpu.rlim_max <= 1;
+  if (number == SIGXCPU || out_of_time)
+    error.cure = "more CPU time (ulimit -t), or fewer --connections";
+  return error;
 }
 
 Result<std::optional<int>> look_for_end(pid_t child) {

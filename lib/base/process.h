@@ -28,6 +28,18 @@ void name_process(std::string_view role, int64_t number);
 // Of a child that has ended: "was killed by SIGKILL (out of memory ...)", "ended with exit code 1".
 std::string death_text(int wait_status);
 
+// Of a child that was not to end: `who`, its death_text(), and where that is known what it lacked:
+// memory (ENOMEM: it said so itself, or the kernel killed since watch_for_oom_kills()), CPU time
+// (RLIMIT_CPU; a cure), a system call (ENOSYS).
+constexpr int kLackOfMemory = 3;  // the exit code of who said so itself
+Error death_error(const std::string& who, int wait_status);
+// Before the first child is started; calls after the first change nothing.
+void watch_for_oom_kills();
+
+// When memory runs out, the kernel kills this process rather than its parent, which can tell the
+// tale (oom_score_adj, proc_pid_oom_score_adj(5)).
+void die_before_parent_of_oom();
+
 // The wait status of a child that has ended; nullopt while it lives (a stopped one does).
 Result<std::optional<int>> look_for_end(pid_t child);
 // Waits for its end until the instant; the Error ETIME says that it lives still.

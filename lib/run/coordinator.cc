@@ -184,8 +184,9 @@ class Coordinator {
 
   Done send(Worker& worker, Verb verb, int64_t value = 0);
   Done send(Worker& worker, const Message& message);
-  // Of a worker that closed its channel: what became of it.
+  // Of a worker that closed its channel: what it said last, or what became of it.
   Error death_of(Worker& worker);
+  Error failure_of(Worker& worker, const Message& message);
   // Whether a step has taken too long, be it that everybody waits for the end of the run.
   bool is_over(Waited& step);
   // Sends to every worker of one role, then waits for all answers.
@@ -282,15 +283,25 @@ Done Coordinator::send(Worker& worker, const Message& message) {
   return make_error("send a control message to", failed->error_number, name_of(worker));
 }
 
+Error Coordinator::failure_of(Worker& worker, const Message& message) {
+  worker_errno_ = static_cast<int>(message.value);
+  return plain_error(fmt::format("{}: {}", name_of(worker), message.text));
+}
+
 // The channel closes before the process has ended: a moment's patience.
 Error Coordinator::death_of(Worker& worker) {
+  while (true) {
+    const auto received = worker.channel.receive(0);
+    if (!received || !*received) break;
+    if ((*received)->verb == Verb::failed) return failure_of(worker, **received);
+  }
   const std::string phase = fmt::format("in phase '{}'", phases_.back().name);
   const auto ended = await_end(worker.pid, now_ns() + kSecond_ns);
   if (!ended && ended.error().error_number == ETIME)
     return plain_error(fmt::format("{} closed its channel {}", name_of(worker), phase));
   worker.gone = true;
   if (!ended) return ended.error();
-  return plain_error(fmt::format("{} {} {}", name_of(worker), death_text(*ended), phase));
+  return death_error(fmt::format("{}, {},", name_of(worker), phase), *ended);
 }
 
 bool Coordinator::is_over(Waited& step) {
@@ -309,10 +320,7 @@ Done Coordinator::hear(Shard& shard, Worker& worker) {
       if (Done failed = relay_stamps(shard, message)) return failed;
       continue;
     }
-    if (message.verb == Verb::failed) {
-      worker_errno_ = static_cast<int>(message.value);
-      return plain_error(fmt::format("{}: {}", name_of(worker), message.text));
-    }
+    if (message.verb == Verb::failed) return failure_of(worker, message);
     if (message.verb == Verb::armed && message.text[0])
       plan_.notes.push_back(
           fmt::format("{} {}: {}", worker.role.name, worker.role.number, message.text));
@@ -563,8 +571,7 @@ Done Coordinator::end_hogs() {
     if (!ended) failed = ended.error();
     if (!killed) failed = killed.error();
     if (ended && *ended)
-      failed =
-          plain_error(fmt::format("CPU hog {} (process {}) {}", i, hogs_[i], death_text(**ended)));
+      failed = death_error(fmt::format("CPU hog {} (process {})", i, hogs_[i]), **ended);
     if (failed && !first) first = std::move(failed);
   }
   hogs_.clear();
@@ -1152,11 +1159,13 @@ RunResult Coordinator::lead(std::vector<std::string> notes) {
   for (const auto& step : steps) {
     if (const Done failed = step()) {
       const int error_number = worker_errno_ ? worker_errno_ : failed->error_number;
-      const bool shortage = is_shortage(error_number) || (establishing_ && error_number != 0);
+      const bool shortage = is_shortage(error_number) || !failed->cure.empty() ||
+                            (establishing_ && error_number != 0);
       result.status = halted_    ? RunStatus::interrupted
                       : shortage ? RunStatus::no_resources
                                  : RunStatus::failed;
-      result.error = with_cure(failed->message(), error_number);
+      result.error =
+          failed->cure.empty() ? with_cure(failed->message(), error_number) : with_cure(*failed);
       collect_notes();
       if (halted_ || (establishing_ && shortage)) close_early(*failed, result);
       return result;

@@ -148,7 +148,8 @@ Status ProcessHosts::start_host(uint32_t group, std::vector<uint32_t> slots) {
       message.items[message.count++] = host.slots[i];
       descriptors.push_back(shard_.victims[host.slots[i]].descriptor);
     }
-    if (Status failed = host.channel.send(message, descriptors)) return failed;
+    const Status failed = host.channel.send(message, descriptors);
+    if (failed && failed->error_number != EPIPE) return failed;  // ask_all() says why it is gone
     // A descriptor that stayed here would keep the connection alive after its process.
     for (const int descriptor : descriptors) close(descriptor);
   }
@@ -189,8 +190,9 @@ Step ProcessHosts::act_of(const Host& host) const {
 Error ProcessHosts::death_of(Host& host, int wait_status) {
   const auto said = host.channel.receive(0);
   if (said && *said && (*said)->verb == Verb::failed) return plain_error((*said)->text);
-  return plain_error(fmt::format("victim process {} with {} connections {}, and not by its act",
-                                 host.pid, host.slots.size(), death_text(wait_status)));
+  return death_error(fmt::format("victim process {} with {} connections, not by its act,", host.pid,
+                                 host.slots.size()),
+                     wait_status);
 }
 
 Status ProcessHosts::check(Host& host) {

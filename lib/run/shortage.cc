@@ -1,9 +1,17 @@
 #include "run/shortage.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
+#include <exception>
+#include <new>
+#include <utility>
+
+#include "base/file.h"
+#include "base/process.h"
 
 namespace lastack {
 namespace {
@@ -56,13 +64,23 @@ bool is_shortage(int error_number) {
                      [&](const ShortageRow& row) { return row.error_number == error_number; });
 }
 
+bool is_shortage(const Error& error) {
+  return is_shortage(error.error_number) || !error.cure.empty();
+}
+
+namespace {
+
+std::string mended(const std::string& message, std::string_view cure) {
+  return fmt::format("{}; mend: {} (`lastack doctor` says what is missing)", message, cure);
+}
+
+}  // namespace
+
 std::string with_cure(const std::string& message, int error_number) {
   for (const std::span<const ShortageRow> rows :
        {shortages(), std::span<const ShortageRow>(kNoConnection)})
     for (const ShortageRow& row : rows)
-      if (row.error_number == error_number)
-        return fmt::format("{}; mend: {} (`lastack doctor` says what is missing)", message,
-                           row.cure);
+      if (row.error_number == error_number) return mended(message, row.cure);
   return message;
 }
 
@@ -71,6 +89,46 @@ std::string last_word(const Message& failure) {
                    static_cast<int>(failure.value));
 }
 
-std::string with_cure(const Error& error) { return with_cure(error.message(), error.error_number); }
+std::string with_cure(const Error& error) {
+  if (!error.cure.empty()) return mended(error.message(), error.cure);
+  return with_cure(error.message(), error.error_number);
+}
+
+namespace {
+
+// Larger than what malloc(3) takes from its heap, so that it really goes back.
+constexpr size_t kReserveBytes = 192 << 10;
+void* g_reserve = nullptr;
+
+void release_reserve() {
+  std::free(std::exchange(g_reserve, nullptr));
+  throw std::bad_alloc();
+}
+
+[[noreturn]] void end_unwinding() {
+  try {
+    if (const auto thrown = std::current_exception()) std::rethrow_exception(thrown);
+  } catch (const std::bad_alloc&) {
+    _exit(say_lack_of_memory());
+  } catch (...) {
+  }
+  std::abort();
+}
+
+}  // namespace
+
+void prepare_for_lack_of_memory() {
+  g_reserve = std::malloc(kReserveBytes);  // never touched: it costs no page
+  std::set_new_handler(release_reserve);
+  std::set_terminate(end_unwinding);
+}
+
+int say_lack_of_memory() {
+  constexpr std::string_view kMessage =
+      "lastack: allocate memory: Cannot allocate memory (ENOMEM 12); mend: ulimit -v, ulimit -d, "
+      "the control group's memory limit, or fewer --connections\n";
+  (void)write_all(STDERR_FILENO, kMessage, "");
+  return kLackOfMemory;
+}
 
 }  // namespace lastack

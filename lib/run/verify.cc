@@ -1,6 +1,5 @@
 #include "run/verify.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/wait.h>
@@ -17,6 +16,7 @@
 #include "base/process.h"
 #include "net/namespaces.h"
 #include "run/control.h"
+#include "run/patience.h"
 #include "run/shortage.h"
 #include "run/verify_abort_scenes.h"
 #include "run/verify_client_scenes.h"
@@ -26,15 +26,15 @@
 namespace lastack {
 namespace {
 
-constexpr int kSpecDescriptor = 3, kResultDescriptor = 4, kChannelDescriptor = 5;
-
 // Rows that use the CPU at the same time; those that wait for a timer come on top.
 constexpr size_t kPlayedAtOnce = 4;
-// For a row that hangs; far more than any takes, also on an emulated machine. Some of them make a
-// process per connection.
+// For a row that hangs or is stopped: some ten times of what the longest takes (6 s here, 20 s on
+// an emulated machine). Some of them make a process per connection.
 int64_t row_limit_ns(size_t connections) {
-  return 160 * kSecond_ns + static_cast<int64_t>(connections) * 200 * kMillisecond_ns;
+  return 45 * kSecond_ns + static_cast<int64_t>(connections) * 100 * kMillisecond_ns;
 }
+// The launcher speaks every second.
+constexpr int64_t kSilencePatience_ns = 30 * kSecond_ns;
 
 const Scene* find_scene(const Claim& claim) {
   for (const auto scenes : {abort_scenes(), server_scenes(), client_scenes()})
@@ -57,9 +57,11 @@ struct Performance {
   const Scene* scene = nullptr;
   pid_t process = -1;
   Fd report;
+  Waited waited;
   int64_t started_ns = 0, ended_ns = 0;
   std::string text;   // what has come of the record
   std::string error;  // of the launcher's own
+  bool died = false;  // by whatever does not come of a shortage
 };
 
 // In the row's own process.
@@ -78,10 +80,11 @@ struct Performance {
 void start(Performance& performance, size_t connections) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) {
-    performance.error = errno_error("pipe").message();
+    performance.error = with_cure(errno_error("pipe"));
     return;
   }
   performance.started_ns = now_ns();
+  performance.waited = {};
   const pid_t parent = getpid();
   performance.process = fork();  // the launcher has one thread
   if (performance.process == 0) {
@@ -91,7 +94,7 @@ void start(Performance& performance, size_t connections) {
   }
   close(ends[1]);
   performance.report = Fd(ends[0]);
-  if (performance.process < 0) performance.error = errno_error("fork").message();
+  if (performance.process < 0) performance.error = with_cure(errno_error("fork"));
 }
 
 // It has closed its report, or is to go because it took too long.
@@ -102,9 +105,12 @@ void finish(Performance& performance, bool too_late) {
                               : await_end(performance.process, now_ns() + 10 * kSecond_ns);
   if (!ended) performance.error = ended.error().message();
   // Who could not play to its end says why in its record, and ends with 1.
-  if (ended && !too_late && WIFSIGNALED(*ended))
-    performance.error =
-        fmt::format("the row's process {} {}", performance.process, death_text(*ended));
+  if (ended && !too_late && WIFSIGNALED(*ended)) {
+    const Error death =
+        death_error(fmt::format("the row's process {}", performance.process), *ended);
+    performance.error = with_cure(death);
+    performance.died = !is_shortage(death);
+  }
   performance.process = -1;
 }
 
@@ -117,6 +123,15 @@ bool take_report(Performance& performance) {
   return got <= 0;
 }
 
+void report(Channel& channel, size_t done, size_t all) {
+  Message message;
+  message.verb = Verb::progress;
+  message.value = static_cast<int64_t>(done);
+  message.total = static_cast<int64_t>(all);
+  fmt::format_to_n(message.text, sizeof(message.text) - 1, "verify");
+  if (channel.has_room()) (void)channel.send(message);  // who does not read it will not miss it
+}
+
 Status play_all(std::vector<Performance>& performances, size_t connections, Channel& channel) {
   // Timers first: the rest is played while they run.
   std::stable_sort(
@@ -124,6 +139,7 @@ Status play_all(std::vector<Performance>& performances, size_t connections, Chan
       [](const Performance& a, const Performance& b) { return a.scene->waits > b.scene->waits; });
   std::vector<Performance*> running;
   size_t next = 0, done = 0, busy = 0;
+  int64_t reported_ns = 0;
   while (done < performances.size()) {
     while (next < performances.size() &&
            (performances[next].scene->waits || busy < kPlayedAtOnce)) {
@@ -136,6 +152,10 @@ Status play_all(std::vector<Performance>& performances, size_t connections, Chan
       busy += !performance.scene->waits;
       running.push_back(&performance);
     }
+    if (now_ns() - reported_ns > kSecond_ns) {
+      reported_ns = now_ns();
+      report(channel, done, performances.size());
+    }
     std::vector<pollfd> waited;
     for (const Performance* performance : running)
       waited.push_back({performance->report.get(), POLLIN, 0});
@@ -146,21 +166,19 @@ Status play_all(std::vector<Performance>& performances, size_t connections, Chan
     for (size_t i = running.size(); i-- > 0;) {
       Performance& performance = *running[i];
       const bool ended = waited[i].revents != 0 && take_report(performance);
-      const bool too_late = !ended && now_ns() > performance.started_ns + row_limit_ns(connections);
+      const bool too_late = !ended && performance.waited.longer_than(row_limit_ns(connections));
       if (!ended && !too_late) continue;
-      if (too_late)
+      if (too_late) {
         performance.error =
-            fmt::format("no result within {}", format_duration(row_limit_ns(connections)));
+            fmt::format("no result of its process {} within {}", performance.process,
+                        format_duration(row_limit_ns(connections)));
+        performance.died = true;
+      }
       finish(performance, too_late);
       busy -= !performance.scene->waits;
       running.erase(running.begin() + static_cast<std::ptrdiff_t>(i));
       ++done;
-      Message message;
-      message.verb = Verb::progress;
-      message.value = static_cast<int64_t>(done);
-      message.total = static_cast<int64_t>(performances.size());
-      fmt::format_to_n(message.text, sizeof(message.text) - 1, "verify");
-      if (channel.has_room()) (void)channel.send(message);
+      report(channel, done, performances.size());
     }
   }
   return std::nullopt;
@@ -169,7 +187,8 @@ Status play_all(std::vector<Performance>& performances, size_t connections, Chan
 nlohmann::json perform_spec(const nlohmann::json& spec, Channel& channel) {
   // What a limit that stays as it was is too low for fails by itself, and says so.
   (void)raise_limits();
-  if (const Status failed = enter_private_namespaces()) return {{"error", failed->message()}};
+  if (const Status failed = enter_private_namespaces()) return {{"error", with_cure(*failed)}};
+  watch_for_oom_kills();
   std::vector<Performance> performances;
   for (const auto& one : spec.at("rows")) {
     Performance performance;
@@ -189,6 +208,7 @@ nlohmann::json perform_spec(const nlohmann::json& spec, Channel& channel) {
                     {"veth", performance.veth},
                     {"record", performance.text},
                     {"error", performance.error},
+                    {"died", performance.died},
                     {"duration_ns", performance.ended_ns - performance.started_ns}});
   return {{"rows", rows}};
 }
@@ -288,19 +308,11 @@ RunStatus status_of(const std::vector<VerifiedRow>& rows) {
 }
 
 int verify_launcher_main() {
-  Channel channel(kChannelDescriptor);
-  const auto text = read_descriptor(kSpecDescriptor);
-  if (!text) return 1;
-  for (const int descriptor : {kSpecDescriptor, kResultDescriptor, kChannelDescriptor})
-    fcntl(descriptor, F_SETFD, FD_CLOEXEC);
-  const std::string result = perform_spec(nlohmann::json::parse(*text), channel).dump();
-  for (size_t written = 0; written < result.size();) {
-    const ssize_t got = write(kResultDescriptor, result.data() + written, result.size() - written);
-    if (got <= 0)
-      return say_shortage(channel, "write what verify has seen", got < 0 ? errno : ENOSPC);
-    written += static_cast<size_t>(got);
-  }
-  return 0;
+  Channel channel(kLauncherChannel);
+  const auto text = read_descriptor(kRequestDescriptor);
+  if (!text) return say_shortage(channel, "read the request", text.error().error_number);
+  keep_launcher_descriptors();
+  return hand_over(perform_spec(nlohmann::json::parse(*text), channel).dump(), channel);
 }
 
 VerifyResult verify(const VerifySpec& spec, const RunHooks& hooks) {
@@ -313,44 +325,9 @@ VerifyResult verify(const VerifySpec& spec, const RunHooks& hooks) {
     if (spec.veth) rows.push_back({i, true});
   }
   const nlohmann::json request = {{"connections", spec.connections}, {"rows", rows}};
-  const auto spec_file = memory_file("lastack-verify", request.dump());
-  const auto result_file = memory_file("lastack-verified", "");
-  auto channels = Channel::open_pair();
-  const auto lacks = [](const Error& error) {
-    return failed_verify(RunStatus::no_resources, with_cure(error));
-  };
-  if (!spec_file) return lacks(spec_file.error());
-  if (!result_file) return lacks(result_file.error());
-  if (!channels) return lacks(channels.error());
-  auto& [mine, theirs] = *channels;
-  const int inherited[] = {spec_file->get(), result_file->get(), theirs.descriptor()};
-  const auto launcher = spawn_self({"verify", 0}, inherited);
-  if (!launcher) return lacks(launcher.error());
-  theirs.close();
-
-  bool interrupted = false;
-  std::optional<Message> failure;  // the launcher's last word
-  while (true) {
-    const auto received = mine.receive(now_ns() + 100 * kMillisecond_ns);
-    if (!received) break;  // the launcher has ended
-    if (*received && (*received)->verb == Verb::failed) failure = **received;
-    if (*received && (*received)->verb == Verb::progress && hooks.progress)
-      hooks.progress({(*received)->text, (*received)->value, (*received)->total});
-    interrupted = hooks.interrupted && hooks.interrupted();
-    if (interrupted) break;
-  }
-  // Interrupted, it is killed, and everything that it started goes with it.
-  const auto ended =
-      interrupted ? end_child(*launcher) : await_end(*launcher, now_ns() + 10 * kSecond_ns);
-  if (!ended) return failed_verify(RunStatus::failed, ended.error().message());
-  if (interrupted) return failed_verify(RunStatus::interrupted, "interrupted");
-  if (failure) return failed_verify(RunStatus::no_resources, last_word(*failure));
-  if (*ended != 0)
-    return failed_verify(RunStatus::failed, fmt::format("the launcher, process {}, {}", *launcher,
-                                                        death_text(*ended)));
-  const auto text = read_descriptor(result_file->get());
-  if (!text) return failed_verify(RunStatus::failed, text.error().message());
-  const nlohmann::json answer = nlohmann::json::parse(*text, nullptr, false);
+  const Launched launched = launch({"verify", 0}, request.dump(), hooks, {kSilencePatience_ns, 0});
+  if (launched.status != RunStatus::ok) return failed_verify(launched.status, launched.error);
+  const nlohmann::json answer = nlohmann::json::parse(launched.text, nullptr, false);
   if (answer.is_discarded())
     return failed_verify(RunStatus::failed, "the launcher ended without a whole result");
   if (answer.contains("error"))
@@ -366,7 +343,7 @@ VerifyResult verify(const VerifySpec& spec, const RunHooks& hooks) {
     Record whole;
     if (record) whole = std::move(*record);
     if (!record) whole.error = own_error.empty() ? record.error().message() : own_error;
-    if (!record) whole.died = true;
+    if (!record) whole.died = own_error.empty() || one.at("died").get<bool>();
     VerifiedRow row =
         judge(claim, one.at("veth").get<bool>() ? "veth" : "loopback", spec, std::move(whole));
     row.duration_ns = one.at("duration_ns").get<int64_t>();

@@ -16,6 +16,7 @@
 #include "net/counters.h"
 #include "net/namespaces.h"
 #include "net/veth.h"
+#include "run/shortage.h"
 #include "run/verify_sockets.h"
 #include "run/worker.h"
 
@@ -137,7 +138,7 @@ namespace {
     _exit(1);
   }
   Record record;
-  record.error = error.message();
+  record.error = with_cure(error);
   record.died = died;
   hand_back(g_report, record);
   _exit(1);  // the children go with it
@@ -264,6 +265,42 @@ std::vector<uint32_t> add_survivor_hosts(size_t count) {
   return hosts;
 }
 
+namespace {
+
+[[noreturn]] void fail_of_death(const Process& process) {
+  const Error death =
+      death_error(fmt::format("its child, process {},", process.pid), *process.ended);
+  end_stage(death, !is_shortage(death));
+}
+
+bool has_failed(Process& process) {
+  return std::atomic_ref(process.testament->error).load(std::memory_order_acquire) != 0;
+}
+[[noreturn]] void fail_of_testament(const Process& process) {
+  fail_stage(plain_error(fmt::format("child process: {}", process.testament->failed)));
+}
+
+// Whether it has ended, by itself or from outside.
+bool has_ended(Process& process) {
+  if (!process.ended) process.ended = require(look_for_end(process.pid));
+  return process.ended.has_value();
+}
+
+// The connection of a child that may end before it makes one.
+Fd accept_from(Process& process, const Fd& listener) {
+  const int64_t until_ns = now_ns() + kPatience_ns;
+  while (now_ns() < until_ns) {
+    pollfd waited{listener.get(), POLLIN, 0};
+    if (poll(&waited, 1, 100) < 0 && errno != EINTR) fail_stage(errno_error("poll", "a listener"));
+    if (waited.revents) break;  // what it has connected it did before it ended
+    if (has_failed(process)) fail_of_testament(process);
+    if (has_ended(process)) fail_of_death(process);
+  }
+  return accept_one(listener);
+}
+
+}  // namespace
+
 std::vector<Process> start_processes(Stage& stage, End side, const Life& life) {
   const Fd listener = listen_at(stage, side == End::victim ? End::survivor : End::victim);
   const Address address = require(read_local_address(listener.get()));
@@ -292,7 +329,7 @@ std::vector<Process> start_processes(Stage& stage, End side, const Life& life) {
       life(socket.get(), *process.testament);
       _exit(0);  // without close(): that is left to the kernel
     }
-    process.peer = accept_one(listener);
+    process.peer = accept_from(process, listener);
   }
   return processes;
 }
@@ -301,35 +338,15 @@ void reach(Testament& testament, int stage) {
   std::atomic_ref(testament.stage).store(stage, std::memory_order_release);
 }
 
-namespace {
-
-[[noreturn]] void fail_of_death(const Process& process) {
-  end_stage(plain_error(
-                fmt::format("its child, process {}, {}", process.pid, death_text(*process.ended))),
-            true);
-}
-
-// Whether it has ended, by itself or from outside.
-bool has_ended(Process& process) {
-  if (!process.ended) process.ended = require(look_for_end(process.pid));
-  return process.ended.has_value();
-}
-
-}  // namespace
-
 void await_stage(Process& process, int stage) {
   const int64_t until_ns = now_ns() + kPatience_ns;
   const auto reached = [&] {
     return std::atomic_ref(process.testament->stage).load(std::memory_order_acquire) >= stage;
   };
-  const auto has_failed = [&] {
-    return std::atomic_ref(process.testament->error).load(std::memory_order_acquire) != 0;
-  };
   while (!reached()) {
-    if (has_failed())
-      fail_stage(plain_error(fmt::format("child process: {}", process.testament->failed)));
+    if (has_failed(process)) fail_of_testament(process);
     // What it has reached it said before it ended.
-    if (has_ended(process) && !reached() && !has_failed()) fail_of_death(process);
+    if (has_ended(process) && !reached() && !has_failed(process)) fail_of_death(process);
     if (now_ns() > until_ns)
       fail_stage(make_error("child process", ETIMEDOUT, fmt::format("stage {}", stage)));
     sleep_for(200 * kMicrosecond_ns);

@@ -86,7 +86,9 @@ void pin(int cpu, std::atomic<int32_t>& refused) {
 void note_victim_socket(const ShardView& shard) {
   for (const VictimEnd& end : shard.victims)
     if ((end.flags & kEstablished) && end.descriptor >= 0) {
-      shard.header->victim_socket = read_socket_facts(end.descriptor);
+      // What cannot be read stays unknown, which the manifest says.
+      if (const auto facts = read_socket_facts(end.descriptor))
+        shard.header->victim_socket = *facts;
       return;
     }
 }
@@ -297,6 +299,7 @@ Message no_answer() { return message_of(Verb::quit); }
 }  // namespace
 
 Result<pid_t> spawn_self(const Role& role, std::span<const int> inherited) {
+  watch_for_oom_kills();
   std::vector<std::string> words = {fmt::format("lastack: {} {}", role.name, role.number),
                                     fmt::format("{}{}:{}", kProcessFlag, role.name, role.number),
                                     fmt::format("{}", getpid())};
@@ -321,8 +324,10 @@ Result<pid_t> spawn_self(const Role& role, std::span<const int> inherited) {
   if (!failed)
     failed = posix_spawn(&child, "/proc/self/exe", &actions, nullptr, argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
-  if (failed) return make_error("posix_spawn", failed, role.name);
-  return child;
+  if (!failed) return child;
+  Error error = make_error("posix_spawn /proc/self/exe as", failed, role.name);
+  if (failed == ENOENT) error.cure = "a /proc (mount -t proc proc /proc)";
+  return error;
 }
 
 std::optional<Role> own_role(int argc, char** argv) {
@@ -338,6 +343,7 @@ void become(const Role& role, pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(1);  // it died before the line above
   name_process(role.name, role.number);
+  die_before_parent_of_oom();
   // The terminal's signals go to the whole process group; only the user's process answers them.
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) signal(number, SIG_IGN);
 }

@@ -249,8 +249,7 @@ Status WriterSurvivor::write_in_children() {
     } else if (WIFEXITED(status) && error.operation[0]) {
       return make_error(error.operation, error.error_number, error.where);
     } else {
-      return plain_error(
-          fmt::format("the process {} that writes for it {}", child, death_text(status)));
+      return death_error(fmt::format("the process {} that writes for it", child), status);
     }
   }
 }

@@ -14,7 +14,7 @@ ABORTS = [signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.S
 NAMED = re.compile(r"\(E[A-Z0-9]+ \d+\)")  # Error::message(): "(EMFILE 24)"
 # Messages that say all there is without an errno: no call failed.
 PLAIN = re.compile(r"open files|interrupted before the first death|every row of the mix is skipped"
-                   r"|must be .*; mend: ")
+                   r"|must be .*; mend: |no result of its process \d+ within")
 # The dynamic loader ends a process before the program has begun.
 LOADER = "error while loading shared libraries"
 

@@ -60,6 +60,20 @@ TEST(Process, ADeathSaysWhatItsSignalMeans) {
   EXPECT_THAT(death_text(SIGUSR1), HasSubstr("SIGUSR1 (sent from outside)"));
 }
 
+// What it lacked, where that is known: it makes the difference between exit codes 1 and 3.
+TEST(DeathError, SaysWhatWasLacking) {
+  watch_for_oom_kills();
+  constexpr int kExitedWith3 = 3 << 8, kExitedWith1 = 1 << 8;
+  EXPECT_EQ(death_error("survivor 0", kExitedWith3).error_number, ENOMEM);
+  EXPECT_EQ(death_error("survivor 0", kExitedWith1).error_number, 0);
+  EXPECT_EQ(death_error("survivor 0", SIGSYS).error_number, ENOSYS);
+  EXPECT_THAT(death_error("survivor 0", SIGXCPU).cure, HasSubstr("ulimit -t"));
+  const Error killed = death_error("survivor 0", SIGKILL);
+  EXPECT_EQ(killed.error_number, 0);
+  EXPECT_EQ(killed.cure, "");
+  EXPECT_THAT(killed.message(), HasSubstr("survivor 0 was killed by SIGKILL"));
+}
+
 TEST(Patience, FollowsFromWhatTheStepHasToDo) {
   RunSpec spec;
   spec.mix = *parse_mix("fin");
