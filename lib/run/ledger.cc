@@ -98,6 +98,23 @@ bool is_expected(const std::vector<Expected>& expected, const Fate& fate) {
   });
 }
 
+// A reset is sent once, and loopback drops what does not fit into a CPU's backlog without a word
+// (enqueue_to_backlog): whoever only listens never learns of it.
+bool told_by_a_reset(const std::vector<Expected>& expected) {
+  return std::any_of(expected.begin(), expected.end(),
+                     [](const Expected& one) { return one.finding == Finding::econnreset; });
+}
+
+void note_lost_resets(std::span<const int64_t> lost, RunResult& result) {
+  for (size_t row = 0; row < lost.size(); ++row)
+    if (lost[row] > 0)
+      result.notes.push_back(fmt::format(
+          "{} of {} under {} saw nothing, and not counted as unexpected: their resets may be among "
+          "the {} packets that full backlogs dropped (net.core.netdev_max_backlog)",
+          lost[row], result.ledger[row].strategy, watch_text(result.ledger[row]),
+          result.backlog_drops));
+}
+
 // Injections, findings and expiries by bin; in_flight is their running difference. Bins become ten
 // times as wide whenever there are too many.
 class TimelineBuilder {
@@ -176,6 +193,8 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
     if (may_lose && stays_alive(strategy_of(row.row)))
       expected.back().push_back({Finding::etimedout, finding_row(Finding::etimedout).error_number});
   }
+  std::vector<int64_t> lost_resets(plan.rows.size());
+  int64_t drops_left = result.backlog_drops;
   std::vector<ProbeLedger> probing;
   for (const PlannedRow& row : plan.rows) probing.emplace_back(promise_of(spec, row.row));
   std::map<std::tuple<size_t, Finding, bool>, int64_t> outcomes;
@@ -231,8 +250,13 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
 
       row.not_torn_down += !acted;
       if (!acted && !early && !victim.act_error) continue;  // interrupted before its turn
-      const bool surprising = victim.act_error || fate.before_act ||
-                              (!fate.undecided && !is_expected(expected[victim.row], fate));
+      const bool as_expected = fate.undecided || is_expected(expected[victim.row], fate);
+      const bool lost_reset = !as_expected && !victim.act_error && drops_left > 0 &&
+                              fate.finding == Finding::nothing && !fate.late &&
+                              told_by_a_reset(expected[victim.row]);
+      lost_resets[victim.row] += lost_reset;
+      drops_left -= lost_reset;
+      const bool surprising = victim.act_error || fate.before_act || (!as_expected && !lost_reset);
       if (surprising) {
         ++row.unexpected;
         if (result.surprises.size() < kMostSurprises) {
@@ -311,6 +335,7 @@ std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
   }
   for (size_t row = 0; row < probing.size(); ++row)
     result.ledger[row].probing = probing[row].take();
+  note_lost_resets(lost_resets, result);
   std::sort(result.events.begin(), result.events.end(),
             [](const Event& a, const Event& b) { return a.pair < b.pair; });
   result.timeline = timeline.build();

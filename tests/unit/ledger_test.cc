@@ -225,6 +225,28 @@ TEST(Ledger, AFinThatNobodyNoticesIsUnexpected) {
   EXPECT_FALSE(surprise.before_act);
 }
 
+// A reset is sent once. As many of them as packets were dropped may be among those, not one more.
+TEST(Ledger, AResetMayBeAmongThePacketsThatWereDropped) {
+  Books books("rst-linger", 4);
+  books.result.backlog_drops = 2;
+  for (uint32_t slot = 0; slot < 4; ++slot) books.act(slot, 0);
+  books.find(0, kMillisecond, Finding::econnreset, ECONNRESET);
+  const LedgerRow& row = books.close();
+  EXPECT_EQ(row.nothing, 3);
+  EXPECT_EQ(row.unexpected, 1);
+  EXPECT_THAT(books.result.notes,
+              ElementsAre(testing::StartsWith("2 of rst-linger under recv saw nothing")));
+}
+
+// A FIN is sent again.
+TEST(Ledger, ADroppedFinIsNoExcuse) {
+  Books books("fin", 2);
+  books.result.backlog_drops = 2;
+  for (uint32_t slot = 0; slot < 2; ++slot) books.act(slot, 0);
+  EXPECT_EQ(books.close().unexpected, 2);
+  EXPECT_THAT(books.result.notes, IsEmpty());
+}
+
 TEST(Ledger, ALedgerThatClosesBeforeTheDeadlineLeavesItUndecided) {
   Books books("fin", 2);
   books.act(0, 0);
