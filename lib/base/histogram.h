@@ -41,6 +41,7 @@ class Histogram {
   };
   State state() const { return {buckets_, count_, min_, max_, sum_}; }
   static Histogram from_state(State state);
+  bool operator==(const Histogram&) const = default;
 
  private:
   std::vector<uint64_t> buckets_;  // grown on demand: most rows span few magnitudes

@@ -26,6 +26,7 @@ struct HostLoad {
   int64_t cpus = 0;          // online
   // More than one CPU of two is taken: what is measured waits for others.
   bool busy() const { return others >= 0.5 * static_cast<double>(cpus); }
+  bool operator==(const HostLoad&) const = default;
 };
 // Looks ten times within 10 ms; the caller must be the only one of its own that runs.
 HostLoad measure_host_load();
@@ -51,6 +52,7 @@ std::optional<Turn> read_turn(pid_t process);  // nullopt: it is gone
 // driver tells (virtual machines). Documentation/admin-guide/pm/cpufreq.rst, scaling_cur_freq.
 struct Frequencies {
   int64_t least_khz = 0, most_khz = 0;
+  bool operator==(const Frequencies&) const = default;
 };
 std::optional<Frequencies> read_frequencies();
 

@@ -13,6 +13,7 @@ struct Limit {
   std::string name;  // "open_files", "memlock"
   // -1: no limit; files, or bytes.
   int64_t soft = 0, hard = 0;
+  bool operator==(const Limit&) const = default;
 };
 // As this process has them.
 std::vector<Limit> read_limits();

@@ -19,6 +19,7 @@ struct LoadRow {
 struct Traffic {
   Load load = Load::idle;
   double round_trips_per_second = 0;  // echo
+  bool operator==(const Traffic&) const = default;
 };
 
 std::span<const LoadRow> loads();

@@ -40,6 +40,7 @@ struct ProbeSettings {
   int64_t heartbeat_interval_ns = 1'000'000'000;
   int64_t heartbeat_deadline_ns = 3'000'000'000;  // dead after so long without a byte
   bool heartbeats_aligned = false;  // all at one instant, else spread over the interval
+  bool operator==(const ProbeSettings&) const = default;
 };
 
 struct ProbeRow {

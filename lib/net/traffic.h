@@ -15,6 +15,7 @@ struct TrafficCounters {
   // Sent by any interface: what stays in the namespace is counted once. A packet that the interface
   // takes in one piece (TSO) is one, however many segments it is on a wire.
   int64_t interface_packets = 0, interface_bytes = 0;
+  bool operator==(const TrafficCounters&) const = default;
 };
 
 // From the content of /proc/net/{snmp,netstat,snmp6,dev}; what is not there counts nothing.

@@ -13,6 +13,7 @@ namespace lastack {
 // Exact, and possibly below zero: early.
 struct Spread {
   int64_t count = 0, min_ns = 0, p50_ns = 0, p90_ns = 0, p99_ns = 0, max_ns = 0;
+  bool operator==(const Spread&) const = default;
 };
 Spread spread_of(std::vector<int64_t> values_ns);
 
@@ -29,6 +30,7 @@ struct ProbeSums {
   int64_t false_alarms = 0;                  // live peers declared dead
   int64_t false_alarms_in_stalls = 0;        // of them: the run stood still meanwhile
   int64_t longest_silence_ns = 0;  // of a live peer that heartbeats watch; 0: none was watched
+  bool operator==(const ProbeSums&) const = default;
 };
 
 // Collects what the connections of one row add.

@@ -79,6 +79,7 @@ struct LedgerRow {
   // found + nothing + undecided. Unless `interrupted`, nothing is not established, not torn down or
   // undecided.
   bool whole(bool interrupted) const;
+  bool operator==(const LedgerRow&) const = default;
 };
 
 // "recv", or "writer:splice".
@@ -93,6 +94,7 @@ struct Surprise {
   std::string expected, seen;
   std::string error;  // errno name or "0"
   bool before_act = false;
+  bool operator==(const Surprise&) const = default;
 };
 
 // One row of events.csv.
@@ -106,6 +108,7 @@ struct Event {
   // Of a writer; -1 and empty for other watches.
   int64_t writes_accepted_after_act = -1, writes_accepted_after_fin = -1, sigpipes = -1;
   std::string first_error, second_error;
+  bool operator==(const Event&) const = default;
 };
 
 struct TimelineBin {
@@ -114,6 +117,7 @@ struct TimelineBin {
   int64_t injected = 0;
   int64_t found = 0;
   int64_t in_flight = 0;  // injected and neither found nor past their deadline, at the bin's end
+  bool operator==(const TimelineBin&) const = default;
 };
 
 // A counter against what rows and ledger say it must be.
@@ -122,12 +126,14 @@ struct Check {
   int64_t least = 0, most = 0;  // equal: an exact check
   int64_t observed = 0;
   bool ok = false;
+  bool operator==(const Check&) const = default;
 };
 
 struct Phase {
   std::string name;
   int64_t start_ns = 0;  // since the first phase
   int64_t duration_ns = 0;
+  bool operator==(const Phase&) const = default;
 };
 
 // Of the workers of one role, with the threads that the kernel makes for their io_uring. Processes
@@ -138,6 +144,7 @@ struct RoleCost {
   int64_t context_switches = 0;  // voluntary: how often their threads went to sleep
   int64_t ring_enters = 0;       // calls of io_uring_enter(2)
   bool spins = false;            // they do not sleep: their CPU and switches tell nothing
+  bool operator==(const RoleCost&) const = default;
 };
 
 // From the armed watch to the closed ledger, where nothing else is said.
@@ -159,6 +166,7 @@ struct Cost {
 
   int64_t user_ns() const { return victims.user_ns + survivors.user_ns; }
   int64_t system_ns() const { return victims.system_ns + survivors.system_ns; }
+  bool operator==(const Cost&) const = default;
 };
 
 constexpr std::string_view kStopped = "stopped", kWaited = "waited";
@@ -169,6 +177,7 @@ struct Stall {
   std::string cause;     // kStopped: it was not allowed to run; kWaited: others had the CPU
   int64_t start_ns = 0;  // since the start of the schedule, and not before the watch was armed
   int64_t duration_ns = 0;
+  bool operator==(const Stall&) const = default;
 };
 
 int64_t sum_ns(const std::vector<Stall>& stalls);
@@ -184,6 +193,7 @@ struct HostService {
   // Ready to run, and without a CPU; of workers' first threads.
   int64_t victims_waited_ns = 0, survivors_waited_ns = 0;
   Frequencies frequencies_before, frequencies_after;  // zeros: not known
+  bool operator==(const HostService&) const = default;
 };
 
 struct WorkerPlace {
@@ -194,12 +204,14 @@ struct WorkerPlace {
   std::string cpus;    // that it may run on: "0-3"; empty: not known
   std::string policy;  // sched(7)
   int64_t nice = 0;
+  bool operator==(const WorkerPlace&) const = default;
 };
 
 // What sockets of a role, and of survivors with a probe, have: read from one of them.
 struct SocketReport {
   std::string role, probe;
   SocketFacts facts;
+  bool operator==(const SocketReport&) const = default;
 };
 
 // The last ring of a role.
@@ -207,11 +219,13 @@ struct RingReport {
   std::string role;
   int64_t flags = 0;  // IORING_SETUP_*
   int64_t completion_entries = 0;
+  bool operator==(const RingReport&) const = default;
 };
 
 // SIGPIPEs by the thread that got them: it makes all writes of its shard.
 struct WriterThread {
   int64_t shard = 0, process = 0, sigpipes = 0;
+  bool operator==(const WriterThread&) const = default;
 };
 
 struct RunResult {
@@ -250,6 +264,7 @@ struct RunResult {
   int64_t sigpipes_unblamed = 0;  // that no write explains
   // By how much the most delayed write missed its instant.
   int64_t write_lag_ns = 0;
+  bool operator==(const RunResult&) const = default;
 };
 
 // For the way from the launcher to the program.

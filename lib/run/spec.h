@@ -27,18 +27,21 @@ enum class Arrival : uint8_t { storm, constant, poisson };
 struct Weight {
   size_t strategy;  // index into strategies()
   double weight;
+  bool operator==(const Weight&) const = default;
 };
 
 // A test's wrong expectation, or a user's own: `strategy` is to end in `finding`.
 struct ExpectationOverride {
   size_t strategy;
   Finding finding;
+  bool operator==(const ExpectationOverride&) const = default;
 };
 
 // The same for SIGPIPE: whether writes by `path` raise it.
 struct SigpipeOverride {
   WritePath path;
   bool raises;
+  bool operator==(const SigpipeOverride&) const = default;
 };
 
 struct RunSpec {
@@ -80,6 +83,7 @@ struct RunSpec {
   bool keep_events = false;
   std::vector<ExpectationOverride> expect;
   std::vector<SigpipeOverride> expect_sigpipe;
+  bool operator==(const RunSpec&) const = default;
 };
 
 enum class ParameterKind : uint8_t { text, count, flag };

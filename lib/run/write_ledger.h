@@ -35,6 +35,7 @@ struct WriteSums {
   // before the first error.
   std::map<int64_t, int64_t> by_accepted_after_act, by_accepted_after_fin;
   Histogram first_error, second_error;  // since t0
+  bool operator==(const WriteSums&) const = default;
 };
 
 // One connection: what its ends recorded.

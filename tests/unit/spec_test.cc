@@ -106,24 +106,6 @@ RunSpec unusual_spec() {
   return spec;
 }
 
-// Everything in a RunSpec, comparable.
-auto values_of(const RunSpec& spec) {
-  std::vector<std::pair<size_t, Finding>> expect;
-  for (const ExpectationOverride& entry : spec.expect)
-    expect.emplace_back(entry.strategy, entry.finding);
-  const ProbeSettings& probe = spec.probe_settings;
-  return std::make_tuple(
-      spec.connections, named_weights(spec.mix), spec.watches, spec.probes, probe.keepalive_idle_ns,
-      probe.keepalive_interval_ns, probe.keepalive_count, probe.user_timeout_ns, probe.retries2,
-      probe.rto_min_ns, probe.rto_max_ns, probe.heartbeat_interval_ns, probe.heartbeat_deadline_ns,
-      probe.heartbeats_aligned, spec.reader_stopped, spec.survivor, spec.wait, spec.ring,
-      spec.direct_descriptors, spec.family, spec.arrival, spec.arrivals_per_second,
-      spec.deadline_ns, spec.warm_up_ns, spec.reap_delay_ns, spec.traffic.load,
-      spec.traffic.round_trips_per_second, spec.neighbours, spec.neighbour_traffic.load,
-      spec.cpu_hogs, spec.payload_bytes, spec.shards, spec.seed, spec.host_network,
-      spec.keep_events, expect);
-}
-
 TEST(ParseMix, TakesNamesWithAndWithoutWeights) {
   EXPECT_THAT(mix_of("fin=40,silent,rst-linger=0.5"),
               ElementsAre(Pair("fin", 40), Pair("silent", 1), Pair("rst-linger", 0.5)));
@@ -218,7 +200,7 @@ TEST(Parameters, ReadingWhatWasPrintedChangesNothing) {
   for (const Parameter& row : parameters()) {
     RunSpec spec = unusual_spec();
     EXPECT_EQ(refusal(row.read(spec, row.print(spec))), "accepted") << row.flag;
-    EXPECT_TRUE(values_of(spec) == values_of(unusual_spec())) << row.flag;
+    EXPECT_TRUE(spec == unusual_spec()) << row.flag;
   }
 }
 
@@ -236,7 +218,7 @@ TEST(Parameters, RefusingLeavesTheSpecAsItWas) {
   for (const Parameter& row : parameters()) {
     RunSpec spec = unusual_spec();
     EXPECT_NE(refusal(row.read(spec, "no such value")), "accepted") << row.flag;
-    EXPECT_TRUE(values_of(spec) == values_of(unusual_spec())) << row.flag;
+    EXPECT_TRUE(spec == unusual_spec()) << row.flag;
   }
 }
 
@@ -319,7 +301,7 @@ TEST(Parameters, IdleLoadForgetsTheRateOfAnEarlierEcho) {
 TEST(ReadSpec, IsTheInverseOfPrintSpec) {
   const auto spec = read_spec(print_spec(unusual_spec()));
   ASSERT_TRUE(spec) << spec.error().message();
-  EXPECT_TRUE(values_of(*spec) == values_of(unusual_spec()));
+  EXPECT_TRUE(*spec == unusual_spec());
   EXPECT_EQ(print_spec(*spec), print_spec(unusual_spec()));
 }
 
@@ -328,13 +310,13 @@ TEST(ReadSpec, MakesTheDefaultAgainWithItsMixSpelledOut) {
   ASSERT_TRUE(spec) << spec.error().message();
   RunSpec wanted;
   wanted.mix = *parse_mix("all");
-  EXPECT_TRUE(values_of(*spec) == values_of(wanted));
+  EXPECT_TRUE(*spec == wanted);
 }
 
 TEST(ReadSpec, OfNothingIsTheDefault) {
   const auto spec = read_spec({});
   ASSERT_TRUE(spec) << spec.error().message();
-  EXPECT_TRUE(values_of(*spec) == values_of(RunSpec()));
+  EXPECT_TRUE(*spec == RunSpec());
 }
 
 TEST(ReadSpec, NamesTheParameterThatItRefuses) {

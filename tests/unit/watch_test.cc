@@ -35,17 +35,5 @@ TEST(Engines, EachHasAWatch) {
   EXPECT_EQ(watched.size(), engines().size());
 }
 
-TEST(Watches, NameTheirEngine) {
-  EXPECT_EQ(watch_row(Watch::recv).engine, Engine::io_uring);
-  EXPECT_EQ(watch_row(Watch::poll_multishot).engine, Engine::io_uring);
-  EXPECT_EQ(watch_row(Watch::epoll).engine, Engine::epoll);
-  EXPECT_EQ(watch_row(Watch::epoll_et).engine, Engine::epoll);
-  EXPECT_EQ(watch_row(Watch::select).engine, Engine::select);
-  EXPECT_EQ(watch_row(Watch::ppoll).engine, Engine::ppoll);
-  EXPECT_EQ(watch_row(Watch::blocking).engine, Engine::blocking);
-  EXPECT_EQ(watch_row(Watch::late).engine, Engine::late);
-  EXPECT_EQ(watch_row(Watch::writer).engine, Engine::writer);
-}
-
 }  // namespace
 }  // namespace lastack
