@@ -18,10 +18,12 @@
 namespace lastack {
 namespace {
 
-// Numbers are separated by tabs there; "" when it cannot be read.
-std::string read_sysctl(const std::string& name) {
-  std::string value = read_first_line("/proc/sys/" + name);
-  std::replace(value.begin(), value.end(), '\t', ' ');
+// Without the line's end, and with blanks between numbers, where the kernel has tabs.
+Result<std::string> read_sysctl(const std::string& name) {
+  auto value = read_file("/proc/sys/" + name);
+  if (!value) return value;
+  std::replace(value->begin(), value->end(), '\t', ' ');
+  if (value->ends_with('\n')) value->pop_back();
   return value;
 }
 
@@ -78,9 +80,11 @@ Status write_sysctls(const std::vector<Sysctl>& sysctls) {
   Status first;
   for (const Sysctl& sysctl : sysctls) {
     Status failed = write_existing_file("/proc/sys/" + sysctl.name, sysctl.value);
-    if (const std::string had = read_sysctl(sysctl.name); !failed && had != sysctl.value)
+    const auto had = failed ? Result<std::string>(*failed) : read_sysctl(sysctl.name);
+    if (!had) failed = had.error();
+    if (had && *had != sysctl.value)
       failed = plain_error(
-          fmt::format("{} is '{}' after '{}' was written", sysctl.name, had, sysctl.value));
+          fmt::format("{} is '{}' after '{}' was written", sysctl.name, *had, sysctl.value));
     if (!first) first = failed;
   }
   return first;
@@ -124,8 +128,8 @@ std::vector<Sysctl> read_tcp_sysctls() {
                                     "tcp_wmem"};
   std::vector<Sysctl> sysctls;
   const auto read = [&](std::string name) {
-    std::string value = read_sysctl(name);
-    if (!value.empty()) sysctls.push_back({std::move(name), std::move(value)});
+    // Some are newer than some kernels.
+    if (auto value = read_sysctl(name)) sysctls.push_back({std::move(name), std::move(*value)});
   };
   for (const char* name : kNames) read(fmt::format("net/ipv4/{}", name));
   read("net/core/somaxconn");
