@@ -31,12 +31,12 @@
 #include "bench_context.h"
 #include "null_rows.h"
 #include "output.h"
+#include "plan/plan.h"
 #include "report/environment.h"
 #include "reporters.h"
-#include "run/plan.h"
 #include "run/runner.h"
-#include "run/suite.h"
 #include "sigpipe_cost.h"
+#include "suite/suite.h"
 
 extern char** environ;
 

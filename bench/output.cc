@@ -9,9 +9,9 @@
 
 #include "base/file.h"
 #include "base/printable.h"
-#include "run/result.h"
+#include "ledger/result.h"
 #include "run/runner.h"
-#include "run/shortage.h"
+#include "shard/shortage.h"
 
 namespace lastack {
 namespace {

@@ -11,7 +11,7 @@ struct Error {
   std::string operation;  // "bind", "parse --mix": what was tried
   int error_number = 0;   // errno, or 0 when no system call is to blame
   std::string where;      // the object it was tried on: an address, a flag's value, a file
-  std::string cure = {};  // what would mend it, when the errno does not tell (run/shortage.h)
+  std::string cure = {};  // what would mend it, when the errno does not tell (shard/shortage.h)
 
   // One line for people: "bind 127.0.0.1:80: Permission denied (EACCES 13)".
   std::string message() const;

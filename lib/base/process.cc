@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -17,10 +18,13 @@
 #include "base/clock.h"
 #include "base/file.h"
 
+extern char** environ;
+
 namespace lastack {
 namespace {
 
-constexpr int kFirstForeign = 3;  // behind the standard streams
+constexpr std::string_view kProcessFlag = "--lastack-process=";
+
 // The kernel's own default (init_task); poll(2) and its relatives may wake so much later.
 constexpr unsigned long kTimerSlack_ns = 50'000;
 constexpr rlim_t kStackBytes = 8 << 20;
@@ -91,7 +95,7 @@ void enter_known_state() {
   reset_signals();
   raise_soft_limits();
   // What a shell or a service left open would count against limits and live on in every process.
-  close_range(kFirstForeign, ~0u, CLOSE_RANGE_CLOEXEC);
+  close_range(kFirstInherited, ~0u, CLOSE_RANGE_CLOEXEC);
   prctl(PR_SET_TIMERSLACK, kTimerSlack_ns);
   prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
   prctl(PR_SET_CHILD_SUBREAPER, 0);
@@ -189,6 +193,56 @@ Error death_error(const std::string& who, int wait_status) {
   if (number == SIGXCPU || out_of_time)
     error.cure = "more CPU time (ulimit -t), or fewer --connections";
   return error;
+}
+
+Result<pid_t> spawn_self(const Role& role, std::span<const int> inherited) {
+  watch_for_oom_kills();
+  std::vector<std::string> words = {fmt::format("lastack: {} {}", role.name, role.number),
+                                    fmt::format("{}{}:{}", kProcessFlag, role.name, role.number),
+                                    fmt::format("{}", getpid())};
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+
+  // Copies above the target numbers first: a dup2 must not overwrite what is still to be copied.
+  std::vector<Fd> copies;
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  const int beyond = kFirstInherited + static_cast<int>(inherited.size());
+  int failed = 0;
+  for (size_t i = 0; i < inherited.size() && !failed; ++i) {
+    copies.emplace_back(fcntl(inherited[i], F_DUPFD_CLOEXEC, beyond));
+    failed = copies.back().valid()
+                 ? posix_spawn_file_actions_adddup2(&actions, copies.back().get(),
+                                                    kFirstInherited + static_cast<int>(i))
+                 : errno;
+  }
+  pid_t child = -1;
+  if (!failed)
+    failed = posix_spawn(&child, "/proc/self/exe", &actions, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (!failed) return child;
+  Error error = make_error("posix_spawn /proc/self/exe as", failed, role.name);
+  if (failed == ENOENT) error.cure = "a /proc (mount -t proc proc /proc)";
+  return error;
+}
+
+std::optional<Role> own_role(int argc, char** argv) {
+  if (argc != 3 || !std::string_view(argv[1]).starts_with(kProcessFlag)) return std::nullopt;
+  const std::string_view text = std::string_view(argv[1]).substr(kProcessFlag.size());
+  const size_t colon = text.find(':');
+  if (colon == std::string_view::npos) return Role{std::string(text), 0};
+  return Role{std::string(text.substr(0, colon)),
+              std::strtoll(text.data() + colon + 1, nullptr, 10)};
+}
+
+void become(const Role& role, pid_t parent) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(1);  // it died before the line above
+  name_process(role.name, role.number);
+  die_before_parent_of_oom();
+  // The terminal's signals go to the whole process group; only the user's process answers them.
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) signal(number, SIG_IGN);
 }
 
 Result<std::optional<int>> look_for_end(pid_t child) {

@@ -3,7 +3,9 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +26,23 @@ std::vector<std::string> kept_state();
 // The name in ps(1), top(1) and the kernel's own messages, where `role` and `number` are cut to
 // 15 characters in all (PR_SET_NAME).
 void name_process(std::string_view role, int64_t number);
+
+// What a process of a run is: its part, and which of several. ps(1) shows it as
+// "lastack: survivor 3".
+struct Role {
+  std::string name;
+  int64_t number = 0;
+};
+
+constexpr int kFirstInherited = 3;  // behind the standard streams
+// Starts this program again as `role`; `inherited` become its descriptors 3, 4, ... Exec, never a
+// bare fork: the caller may have threads.
+Result<pid_t> spawn_self(const Role& role, std::span<const int> inherited);
+
+// In a process that was started so: its role, taken from its arguments; nullopt in any other.
+std::optional<Role> own_role(int argc, char** argv);
+// In the child, first thing: dies when its parent dies, and takes its name.
+void become(const Role& role, pid_t parent);
 
 // Of a child that has ended: "was killed by SIGKILL (out of memory ...)", "ended with exit code 1".
 std::string death_text(int wait_status);

@@ -7,9 +7,9 @@
 #include <cmath>
 
 #include "base/parse.h"
+#include "base/text_table.h"
 #include "report/document.h"
 #include "report/json_text.h"
-#include "report/text_table.h"
 
 namespace lastack {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "base/folder.h"
 #include "report/csv.h"
-#include "run/cost.h"
+#include "suite/cost.h"
 
 namespace lastack {
 

@@ -6,11 +6,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "report/compare_text.h"
-#include "report/cost_text.h"
-#include "report/frontier.h"
-#include "report/suite_folder.h"
-
 namespace lastack {
 namespace {
 
@@ -371,16 +366,6 @@ bool has_writers(const RunResult& result) {
 
 }  // namespace
 
-std::string quoted(std::string text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string result = "\"";
-  for (const char letter : text) {
-    if (letter == '"') result += '"';
-    result += letter;
-  }
-  return result + "\"";
-}
-
 std::span<const Column<LedgerRow>> summary_columns() { return kSummary; }
 std::span<const Column<CurvePoint>> latency_columns() { return kLatency; }
 std::span<const Column<TimelineBin>> timeline_columns() { return kTimeline; }
@@ -448,18 +433,6 @@ const std::vector<CsvFile>& csv_files() {
        names_and_help(event_columns()), has_events},
   };
   return kFiles;
-}
-
-std::vector<CsvSchema> csv_schemas() {
-  std::vector<CsvSchema> schemas;
-  for (const CsvFile& file : csv_files()) schemas.push_back({file.name, file.help, file.columns});
-  schemas.push_back(cost_csv_schema());
-  schemas.push_back(suite_summary_csv_schema());
-  schemas.push_back(suite_latency_csv_schema());
-  schemas.push_back(suite_timeline_csv_schema());
-  schemas.push_back(frontier_csv_schema());
-  schemas.push_back(compare_csv_schema());
-  return schemas;
 }
 
 }  // namespace lastack

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/folder.h"
-#include "run/result.h"
+#include "ledger/result.h"
 
 namespace lastack {
 
@@ -24,8 +24,5 @@ Result<Folder> prepare_output_folder(const std::string& path);
 // Writes run.json and the CSV files, each whole or not at all.
 Status write_results(Folder& folder, const RunResult& result,
                      const nlohmann::ordered_json& document);
-
-// results/README.md: what the files hold, from the tables.
-std::string schema_markdown();
 
 }  // namespace lastack

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "run/result.h"
+#include "ledger/result.h"
 
 namespace lastack {
 

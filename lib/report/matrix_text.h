@@ -4,8 +4,8 @@
 #include <span>
 #include <string>
 
-#include "run/result.h"
-#include "run/spec.h"
+#include "ledger/result.h"
+#include "plan/spec.h"
 
 namespace lastack {
 

@@ -8,8 +8,8 @@
 
 #include "base/folder.h"
 #include "report/csv.h"
-#include "report/frontier.h"
-#include "run/suite.h"
+#include "suite/frontier.h"
+#include "suite/suite.h"
 
 namespace lastack {
 

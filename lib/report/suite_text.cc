@@ -7,9 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/parse.h"
+#include "base/text_table.h"
+#include "ledger/stalls.h"
 #include "report/json_text.h"
-#include "report/text_table.h"
-#include "run/stalls.h"
 
 namespace lastack {
 namespace {

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "report/frontier.h"
-#include "run/suite.h"
+#include "suite/frontier.h"
+#include "suite/suite.h"
 
 namespace lastack {
 

@@ -8,10 +8,11 @@
 
 #include "base/clock.h"
 #include "base/parse.h"
+#include "base/text_table.h"
 #include "report/cost_text.h"
 #include "report/csv.h"
 #include "report/json_text.h"
-#include "report/text_table.h"
+#include "report/schema.h"
 
 namespace lastack {
 namespace {

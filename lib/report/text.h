@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "run/doctor.h"
-#include "run/plan.h"
-#include "run/result.h"
+#include "doctor/doctor.h"
+#include "ledger/result.h"
+#include "plan/plan.h"
 
 namespace lastack {
 

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "run/verify.h"
+#include "verify/verify.h"
 
 namespace lastack {
 

@@ -17,6 +17,9 @@
 namespace lastack {
 
 // Newer than liburing 2.3; numbers from include/uapi/linux/io_uring.h.
+// Flags of pwritev2(2), newer than the headers.
+constexpr uint32_t kNoWait = 0x8;      // RWF_NOWAIT
+constexpr uint32_t kNoSignal = 0x100;  // RWF_NOSIGNAL
 constexpr uint8_t kOpSendZc = 47, kOpFixedFdInstall = 54;
 constexpr uint32_t kCompletionIsNotification = 1u << 3;  // IORING_CQE_F_NOTIF
 

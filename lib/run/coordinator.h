@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "run/control.h"
-#include "run/result.h"
-#include "run/spec.h"
+#include "ledger/result.h"
+#include "plan/spec.h"
+#include "shard/control.h"
 
 namespace lastack {
 

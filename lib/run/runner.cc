@@ -12,12 +12,12 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "net/tcp_memory.h"
+#include "plan/patience.h"
 #include "run/coordinator.h"
-#include "run/patience.h"
-#include "run/process_hosts.h"
-#include "run/shortage.h"
-#include "run/verify.h"
 #include "run/worker.h"
+#include "shard/shortage.h"
+#include "verify/verify.h"
+#include "victim/process_hosts.h"
 
 namespace lastack {
 namespace {

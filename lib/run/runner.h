@@ -3,9 +3,9 @@
 
 #include <optional>
 
-#include "run/launcher.h"
-#include "run/result.h"
-#include "run/spec.h"
+#include "ledger/result.h"
+#include "plan/spec.h"
+#include "shard/launcher.h"
 
 namespace lastack {
 

@@ -20,22 +20,18 @@
 #include "base/affinity.h"
 #include "base/clock.h"
 #include "base/process.h"
-#include "run/control.h"
-#include "run/establish.h"
-#include "run/group_victims.h"
-#include "run/table.h"
+#include "shard/control.h"
+#include "shard/establish.h"
+#include "shard/table.h"
 #include "survivor/common.h"
 #include "survivor/survivor.h"
+#include "victim/group_victims.h"
 #include "victim/ring_victim.h"
-
-extern char** environ;
 
 namespace lastack {
 namespace {
 
 constexpr int64_t kForEver_ns = int64_t{1} << 60;
-constexpr int kFirstInherited = 3;
-constexpr std::string_view kProcessFlag = "--lastack-process=";
 
 int64_t to_ns(const timeval& time) {
   return time.tv_sec * kSecond_ns + time.tv_usec * kMicrosecond_ns;
@@ -297,56 +293,6 @@ std::vector<uint32_t> own_slots(const ShardView& shard) {
 Message no_answer() { return message_of(Verb::quit); }
 
 }  // namespace
-
-Result<pid_t> spawn_self(const Role& role, std::span<const int> inherited) {
-  watch_for_oom_kills();
-  std::vector<std::string> words = {fmt::format("lastack: {} {}", role.name, role.number),
-                                    fmt::format("{}{}:{}", kProcessFlag, role.name, role.number),
-                                    fmt::format("{}", getpid())};
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-
-  // Copies above the target numbers first: a dup2 must not overwrite what is still to be copied.
-  std::vector<Fd> copies;
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  const int beyond = kFirstInherited + static_cast<int>(inherited.size());
-  int failed = 0;
-  for (size_t i = 0; i < inherited.size() && !failed; ++i) {
-    copies.emplace_back(fcntl(inherited[i], F_DUPFD_CLOEXEC, beyond));
-    failed = copies.back().valid()
-                 ? posix_spawn_file_actions_adddup2(&actions, copies.back().get(),
-                                                    kFirstInherited + static_cast<int>(i))
-                 : errno;
-  }
-  pid_t child = -1;
-  if (!failed)
-    failed = posix_spawn(&child, "/proc/self/exe", &actions, nullptr, argv.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  if (!failed) return child;
-  Error error = make_error("posix_spawn /proc/self/exe as", failed, role.name);
-  if (failed == ENOENT) error.cure = "a /proc (mount -t proc proc /proc)";
-  return error;
-}
-
-std::optional<Role> own_role(int argc, char** argv) {
-  if (argc != 3 || !std::string_view(argv[1]).starts_with(kProcessFlag)) return std::nullopt;
-  const std::string_view text = std::string_view(argv[1]).substr(kProcessFlag.size());
-  const size_t colon = text.find(':');
-  if (colon == std::string_view::npos) return Role{std::string(text), 0};
-  return Role{std::string(text.substr(0, colon)),
-              std::strtoll(text.data() + colon + 1, nullptr, 10)};
-}
-
-void become(const Role& role, pid_t parent) {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() != parent) _exit(1);  // it died before the line above
-  name_process(role.name, role.number);
-  die_before_parent_of_oom();
-  // The terminal's signals go to the whole process group; only the user's process answers them.
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) signal(number, SIG_IGN);
-}
 
 int survivor_worker_main() {
   g_is_survivor = true;

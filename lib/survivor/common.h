@@ -13,8 +13,8 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "model/ends.h"
 #include "model/strategy.h"
+#include "shard/ends.h"
 
 namespace lastack {
 

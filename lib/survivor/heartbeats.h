@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "model/ends.h"
+#include "shard/ends.h"
 #include "survivor/common.h"
 
 namespace lastack {

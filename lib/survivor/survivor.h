@@ -7,7 +7,7 @@
 #include <string>
 
 #include "base/error.h"
-#include "model/ends.h"
+#include "shard/ends.h"
 
 namespace lastack {
 

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/error.h"
-#include "model/ends.h"
 #include "ring/ring.h"
+#include "shard/ends.h"
 #include "survivor/common.h"
 #include "survivor/heartbeats.h"
 #include "survivor/survivor.h"

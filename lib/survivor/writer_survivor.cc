@@ -30,8 +30,6 @@ constexpr int64_t kSettle_ns = kSecond_ns;           // for requests in flight a
 constexpr int64_t kMostWait_ns = 20 * kMillisecond_ns;
 
 // Newer than glibc 2.36; numbers from include/uapi/linux/fs.h.
-constexpr uint32_t kNoWait = 0x8;      // RWF_NOWAIT
-constexpr uint32_t kNoSignal = 0x100;  // RWF_NOSIGNAL
 
 // By the handler, which runs in the thread that the signal is for. There is no other one here: the
 // kernel's worker threads run no handlers.
@@ -58,38 +56,7 @@ void set_sigpipe_action(SigpipeMode mode) {
   sigprocmask(mode == SigpipeMode::signalfd ? SIG_BLOCK : SIG_UNBLOCK, &set, nullptr);
 }
 
-// Whether a write with this flag of pwritev2(2) goes through on a socket.
-bool sockets_take(uint32_t flag) {
-  int ends[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return false;
-  const Fd one(ends[0]), other(ends[1]);
-  char byte = 'w';
-  const iovec vector{&byte, 1};
-  return pwritev2(one.get(), &vector, 1, -1, static_cast<int>(flag)) == 1;
-}
-
 }  // namespace
-
-bool sockets_take_nowait() { return sockets_take(kNoWait); }
-
-bool kernel_has(WriteNeed need) {
-  switch (need) {
-    case WriteNeed::none:
-      return true;
-    case WriteNeed::send_zc: {
-      io_uring_probe* probe = io_uring_get_probe();
-      const bool has = probe && io_uring_opcode_supported(probe, kOpSendZc);
-      if (probe) io_uring_free_probe(probe);
-      return has;
-    }
-    case WriteNeed::nosignal_flag:
-      return sockets_take(kNoSignal);
-    case WriteNeed::submission_thread:
-      return static_cast<bool>(
-          Ring::open({.mode = RingMode::sqpoll, .submission_entries = 8, .completion_entries = 8}));
-  }
-  return false;
-}
 
 Result<WriterSurvivor> WriterSurvivor::open(const ShardView& shard, int control) {
   WriterSurvivor survivor(shard, control);

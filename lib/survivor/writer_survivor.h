@@ -12,17 +12,12 @@
 
 #include "base/file.h"
 #include "base/random.h"
+#include "plan/host.h"
 #include "ring/ring.h"
 #include "survivor/common.h"
 #include "survivor/survivor.h"
 
 namespace lastack {
-
-// Whether the running kernel has what a write path needs.
-bool kernel_has(WriteNeed need);
-// Whether its sockets take RWF_NOWAIT (FMODE_NOWAIT in sock_alloc_file; not in Linux 6.1). Where
-// they do not, a write path with nowait_flag asks poll(2) for room before each write instead.
-bool sockets_take_nowait();
 
 class WriterSurvivor final : public Survivor {
  public:

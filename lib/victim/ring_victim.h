@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "base/error.h"
-#include "model/ends.h"
 #include "model/strategy.h"
 #include "net/sock_diag.h"
 #include "ring/ring.h"
+#include "shard/ends.h"
 
 namespace lastack {
 

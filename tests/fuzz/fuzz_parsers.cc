@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "base/parse.h"
-#include "run/spec.h"
+#include "plan/spec.h"
 
 namespace lastack {
 namespace {

@@ -10,10 +10,10 @@
 #include <string_view>
 
 #include "base/printable.h"
-#include "report/compare.h"
-#include "report/compare_text.h"
-#include "report/csv_table.h"
-#include "report/recorded.h"
+#include "compare/compare.h"
+#include "compare/compare_text.h"
+#include "compare/csv_table.h"
+#include "compare/recorded.h"
 
 namespace lastack {
 namespace {

@@ -23,7 +23,7 @@
 #include "model/strategy.h"
 #include "net/socket.h"
 #include "ring/ring.h"
-#include "run/table.h"
+#include "shard/table.h"
 #include "survivor/survivor.h"
 #include "survivor/uring_survivor.h"
 #include "victim/ring_victim.h"

@@ -8,8 +8,8 @@
 #include <set>
 
 #include "base/clock.h"
-#include "model/claims.h"
 #include "program.h"
+#include "verify/claims.h"
 
 namespace lastack::live {
 namespace {

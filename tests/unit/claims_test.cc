@@ -1,4 +1,4 @@
-#include "model/claims.h"
+#include "verify/claims.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 #include <string>
 
 #include "report/verify_text.h"
-#include "run/verify.h"
+#include "verify/verify.h"
 
 namespace lastack {
 namespace {

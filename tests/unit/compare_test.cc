@@ -1,5 +1,5 @@
 // Comparisons of recordings that are made here, as texts, by a seeded generator.
-#include "report/compare.h"
+#include "compare/compare.h"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -11,8 +11,8 @@
 
 #include "base/file.h"
 #include "base/random.h"
-#include "report/compare_text.h"
-#include "report/csv_table.h"
+#include "compare/compare_text.h"
+#include "compare/csv_table.h"
 
 namespace lastack {
 namespace {

@@ -1,5 +1,5 @@
 // The messages between coordinator and workers, and the table that they share.
-#include "run/control.h"
+#include "shard/control.h"
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "base/clock.h"
-#include "run/table.h"
+#include "shard/table.h"
 
 namespace lastack {
 namespace {

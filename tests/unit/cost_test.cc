@@ -1,5 +1,5 @@
 // The prices of probes: who is compared with whom, in what unit, and what readers get to see.
-#include "run/cost.h"
+#include "suite/cost.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -8,7 +8,7 @@
 #include "base/cgroup.h"
 #include "base/clock.h"
 #include "base/host_load.h"
-#include "run/stalls.h"
+#include "ledger/stalls.h"
 
 namespace lastack {
 namespace {

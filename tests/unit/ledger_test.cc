@@ -1,12 +1,12 @@
 // fill_ledger() on records written by hand: who found what, when, and who never did.
-#include "run/ledger.h"
+#include "ledger/ledger.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cerrno>
 
-#include "run/table.h"
+#include "shard/table.h"
 
 namespace lastack {
 namespace {

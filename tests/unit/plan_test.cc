@@ -1,12 +1,12 @@
 // make_plan() with other hosts' values: shards, CPUs, fall-backs and skipped rows.
-#include "run/plan.h"
+#include "plan/plan.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <numeric>
 
-#include "run/doctor.h"
+#include "doctor/doctor.h"
 
 namespace lastack {
 namespace {

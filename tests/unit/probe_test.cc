@@ -6,8 +6,8 @@
 #include <gtest/gtest.h>
 
 #include "base/clock.h"
+#include "ledger/probe_ledger.h"
 #include "model/strategy.h"
-#include "run/probe_ledger.h"
 
 namespace lastack {
 namespace {

@@ -9,7 +9,7 @@
 #include <cerrno>
 
 #include "base/clock.h"
-#include "run/patience.h"
+#include "plan/patience.h"
 
 namespace lastack {
 namespace {

@@ -1,5 +1,5 @@
 // reconcile(): what the kernel's counters must say for a given ledger.
-#include "run/reconcile.h"
+#include "ledger/reconcile.h"
 
 #include <gtest/gtest.h>
 

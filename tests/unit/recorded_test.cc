@@ -1,6 +1,6 @@
 // Recordings are read back: the frozen examples of every form that lastack has written, and what
 // is said of files that are cut off, corrupt or newer.
-#include "report/recorded.h"
+#include "compare/recorded.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -16,7 +16,7 @@
 
 #include "base/file.h"
 #include "base/parse.h"
-#include "report/csv_table.h"
+#include "compare/csv_table.h"
 
 namespace lastack {
 namespace {

@@ -9,11 +9,12 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "ledger/result_json.h"
 #include "report/csv.h"
 #include "report/document.h"
 #include "report/environment.h"
+#include "report/schema.h"
 #include "report/text.h"
-#include "run/result_json.h"
 
 namespace lastack {
 namespace {

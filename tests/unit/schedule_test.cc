@@ -1,5 +1,5 @@
 // Who dies how and when: exact shares, and instants and rows that repeat for a seed.
-#include "run/schedule.h"
+#include "plan/schedule.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // A run's parameters: what is refused and why, and that printing and reading lose nothing.
-#include "run/spec.h"
+#include "plan/spec.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // The suites' tables, and what is merged of their runs.
-#include "run/suite.h"
+#include "suite/suite.h"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -14,10 +14,10 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/parse.h"
-#include "report/frontier.h"
+#include "plan/plan.h"
 #include "report/suite_folder.h"
 #include "report/suite_text.h"
-#include "run/plan.h"
+#include "suite/frontier.h"
 
 namespace lastack {
 namespace {

@@ -1,12 +1,12 @@
 // Whether the sums of a writing survivor add up, from records as its ends leave them.
-#include "run/write_ledger.h"
+#include "ledger/write_ledger.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cerrno>
 
-#include "run/spec.h"
+#include "plan/spec.h"
 
 namespace lastack {
 namespace {

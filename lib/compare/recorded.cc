@@ -1,0 +1,672 @@
+#include "compare/recorded.h"
+
+#include <fmt/format.h>
+#include <glob.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/csv.h"
+#include "base/file.h"
+#include "base/parse.h"
+#include "base/printable.h"
+#include "compare/csv_table.h"
+
+namespace lastack {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int kDeepest = 32;  // comparing and printing a document takes a stack frame a level
+constexpr int64_t kMostRepetitions = 10'000;
+constexpr std::string_view kManifest = "manifest.json", kSummary = "summary.csv",
+                           kRunDocument = "run.json";
+
+std::string inside(const std::string& folder, std::string_view name) {
+  return fmt::format("{}/{}", folder, name);
+}
+
+// ---- JSON
+
+int depth_of(std::string_view text) {
+  int depth = 0, deepest = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char letter = text[i];
+    if (in_string && letter == '\\')
+      ++i;
+    else if (letter == '"')
+      in_string = !in_string;
+    else if (!in_string && (letter == '{' || letter == '['))
+      deepest = std::max(deepest, ++depth);
+    else if (!in_string && (letter == '}' || letter == ']'))
+      --depth;
+  }
+  return deepest;
+}
+
+// Reads what is expected of a document, and remembers the first thing that is not so.
+class Document {
+ public:
+  Document(std::string_view text, std::string name) : name_(std::move(name)) { parse(text); }
+  const Json& root() const { return root_; }
+  const Status& failed() const { return failed_; }
+  void fail(std::string_view what) {
+    if (!failed_) failed_ = plain_error(fmt::format("{}: {}", name_, what));
+  }
+
+  // The member, or null where there is none.
+  static const Json& member(const Json& object, const std::string& key) {
+    static const Json kNull;
+    if (!object.is_object()) return kNull;
+    const auto found = object.find(key);
+    return found == object.end() ? kNull : *found;
+  }
+  // Without a fallback the member has to be there. Null is none.
+  std::string text(const Json& object, const std::string& key,
+                   const std::optional<std::string>& fallback) {
+    const Json& value = member(object, key);
+    if (value.is_null() && fallback) return *fallback;
+    if (!value.is_string()) return fail(fmt::format("'{}' is not a string", key)), "";
+    return printable(value.get<std::string>());
+  }
+  int64_t number(const Json& object, const std::string& key, std::optional<int64_t> fallback) {
+    const Json& value = member(object, key);
+    if (value.is_null() && fallback) return *fallback;
+    const auto whole =
+        value.is_number_integer() ? whole_number(value.dump()) : std::optional<int64_t>();
+    if (!whole) return fail(fmt::format("'{}' is not a whole number", key)), 0;
+    return *whole;
+  }
+  bool flag(const Json& object, const std::string& key, bool fallback) {
+    const Json& value = member(object, key);
+    if (value.is_null()) return fallback;
+    if (!value.is_boolean()) return fail(fmt::format("'{}' is neither true nor false", key)), false;
+    return value.get<bool>();
+  }
+  // The objects of an array.
+  const Json& objects(const Json& object, const std::string& key, bool needed) {
+    static const Json kNone = Json::array();
+    const Json& value = member(object, key);
+    if (value.is_null() && !needed) return kNone;
+    const bool well =
+        value.is_array() &&
+        std::all_of(value.begin(), value.end(), [](const Json& one) { return one.is_object(); });
+    if (!well) return fail(fmt::format("'{}' is not a list of objects", key)), kNone;
+    return value;
+  }
+  const Json& object(const Json& parent, const std::string& key) {
+    const Json& value = member(parent, key);
+    if (!value.is_object()) fail(fmt::format("'{}' is not an object", key));
+    return value;
+  }
+
+ private:
+  void parse(std::string_view text) {
+    if (text.empty()) return fail("the file is empty");
+    if (depth_of(text) > kDeepest) return fail("nested too deep: this is no file of lastack");
+    // Exceptions of the library end here and in number().
+    try {
+      root_ = Json::parse(text);
+    } catch (const Json::parse_error& error) {
+      return fail(fmt::format("no JSON, or cut off, at byte {}", error.byte));
+    } catch (const Json::exception&) {
+      return fail("no JSON: a number is too large");
+    }
+    if (!root_.is_object()) return fail("not an object: this is no file of lastack");
+    const int64_t version = number(root_, "schema_version", std::nullopt);
+    if (!failed_ && version > kSchemaVersion)
+      fail(fmt::format("schema version {} was written by a newer lastack; this one knows up to {}",
+                       version, kSchemaVersion));
+  }
+
+  std::string name_;
+  Json root_;
+  Status failed_;
+};
+
+// ---- Facts
+
+enum class FactKind { left_out, shown, blocking };
+
+struct FactRow {
+  std::string_view prefix;
+  FactKind kind;
+};
+
+// The first row whose prefix fits decides; what fits none is left out: the time, the load, process
+// numbers and whatever else differs between any two runs.
+constexpr FactRow kFacts[] = {
+    // Figures of another CPU or of an unoptimised build are other figures.
+    {"cpu.model", FactKind::blocking},
+    {"cpu.usable_count", FactKind::blocking},
+    {"cpu.quota_cpus", FactKind::blocking},
+    {"build.build_type", FactKind::blocking},
+    {"build.sanitizers", FactKind::blocking},
+    {"cpu.frequency_mhz", FactKind::left_out},       // of one moment
+    {"memory.available_bytes", FactKind::left_out},  // likewise
+    {"container.evidence", FactKind::left_out},
+    {"tcp.sockets", FactKind::left_out},     // of the options, which are compared
+    {"io_uring.rings", FactKind::left_out},  // likewise
+    {"host", FactKind::shown},
+    {"privileged", FactKind::shown},
+    {"kernel.", FactKind::shown},
+    {"cpu.", FactKind::shown},
+    {"memory.", FactKind::shown},
+    {"clock_source.", FactKind::shown},
+    {"tcp.", FactKind::shown},
+    {"limits.", FactKind::shown},
+    {"io_uring.", FactKind::shown},
+    {"build.", FactKind::shown},
+    {"container.", FactKind::shown},
+};
+
+FactKind fact_kind(std::string_view key) {
+  for (const FactRow& row : kFacts)
+    if (key.starts_with(row.prefix)) return row.kind;
+  return FactKind::left_out;
+}
+
+void flatten(const Json& value, const std::string& key, std::map<std::string, std::string>& facts) {
+  if (value.is_object()) {
+    for (const auto& [name, member] : value.items())
+      flatten(member, key.empty() ? name : key + "." + name, facts);
+    return;
+  }
+  if (value.is_null() || fact_kind(key) == FactKind::left_out) return;
+  facts[printable(key)] = printable(value.is_string() ? value.get<std::string>() : value.dump());
+}
+
+void describe_host(Document& document, Recording& recording) {
+  const Json& environment = document.object(document.root(), "environment");
+  const Json& build = Document::member(environment, "build");
+  recording.time = document.text(environment, "time", "");
+  recording.kernel = document.text(Document::member(environment, "kernel"), "release", "");
+  recording.version = document.text(build, "version", "");
+  if (const std::string commit = document.text(build, "commit", ""); !commit.empty())
+    recording.version += (recording.version.empty() ? "" : " ") + commit;
+  flatten(environment, "", recording.facts);
+}
+
+// ---- summary.csv
+
+bool read_count(std::string_view text, int64_t& into) {
+  const auto value = whole_number(text);
+  if (!value || *value < 0) return false;
+  into = *value;
+  return true;
+}
+
+bool read_optional(std::string_view text, std::optional<double>& into) {
+  if (text.empty()) return true;
+  // lastack writes none: a spreadsheet has rounded the figure.
+  if (text.find_first_of("eE") != std::string_view::npos) return false;
+  into = any_number(text);
+  return into.has_value();
+}
+
+// Of a field that is no number any more: what it can be that made it so; "" where nothing is known.
+std::string_view what_a_spreadsheet_did(std::string_view text) {
+  const size_t first = text.find_first_not_of("0123456789-");
+  if (text.empty() || first == 0 || first == std::string_view::npos) return "";
+  switch (text[first]) {
+    case ',':
+      return ": a comma for the decimal point, or between thousands; save numbers as they were";
+    case '.':
+    case 'e':
+    case 'E':
+      return text.find_first_not_of("0123456789.eE+-", first) == std::string_view::npos
+                 ? ": rounded, or with points between thousands; save numbers as they were"
+                 : "";
+    default:
+      return "";
+  }
+}
+
+// "eof=3;epipe=1".
+bool read_counts(std::string_view text, std::map<std::string, int64_t>& into) {
+  for (const std::string_view part : split(text, ';')) {
+    const size_t equals = part.find('=');
+    int64_t count = 0;
+    if (equals == 0 || equals == std::string_view::npos) return false;
+    if (!read_count(part.substr(equals + 1), count)) return false;
+    if (!into.emplace(part.substr(0, equals), count).second) return false;
+  }
+  return true;
+}
+
+bool copy(std::string_view text, std::string& into) {
+  into = printable(text);
+  return true;
+}
+
+enum class Presence { needed, needed_in_suites, optional };
+
+// A column that the comparison reads, and what its fields have to be.
+struct ReadColumn {
+  std::string_view name;
+  Presence presence;
+  std::string_view what;  // "a count": what a field has to be
+  bool (*read)(std::string_view text, RecordedLine& line);
+};
+
+constexpr ReadColumn kColumns[] = {
+    {"strategy", Presence::needed, "a name",
+     [](std::string_view t, RecordedLine& l) { return copy(t, l.key.strategy) && !t.empty(); }},
+    {"watch", Presence::needed, "a name",
+     [](std::string_view t, RecordedLine& l) { return copy(t, l.key.watch) && !t.empty(); }},
+    {"probe", Presence::needed, "a name",
+     [](std::string_view t, RecordedLine& l) { return copy(t, l.key.probe) && !t.empty(); }},
+    {"family", Presence::optional, "a name",
+     [](std::string_view t, RecordedLine& l) { return copy(t, l.family); }},
+    {"skipped", Presence::needed, "a text",
+     [](std::string_view t, RecordedLine& l) { return copy(t, l.skipped); }},
+    {"requested", Presence::needed, "a count",
+     [](std::string_view t, RecordedLine& l) { return read_count(t, l.requested); }},
+    {"torn_down", Presence::needed, "a count",
+     [](std::string_view t, RecordedLine& l) { return read_count(t, l.torn_down); }},
+    {"found", Presence::needed, "a count",
+     [](std::string_view t, RecordedLine& l) { return read_count(t, l.found); }},
+    {"nothing", Presence::needed, "a count",
+     [](std::string_view t, RecordedLine& l) { return read_count(t, l.nothing); }},
+    {"findings", Presence::needed, "FINDING=COUNT;...",
+     [](std::string_view t, RecordedLine& l) { return read_counts(t, l.findings); }},
+    {"latency_count", Presence::needed, "a count",
+     [](std::string_view t, RecordedLine& l) { return read_count(t, l.latency_count); }},
+    {"latency_p50_ns", Presence::needed, "a number",
+     [](std::string_view t, RecordedLine& l) { return read_optional(t, l.latency_p50_ns); }},
+    {"latency_p99_ns", Presence::needed, "a number",
+     [](std::string_view t, RecordedLine& l) { return read_optional(t, l.latency_p99_ns); }},
+    {"latency_p999_ns", Presence::needed, "a number",
+     [](std::string_view t, RecordedLine& l) { return read_optional(t, l.latency_p999_ns); }},
+    // Those of files of an older lastack, or of a run of its own, may lack these.
+    {"run", Presence::needed_in_suites, "a folder",
+     [](std::string_view t, RecordedLine& l) { return copy(t, l.run) && !t.empty(); }},
+    {"row", Presence::optional, "a name",
+     [](std::string_view t, RecordedLine& l) { return copy(t, l.key.row) && !t.empty(); }},
+    {"repetition", Presence::optional, "a count",
+     [](std::string_view t, RecordedLine& l) {
+       return read_count(t, l.repetition) && l.repetition <= kMostRepetitions;
+     }},
+    {"warm_up", Presence::optional, "0 or 1",
+     [](std::string_view t, RecordedLine& l) {
+       l.warm_up = t == "1";
+       return t == "0" || t == "1";
+     }},
+    {"write_path", Presence::optional, "a name",
+     [](std::string_view t, RecordedLine& l) { return copy(t, l.key.write_path); }},
+    {"writes_accepted_after_act", Presence::optional, "a number",
+     [](std::string_view t, RecordedLine& l) {
+       return read_optional(t, l.writes_accepted_after_act);
+     }},
+    {"first_errors", Presence::optional, "ERRNO=COUNT;...",
+     [](std::string_view t, RecordedLine& l) { return read_counts(t, l.first_errors); }},
+    {"after_predicted_p50_ns", Presence::optional, "a number",
+     [](std::string_view t, RecordedLine& l) {
+       return read_optional(t, l.after_predicted_p50_ns);
+     }},
+    {"cpu_ns_per_connection", Presence::optional, "a number",
+     [](std::string_view t, RecordedLine& l) { return read_optional(t, l.cpu_ns_per_connection); }},
+    {"segments_per_connection", Presence::optional, "a number",
+     [](std::string_view t, RecordedLine& l) {
+       return read_optional(t, l.segments_per_connection);
+     }},
+};
+
+// "03-rst-linger/rep-1" is a run of the row "rst-linger".
+std::string row_of_folder(std::string_view folder) {
+  folder = folder.substr(0, folder.find('/'));
+  const size_t digits = folder.find_first_not_of("0123456789");
+  const bool numbered = digits != 0 && digits != std::string_view::npos && folder[digits] == '-';
+  return std::string(numbered ? folder.substr(digits + 1) : folder);
+}
+
+Result<std::vector<RecordedLine>> read_summary(std::string_view text, const std::string& name,
+                                               bool of_suite) {
+  const auto table = read_csv(text, name);
+  if (!table) return table.error();
+  std::vector<std::pair<const ReadColumn*, size_t>> columns;
+  for (const ReadColumn& column : kColumns) {
+    if (const auto at = table->column(column.name))
+      columns.emplace_back(&column, *at);
+    else if (column.presence == Presence::needed ||
+             (of_suite && column.presence == Presence::needed_in_suites))
+      return plain_error(fmt::format("{}: column '{}' is missing", name, column.name));
+  }
+  if (table->rows() == 0) return plain_error(fmt::format("{}: no line below the header", name));
+  const bool names_rows = table->column("row").has_value();
+  std::vector<RecordedLine> lines;
+  std::set<std::pair<RecordedKey, std::string>> seen;
+  for (size_t row = 0; row < table->rows(); ++row) {
+    RecordedLine line;
+    for (const auto& [column, at] : columns)
+      if (!column->read(table->at(row, at), line))
+        return plain_error(fmt::format("{}: {} is '{}', which is not {}{}", table->place(row),
+                                       column->name, shown(table->at(row, at)), column->what,
+                                       what_a_spreadsheet_did(table->at(row, at))));
+    if (line.nothing > 0) line.findings["nothing"] = line.nothing;
+    if (of_suite && !names_rows) line.key.row = row_of_folder(line.run);
+    if (!seen.insert({line.key, line.run}).second)
+      return plain_error(
+          fmt::format("{}: this line stands above already, for the same run", table->place(row)));
+    lines.push_back(std::move(line));
+  }
+  return lines;
+}
+
+// ---- Suites and runs
+
+// "lastack run --connections 2k --seed 7" without the seed: repetitions may have seeds of their
+// own.
+std::string without_seed(const std::string& command) {
+  std::string kept;
+  bool seed = false;
+  for (const std::string_view word : split(command, ' ')) {
+    if (seed || word == "--seed") {
+      seed = !seed;
+      continue;
+    }
+    kept.append(kept.empty() ? "" : " ").append(word);
+  }
+  return kept;
+}
+
+using CommandOptions = std::map<std::string, std::string>;  // "--wait" is "spin"; "" is the rest
+
+CommandOptions options_of(std::string_view command) {
+  CommandOptions options;
+  while (!command.empty()) {
+    const size_t next = command.find(" --", 1);
+    std::string_view option = command.substr(0, next);
+    option.remove_prefix(option.starts_with(' '));
+    const size_t name = option.starts_with("--") ? option.find(' ') : 0;
+    options.emplace(option.substr(0, name),
+                    name == std::string_view::npos ? "" : option.substr(name));
+    command = next == std::string_view::npos ? "" : command.substr(next);
+  }
+  return options;
+}
+
+// What options say that others do not say, or not so: "--wait spin".
+std::string options_apart(const CommandOptions& options, const CommandOptions& others) {
+  std::string apart;
+  for (const auto& [name, value] : options) {
+    const auto other = others.find(name);
+    if (other == others.end() || other->second != value)
+      apart += fmt::format("{}{}{}", apart.empty() ? "" : " ", name, value);
+  }
+  return apart.empty() ? "nothing more" : apart;
+}
+
+// A run writes down all options that it knows; another version of lastack may know more.
+void keep_common(CommandOptions& a, CommandOptions& b) {
+  std::erase_if(a, [&](const auto& option) { return !b.contains(option.first); });
+  std::erase_if(b, [&](const auto& option) { return !a.contains(option.first); });
+}
+
+// ---- Files
+
+Result<std::string> read_recorded_file(const std::string& path) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0) return errno_error("open", path);
+  if (!S_ISREG(status.st_mode)) return plain_error(fmt::format("{} is no regular file", path));
+  if (status.st_size > kLargestRecordedFile_bytes)
+    return plain_error(fmt::format("{} has {} bytes; at most {} are read", path, status.st_size,
+                                   format_size(kLargestRecordedFile_bytes)));
+  return read_file(path);
+}
+
+bool is_there(const std::string& path) {
+  std::error_code failed;
+  return std::filesystem::exists(path, failed);
+}
+
+// Whether a suite began to write into the folder: its run folders begin with a number.
+bool holds_numbered_folders(const std::string& folder) {
+  std::error_code failed;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, failed)) {
+    const std::string name = entry.path().filename();
+    if (name != row_of_folder(name)) return true;
+  }
+  return false;
+}
+
+Result<Recording> read_folder(const std::string& folder) {
+  std::error_code failed;
+  if (!std::filesystem::is_directory(folder, failed))
+    return failed ? make_error("open", failed.value(), folder)
+                  : plain_error(fmt::format("{} is no folder", folder));
+  const bool suite = is_there(inside(folder, kManifest));
+  if (!suite && !is_there(inside(folder, kRunDocument))) {
+    if (holds_numbered_folders(folder))
+      return plain_error(
+          fmt::format("{}: this suite is unfinished (no manifest.json); finish it with `lastack "
+                      "suite NAME --out {} --resume`",
+                      folder, folder));
+    return plain_error(
+        fmt::format("{}: neither a suite's folder (manifest.json) nor a run's (run.json)", folder));
+  }
+  const auto document = read_recorded_file(inside(folder, suite ? kManifest : kRunDocument));
+  if (!document) return document.error();
+  const auto summary = read_recorded_file(inside(folder, kSummary));
+  if (!summary) return summary.error();
+  return suite ? recorded_suite(folder, *document, *summary)
+               : recorded_run(folder, *document, *summary);
+}
+
+// Puts the repetitions of `more` behind those that are there.
+void append(Recording& all, Recording more) {
+  int64_t last = 0;
+  for (const RecordedRun& run : all.runs) last = std::max(last, run.repetition);
+  for (RecordedRun& run : more.runs) {
+    if (!run.warm_up) run.repetition += last;
+    if (!more.suite.empty()) run.folder = inside(more.path, run.folder);
+    all.runs.push_back(std::move(run));
+  }
+  for (RecordedLine& line : more.lines) {
+    line.repetition += last;
+    line.run = inside(more.path, line.run);
+    all.lines.push_back(std::move(line));
+  }
+  for (std::string& doubt : more.doubts) all.doubts.push_back(std::move(doubt));
+}
+
+}  // namespace
+
+Result<Recording> recorded_suite(const std::string& folder, std::string_view manifest,
+                                 std::string_view summary) {
+  Document document(manifest, inside(folder, kManifest));
+  if (document.failed()) return *document.failed();
+  Recording recording;
+  recording.path = printable(folder);
+  recording.suite = document.text(document.root(), "suite", std::nullopt);
+  recording.quick = document.flag(document.root(), "quick", false);
+  if (document.text(document.root(), "status", "") == "interrupted")
+    recording.doubts.push_back(
+        fmt::format("{} was interrupted; finish it with `lastack suite {} --out {} --resume`",
+                    folder, recording.suite, folder));
+  describe_host(document, recording);
+  for (const Json& row : document.objects(document.root(), "rows", false))
+    recording.commands.emplace(document.text(row, "name", std::nullopt),
+                               without_seed(document.text(row, "command", "")));
+  for (const Json& object : document.objects(document.root(), "runs", true)) {
+    RecordedRun run;
+    run.row = document.text(object, "name", std::nullopt);
+    run.folder = document.text(object, "folder", std::nullopt);
+    run.status = document.text(object, "status", "");
+    run.error = document.text(object, "error", "");
+    run.repetition = document.number(object, "repetition", 1);
+    run.warm_up = document.flag(object, "warm_up", false);
+    run.stalled_ns = document.number(object, "stalled_ns", 0);
+    run.throttled_ns = document.number(object, "throttled_ns", 0);
+    if (run.repetition < 0 || run.repetition > kMostRepetitions)
+      document.fail(fmt::format("'repetition' is not between 0 and {}", kMostRepetitions));
+    recording.commands.emplace(run.row, without_seed(document.text(object, "command", "")));
+    recording.runs.push_back(std::move(run));
+  }
+  if (document.failed()) return *document.failed();
+
+  auto lines = read_summary(summary, inside(folder, kSummary), true);
+  if (!lines) return lines.error();
+  std::set<std::string_view> with_lines;
+  for (const RecordedLine& line : *lines) with_lines.insert(line.run);
+  for (const RecordedRun& run : recording.runs) {
+    // Prices (`lastack cost`) have a file of their own.
+    const bool has_ledger =
+        run.status == "ok" && recording.commands.at(run.row).starts_with("lastack run");
+    if (has_ledger && !with_lines.contains(run.folder))
+      return plain_error(fmt::format("{}: no line of run {}, which ended ok: the file was cut off",
+                                     inside(folder, kSummary), run.folder));
+  }
+  for (RecordedLine& line : *lines)
+    if (!line.warm_up) recording.lines.push_back(std::move(line));
+  return recording;
+}
+
+Result<Recording> recorded_run(const std::string& folder, std::string_view text,
+                               std::string_view summary) {
+  Document document(text, inside(folder, kRunDocument));
+  if (document.failed()) return *document.failed();
+  Recording recording;
+  recording.path = printable(folder);
+  describe_host(document, recording);
+  RecordedRun run;
+  run.folder = folder;
+  run.status = document.text(document.root(), "status", std::nullopt);
+  run.error = document.text(document.root(), "error", "");
+  const Json& host = Document::member(document.root(), "host");
+  run.stalled_ns = document.number(Document::member(host, "stalls"), "sum_ns", 0);
+  run.throttled_ns = document.number(host, "throttled_ns", 0);
+  const Json& spec = document.object(document.root(), "spec");
+  std::string command = "lastack run";
+  if (!document.failed())
+    for (const auto& [name, value] : spec.items())
+      if (name != "seed")
+        command += fmt::format(" --{} {}", shown(name),
+                               shown(value.is_string() ? value.get<std::string>() : value.dump()));
+  recording.commands.emplace("", command);
+
+  // The price of the whole run, which its summary.csv does not tell.
+  const Json& cost = Document::member(document.root(), "cost");
+  const Json& traffic = Document::member(cost, "traffic");
+  // Spinning is written as no context switches.
+  const Json& survivors = Document::member(cost, "survivors");
+  const bool spinning = Document::member(survivors, "context_switches").is_null();
+  const int64_t user_ns = document.number(survivors, "user_ns", -1);
+  const int64_t system_ns = document.number(survivors, "system_ns", -1);
+  const int64_t segments = document.number(traffic, "out_segments", -1);
+  if (document.failed()) return *document.failed();
+
+  auto lines = read_summary(summary, inside(folder, kSummary), false);
+  if (!lines) return lines.error();
+  double connections = 0;
+  for (const RecordedLine& line : *lines) connections += static_cast<double>(line.requested);
+  for (RecordedLine& line : *lines) {
+    line.key.row.clear();
+    line.repetition = 1;
+    if (connections > 0 && user_ns >= 0 && system_ns >= 0 && !spinning)
+      line.cpu_ns_per_connection = static_cast<double>(user_ns + system_ns) / connections;
+    if (connections > 0 && segments >= 0)
+      line.segments_per_connection = static_cast<double>(segments) / connections;
+    recording.lines.push_back(std::move(line));
+  }
+  recording.runs.push_back(std::move(run));
+  return recording;
+}
+
+Result<Recording> read_recording(const std::string& path) {
+  const bool pattern = path.find_first_of("*?[") != std::string::npos && !is_there(path);
+  if (!pattern) return read_folder(path);
+  glob_t matches{};
+  const int failed = glob(path.c_str(), 0, nullptr, &matches);
+  std::vector<std::string> folders(matches.gl_pathv, matches.gl_pathv + matches.gl_pathc);
+  globfree(&matches);
+  if (failed != 0 || folders.empty())
+    return plain_error(fmt::format("{}: no folder has such a name", path));
+  // "a-2" before "a-10".
+  std::sort(folders.begin(), folders.end(), [](const std::string& a, const std::string& b) {
+    return strverscmp(a.c_str(), b.c_str()) < 0;
+  });
+  std::optional<Recording> all, first;
+  for (const std::string& folder : folders) {
+    auto one = read_folder(folder);
+    if (!one) return one.error();
+    if (!all) {
+      all = Recording{};
+      first = *one;
+      *all = *one;
+      all->path = printable(path);
+      all->runs.clear();
+      all->lines.clear();
+      all->doubts.clear();
+    } else {
+      for (std::string& reason : why_not_comparable(*first, first->path, *one, one->path))
+        all->doubts.push_back(std::move(reason));
+    }
+    append(*all, std::move(*one));
+  }
+  return std::move(*all);
+}
+
+std::vector<FactDifference> fact_differences(const std::vector<const Recording*>& recordings) {
+  std::set<std::string> keys;
+  for (const Recording* recording : recordings)
+    for (const auto& [key, value] : recording->facts) keys.insert(key);
+  std::vector<FactDifference> differences;
+  for (const std::string& key : keys) {
+    FactDifference difference{key, {}, false};
+    std::set<std::string> known;
+    for (const Recording* recording : recordings) {
+      const auto fact = recording->facts.find(key);
+      const bool is_known = fact != recording->facts.end();
+      difference.values.push_back(is_known ? std::optional(fact->second) : std::nullopt);
+      if (is_known) known.insert(fact->second);
+    }
+    const bool missing = std::find(difference.values.begin(), difference.values.end(),
+                                   std::nullopt) != difference.values.end();
+    if (known.size() == 1 && !missing) continue;
+    // What an older lastack did not write down may be the same.
+    difference.blocking = fact_kind(key) == FactKind::blocking && known.size() > 1;
+    differences.push_back(std::move(difference));
+  }
+  return differences;
+}
+
+std::vector<std::string> why_not_comparable(const Recording& a, const std::string& name_of_a,
+                                            const Recording& b, const std::string& name_of_b) {
+  std::vector<std::string> reasons;
+  const auto differ = [&](std::string_view what, const std::string& of_a, const std::string& of_b) {
+    reasons.push_back(
+        fmt::format("{} differs: {} in {}, {} in {}", what, of_a, name_of_a, of_b, name_of_b));
+  };
+  const auto kind = [](const Recording& recording) {
+    return recording.suite.empty()
+               ? std::string("runs")
+               : fmt::format("{}{}", recording.suite, recording.quick ? " --quick" : "");
+  };
+  if (kind(a) != kind(b)) differ("suite", kind(a), kind(b));
+  for (const FactDifference& difference : fact_differences({&a, &b}))
+    if (difference.blocking) differ(difference.key, *difference.values[0], *difference.values[1]);
+  size_t others = 0;
+  std::string example;
+  for (const auto& [row, command] : a.commands) {
+    const auto same_row = b.commands.find(row);
+    if (same_row == b.commands.end()) continue;
+    auto of_a = options_of(command), of_b = options_of(same_row->second);
+    if (row.empty()) keep_common(of_a, of_b);
+    if (of_a == of_b || others++ > 0) continue;
+    example =
+        fmt::format("{} has {} in {}, {} in {}", row.empty() ? "the run" : "'" + row + "'",
+                    options_apart(of_a, of_b), name_of_a, options_apart(of_b, of_a), name_of_b);
+  }
+  if (others > 0)
+    reasons.push_back(others == 1 ? fmt::format("other commands: {}", example)
+                                  : fmt::format("other commands of {} rows: {}", others, example));
+  return reasons;
+}
+
+}  // namespace lastack

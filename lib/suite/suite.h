@@ -1,0 +1,132 @@
+// Suites: tables of runs that answer one question together, with the prices of the probes among
+// them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "ledger/result.h"
+#include "run/runner.h"
+#include "suite/cost.h"
+
+namespace lastack {
+
+// Parameters as (flag without dashes, value).
+using Parameters = std::vector<std::pair<std::string, std::string>>;
+
+struct SuiteRow {
+  std::string name;  // unique within the suite; where two suites share a name, it is the same run
+  Parameters parameters;
+  // Above 0: not one run, but what its probes cost, in so many rounds of such windows.
+  int64_t rounds = 0;
+  int64_t window_ns = 0;
+  // How often it is played, beside one warm-up that nobody counts; 1: once, and no warm-up.
+  int64_t repetitions = 1;
+
+  bool prices() const { return rounds > 0; }
+};
+
+struct Suite {
+  std::string_view name;
+  std::string_view help;
+  // `quick`: the same kinds of rows with small numbers, to see that everything works.
+  std::vector<SuiteRow> (*rows)(bool quick);
+  bool collects = false;  // its rows are those of other suites
+};
+std::span<const Suite> suites();
+Result<const Suite*> find_suite(std::string_view name);
+
+constexpr int64_t kMostRepetitions = 1000;
+
+// What to play. Two of these that are equal play the same runs in the same order.
+struct SuiteSpec {
+  const Suite* suite = nullptr;
+  bool quick = false;
+  int64_t repetitions = 0;  // of every row but prices, which repeat themselves; 0: as rows say
+  int64_t seed = 1;         // of the order
+};
+std::vector<SuiteRow> rows_of(const SuiteSpec& spec);
+
+// One run of a suite.
+struct SuiteTurn {
+  size_t row = 0;
+  int64_t repetition = 1;  // 0: the warm-up
+  bool warm_up() const { return repetition == 0; }
+  bool operator==(const SuiteTurn&) const = default;
+};
+// Repetition by repetition, the rows of each in an order by chance: what drifts on the host
+// burdens all rows alike.
+std::vector<SuiteTurn> turns_of(std::span<const SuiteRow> rows, int64_t seed);
+
+// "mix=silent=1,alive=1 probe=keepalive" in pairs.
+Parameters parse_parameters(std::string_view text);
+
+// What a row asks for; an Error where its text says nonsense.
+Result<RunSpec> run_of(const SuiteRow& row);
+Result<CostSpec> cost_of(const SuiteRow& row);
+
+// The longest that one run of a row should take on this host; deadlines bound it, so most come
+// close.
+int64_t estimated_ns(const SuiteRow& row);
+// Of all its runs.
+int64_t estimated_ns(std::span<const SuiteRow> rows);
+
+// "03-keepalive-1s-1s-2": the folder of the row at that index, and "03-keepalive-1s-1s-2/rep-1" or
+// ".../warm-up" of one of its runs.
+std::string row_folder(size_t index, const SuiteRow& row);
+std::string run_folder(const SuiteTurn& turn, const SuiteRow& row);
+
+// A run that was played, to its end or as far as it came.
+struct SuiteRun {
+  SuiteTurn turn;
+  RunStatus status = RunStatus::ok;
+  std::string error;
+  int64_t estimated_ns = 0;
+  int64_t wall_ns = 0;
+  RunSpec spec;
+  RunResult result;  // of a run
+  CostResult cost;   // of prices
+};
+// For a suite that is resumed, by the build that began it. The spec is not in it: the row has it.
+std::string serialize(const SuiteRun& run);
+Result<SuiteRun> deserialize_suite_run(const std::string& text, std::span<const SuiteRow> rows);
+
+struct SuiteResult {
+  SuiteSpec spec;
+  RunStatus status = RunStatus::ok;  // the worst one
+  int64_t estimated_ns = 0;
+  int64_t wall_ns = 0;  // of all runs together
+  std::vector<SuiteRow> rows;
+  std::vector<SuiteTurn> turns;
+  std::vector<SuiteRun> runs;  // those that ended, as played; fewer than turns if interrupted
+};
+
+// The rows of a row's ledger, of all its measured runs together: counts are sums, histograms are
+// merged. What a sum cannot say (spreads, writes' errors) is that of the first run.
+std::vector<LedgerRow> merged_ledger(const SuiteResult& result, size_t row);
+
+// Whether a run writes the sysctls of timers into its namespace.
+bool scales_timers(const SuiteResult& result);
+
+// How long the turns from `next` on will take: a row that was played takes as long as it took,
+// others as much less than their estimate as the ones before did.
+int64_t time_left_ns(const SuiteResult& result, std::span<const int64_t> row_estimates_ns,
+                     size_t next);
+
+struct SuiteHooks {
+  RunHooks run;
+  // Called after each run, to write it down; may be empty. An Error ends the suite.
+  std::function<Status(const SuiteRow& row, const SuiteRun& run)> finished;
+};
+
+// Plays the turns one after the other, but for those in `done`. A row that cannot run here is kept
+// with its error, and the next one follows; an interruption ends the suite, without the run that
+// it hit.
+SuiteResult run_suite(const SuiteSpec& spec, std::vector<SuiteRun> done, const SuiteHooks& hooks);
+
+}  // namespace lastack

@@ -1,0 +1,23 @@
+// One row of a table of scenes: the experiment behind a row of verify/claims.h.
+#pragma once
+
+#include <string_view>
+
+#include "verify/sockets.h"
+#include "verify/stage.h"
+
+namespace lastack {
+
+struct Scene {
+  std::string_view case_id, variant;
+  void (*play)(Stage& stage, const Scene& scene);
+  Observer observer = Observer::poll;
+  Sender sender = Sender::send;
+  int detail = 0;  // what else tells the variants of one function apart
+  // A timer decides how long it takes: it starts first and hardly costs CPU.
+  bool waits = false;
+  // Whether connections of dead processes must go on trying while nobody reads.
+  bool patient_orphans = false;
+};
+
+}  // namespace lastack

@@ -1,0 +1,12 @@
+// The scenes in which the server survives: S1 to S5.
+#pragma once
+
+#include <span>
+
+#include "verify/scene.h"
+
+namespace lastack {
+
+std::span<const Scene> server_scenes();
+
+}  // namespace lastack

@@ -1,0 +1,400 @@
+#include "verify/stage.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <nlohmann/json.hpp>
+
+#include "base/clock.h"
+#include "base/process.h"
+#include "net/counters.h"
+#include "net/namespaces.h"
+#include "net/veth.h"
+#include "shard/shortage.h"
+#include "verify/sockets.h"
+
+namespace lastack {
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Sight, what, values)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Outcomes, met_with, met_without, unmet_with, unmet_without)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Way, name, forced, connections, outcomes, bytes_sent,
+                                   bytes_received, sights)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Record, ways, notes, error, died)
+
+namespace {
+
+// 198.18.0.0/15 is set aside for such tests (RFC 2544). The victim's address is one that can go
+// while its namespace keeps another: for the route back, and as the source of ICMP.
+constexpr uint32_t kVethSurvivor = 0xC6120101, kVethVictim = 0xC6120102, kVethRouter = 0xC6120103;
+constexpr uint32_t kVethMore = 0xC612010A;  // and those that follow
+constexpr const char* kNear = "near";
+constexpr const char* kFar = "far";
+
+// Where an error goes: the row's process has a descriptor for its record, a child its testament.
+int g_report = -1;
+Testament* g_own_testament = nullptr;
+
+volatile sig_atomic_t g_sigpipes = 0;
+void on_sigpipe(int) { g_sigpipes = g_sigpipes + 1; }
+
+Status build_veth(Stage& stage) {
+  auto other = create_network_namespace();
+  if (!other) return other.error();
+  stage.victim_side = std::move(*other);
+  if (Status failed = create_veth(kNear, kFar, stage.victim_side.get())) return failed;
+  if (Status failed = add_address(kNear, kVethSurvivor, 24)) return failed;
+  if (Status failed = bring_up(kNear)) return failed;
+  const auto near = read_hardware_address(kNear);
+  if (!near) return near.error();
+  if (Status failed = enter_network_namespace(stage.victim_side.get())) return failed;
+  if (Status failed = add_address(kFar, kVethRouter, 24)) return failed;
+  if (Status failed = add_address(kFar, kVethVictim, 32)) return failed;
+  if (Status failed = bring_up(kFar)) return failed;
+  if (Status failed = add_permanent_neighbour(kFar, kVethSurvivor, *near)) return failed;
+  const auto far = read_hardware_address(kFar);
+  if (!far) return far.error();
+  if (Status failed = enter_network_namespace(stage.survivor_side.get())) return failed;
+  return add_permanent_neighbour(kNear, kVethVictim, *far);
+}
+
+// Small buffers, so that a queue is filled quickly, and ports enough for every way of a row.
+Status set_sysctls(const Retries& retries) {
+  return write_sysctls({{"net/ipv4/tcp_rmem", "4096 65536 65536"},
+                        {"net/ipv4/tcp_wmem", "4096 65536 131072"},
+                        {"net/ipv4/tcp_retries2", fmt::format("{}", retries.established)},
+                        {"net/ipv4/tcp_orphan_retries", fmt::format("{}", retries.orphans)},
+                        {"net/ipv4/ip_local_port_range", "1024 65535"},
+                        // A new namespace takes this from the host; a cut path must drop, not
+                        // forward and complain.
+                        {"net/ipv4/conf/all/forwarding", "0"}});
+}
+
+}  // namespace
+
+void Way::see(std::string_view what, const std::string& value, int64_t times) {
+  for (Sight& sight : sights) {
+    if (sight.what != what) continue;
+    sight.values[value] += times;
+    return;
+  }
+  sights.push_back({std::string(what), {{value, times}}});
+}
+
+void Way::conclude(bool as_claimed, std::optional<bool> condition) {
+  ++connections;
+  const bool with = condition.value_or(as_claimed);
+  if (as_claimed)
+    ++(with ? outcomes.met_with : outcomes.met_without);
+  else
+    ++(with ? outcomes.unmet_with : outcomes.unmet_without);
+}
+
+bool hand_back(int descriptor, const Record& record) {
+  const std::string text = nlohmann::json(record).dump();
+  for (size_t written = 0; written < text.size();) {
+    const ssize_t got = write(descriptor, text.data() + written, text.size() - written);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    written += static_cast<size_t>(got);
+  }
+  return true;
+}
+
+Result<Record> deserialize_record(const std::string& text) {
+  // The library reports a wrong shape by an exception; it stops here.
+  try {
+    return nlohmann::json::parse(text).get<Record>();
+  } catch (const nlohmann::json::exception&) {
+    return plain_error("the row's process ended without a whole record");
+  }
+}
+
+Way& Stage::begin(std::string_view name, bool forced) {
+  record.ways.push_back({});
+  record.ways.back().name = name;
+  record.ways.back().forced = forced;
+  return record.ways.back();
+}
+
+void Stage::note(std::string_view name, std::string value) {
+  record.notes.emplace_back(name, std::move(value));
+}
+
+namespace {
+
+[[noreturn]] void end_stage(const Error& error, bool died) {
+  if (g_own_testament) {
+    const auto said = error.message();
+    said.copy(g_own_testament->failed, sizeof(g_own_testament->failed) - 1);
+    std::atomic_ref(g_own_testament->error)
+        .store(error.error_number ? error.error_number : EIO, std::memory_order_release);
+    _exit(1);
+  }
+  Record record;
+  record.error = with_cure(error);
+  record.died = died;
+  hand_back(g_report, record);
+  _exit(1);  // the children go with it
+}
+
+}  // namespace
+
+void fail_stage(Error error) { end_stage(error, false); }
+
+void require(Status status) {
+  if (status) fail_stage(*status);
+}
+
+Status set_stage(Stage& stage, const Retries& retries, int report) {
+  g_report = report;
+  struct sigaction action {};
+  action.sa_handler = on_sigpipe;
+  sigaction(SIGPIPE, &action, nullptr);
+  auto own = create_network_namespace();
+  if (!own) return own.error();
+  stage.survivor_side = std::move(*own);
+  if (Status failed = enter_network_namespace(stage.survivor_side.get())) return failed;
+  if (Status failed = set_sysctls(retries)) return failed;
+  stage.survivor_host = stage.victim_host = INADDR_LOOPBACK;
+  if (!stage.veth) return std::nullopt;
+  stage.survivor_host = kVethSurvivor;
+  stage.victim_host = kVethVictim;
+  if (Status failed = build_veth(stage)) return failed;
+  Status failed;
+  on_victim_side(stage, [&] { failed = set_sysctls(retries); });
+  return failed;
+}
+
+Status cut_path(Stage& stage, bool answer_unreachable) {
+  Status failed;
+  on_victim_side(stage, [&] {
+    if (answer_unreachable)
+      failed = write_sysctls({{"net/ipv4/conf/all/forwarding", "1"},
+                              {"net/ipv4/icmp_ratelimit", "0"},
+                              {"net/ipv4/icmp_ratemask", "0"}});
+    if (!failed) failed = delete_address(kFar, kVethVictim, 32);
+    if (!failed && answer_unreachable) failed = add_unreachable_route(kVethVictim);
+  });
+  return failed;
+}
+
+void on_victim_side(Stage& stage, const std::function<void()>& body) {
+  if (!stage.veth) return body();
+  require(enter_network_namespace(stage.victim_side.get()));
+  body();
+  require(enter_network_namespace(stage.survivor_side.get()));
+}
+
+Fd listen_at(Stage& stage, End side) {
+  Fd listener;
+  const auto make = [&] {
+    listener = require(open_socket(Family::inet));
+    const uint32_t host = side == End::victim ? stage.victim_host : stage.survivor_host;
+    const SocketAddress address = to_socket_address(Family::inet, {host, 0});
+    if (bind(listener.get(), address.get(), address.length) != 0) fail_stage(errno_error("bind"));
+    if (listen(listener.get(), 1024) != 0) fail_stage(errno_error("listen"));
+  };
+  if (side == End::victim)
+    on_victim_side(stage, make);
+  else
+    make();
+  return listener;
+}
+
+namespace {
+
+Fd accept_one(const Fd& listener) {
+  short events = 0;
+  if (!await_poll(listener.get(), POLLIN, events))
+    fail_stage(make_error("accept", ETIMEDOUT, "no connection came"));
+  Fd accepted(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  if (!accepted.valid()) fail_stage(errno_error("accept"));
+  require(set_option(accepted.get(), Option::no_delay, 1));
+  return accepted;
+}
+
+Fd connect_to(uint32_t source, const Address& address) {
+  Fd socket = require(open_socket(Family::inet));
+  // Otherwise the victim's kernel might take the address that survives the cut.
+  const SocketAddress own = to_socket_address(Family::inet, {source, 0});
+  if (bind(socket.get(), own.get(), own.length) != 0) fail_stage(errno_error("bind"));
+  require(set_option(socket.get(), Option::no_delay, 1));
+  const SocketAddress target = to_socket_address(Family::inet, address);
+  if (connect(socket.get(), target.get(), target.length) != 0) fail_stage(errno_error("connect"));
+  return socket;
+}
+
+}  // namespace
+
+std::vector<Pair> connect_pairs(Stage& stage, End connecting,
+                                const std::vector<uint32_t>& sources) {
+  const bool victim_connects = connecting == End::victim;
+  const Fd listener = listen_at(stage, victim_connects ? End::survivor : End::victim);
+  const Address address = require(read_local_address(listener.get()));
+  const uint32_t source = victim_connects ? stage.victim_host : stage.survivor_host;
+  std::vector<Pair> pairs(stage.connections);
+  const auto connect_all = [&] {
+    for (size_t i = 0; i < pairs.size(); ++i) {
+      Pair& pair = pairs[i];
+      Fd connected = connect_to(sources.empty() ? source : sources[i % sources.size()], address);
+      Fd accepted = accept_one(listener);
+      pair.victim = std::move(victim_connects ? connected : accepted);
+      pair.survivor = std::move(victim_connects ? accepted : connected);
+    }
+  };
+  if (victim_connects)
+    on_victim_side(stage, connect_all);
+  else
+    connect_all();
+  return pairs;
+}
+
+std::vector<uint32_t> add_survivor_hosts(size_t count) {
+  std::vector<uint32_t> hosts;
+  for (uint32_t i = 0; i < count; ++i) {
+    hosts.push_back(kVethMore + i);
+    require(add_address(kNear, hosts.back(), 32));
+  }
+  return hosts;
+}
+
+namespace {
+
+[[noreturn]] void fail_of_death(const Process& process) {
+  const Error death =
+      death_error(fmt::format("its child, process {},", process.pid), *process.ended);
+  end_stage(death, !is_shortage(death));
+}
+
+bool has_failed(Process& process) {
+  return std::atomic_ref(process.testament->error).load(std::memory_order_acquire) != 0;
+}
+[[noreturn]] void fail_of_testament(const Process& process) {
+  fail_stage(plain_error(fmt::format("child process: {}", process.testament->failed)));
+}
+
+// Whether it has ended, by itself or from outside.
+bool has_ended(Process& process) {
+  if (!process.ended) process.ended = require(look_for_end(process.pid));
+  return process.ended.has_value();
+}
+
+// The connection of a child that may end before it makes one.
+Fd accept_from(Process& process, const Fd& listener) {
+  const int64_t until_ns = now_ns() + kPatience_ns;
+  while (now_ns() < until_ns) {
+    pollfd waited{listener.get(), POLLIN, 0};
+    if (poll(&waited, 1, 100) < 0 && errno != EINTR) fail_stage(errno_error("poll", "a listener"));
+    if (waited.revents) break;  // what it has connected it did before it ended
+    if (has_failed(process)) fail_of_testament(process);
+    if (has_ended(process)) fail_of_death(process);
+  }
+  return accept_one(listener);
+}
+
+}  // namespace
+
+std::vector<Process> start_processes(Stage& stage, End side, const Life& life) {
+  const Fd listener = listen_at(stage, side == End::victim ? End::survivor : End::victim);
+  const Address address = require(read_local_address(listener.get()));
+  // Outlives every child; the stage's own process ends soon after, so nothing is unmapped.
+  void* memory = mmap(nullptr, stage.connections * sizeof(Testament), PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) fail_stage(errno_error("mmap"));
+  auto* testaments = static_cast<Testament*>(memory);
+  std::vector<Process> processes(stage.connections);
+  const pid_t parent = getpid();
+  for (size_t i = 0; i < processes.size(); ++i) {
+    Process& process = processes[i];
+    process.testament = new (&testaments[i]) Testament;
+    process.pid = fork();
+    if (process.pid < 0) fail_stage(errno_error("fork"));
+    if (process.pid == 0) {
+      become({"end", static_cast<int64_t>(i)}, parent);
+      signal(SIGPIPE, SIG_DFL);
+      g_own_testament = process.testament;
+      if (side == End::victim && stage.veth)
+        require(enter_network_namespace(stage.victim_side.get()));
+      // What it inherits of the other connections would keep them open.
+      close_range(3, ~0u, 0);
+      const Fd socket =
+          connect_to(side == End::victim ? stage.victim_host : stage.survivor_host, address);
+      life(socket.get(), *process.testament);
+      _exit(0);  // without close(): that is left to the kernel
+    }
+    process.peer = accept_from(process, listener);
+  }
+  return processes;
+}
+
+void reach(Testament& testament, int stage) {
+  std::atomic_ref(testament.stage).store(stage, std::memory_order_release);
+}
+
+void await_stage(Process& process, int stage) {
+  const int64_t until_ns = now_ns() + kPatience_ns;
+  const auto reached = [&] {
+    return std::atomic_ref(process.testament->stage).load(std::memory_order_acquire) >= stage;
+  };
+  while (!reached()) {
+    if (has_failed(process)) fail_of_testament(process);
+    // What it has reached it said before it ended.
+    if (has_ended(process) && !reached() && !has_failed(process)) fail_of_death(process);
+    if (now_ns() > until_ns)
+      fail_stage(make_error("child process", ETIMEDOUT, fmt::format("stage {}", stage)));
+    sleep_for(200 * kMicrosecond_ns);
+  }
+}
+
+void kill_process(Process& process) {
+  if (has_ended(process)) fail_of_death(process);
+  process.ended = require(end_child(process.pid));
+  process.pid = -1;
+}
+
+void await_exit(Process& process) {
+  if (!process.ended) process.ended = require(await_end(process.pid, now_ns() + kPatience_ns));
+  if (*process.ended != 0) fail_of_death(process);
+  process.pid = -1;
+}
+
+std::map<std::string, int64_t> count_packets_of(Stage& stage, End side) {
+  std::map<std::string, int64_t> counters;
+  const auto read = [&] { counters = require(read_named_tcp_counters()); };
+  if (side == End::victim)
+    on_victim_side(stage, read);
+  else
+    read();
+  return counters;
+}
+
+std::map<std::string, int64_t> count_packets(Stage& stage) {
+  auto sum = count_packets_of(stage, End::survivor);
+  if (stage.veth)
+    for (const auto& [name, value] : count_packets_of(stage, End::victim)) sum[name] += value;
+  return sum;
+}
+
+std::string per_connection(int64_t count, size_t connections) {
+  const auto divisor = static_cast<int64_t>(connections);
+  if (count % divisor == 0) return fmt::format("{}", count / divisor);
+  return fmt::format("{} to {}", count / divisor, count / divisor + 1);
+}
+
+int64_t count_resets(Stage& stage) { return count_packets(stage)["OutRsts"]; }
+
+void see_resets(Stage& stage, Way& way, int64_t before) {
+  way.see("RSTs per connection",
+          per_connection(count_resets(stage) - before, static_cast<size_t>(way.connections)),
+          way.connections);
+}
+
+int sigpipes() { return g_sigpipes; }
+
+}  // namespace lastack
