@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -23,6 +24,7 @@ extern char** environ;
 namespace lastack {
 namespace {
 
+constexpr int kMute = 64;  // added to the errno of a message that could not be sent: an exit code
 constexpr std::string_view kProcessFlag = "--lastack-process=";
 
 // The kernel's own default (init_task); poll(2) and its relatives may wake so much later.
@@ -176,12 +178,16 @@ void die_before_parent_of_oom() {
   if (file.valid()) (void)write_all(file.get(), more, kFile);  // then anyone may be the first
 }
 
+int mute_exit(const Status& unsaid) { return unsaid ? kMute + unsaid->error_number : 1; }
+
 void watch_for_oom_kills() { oom_kills_before(); }
 
 Error death_error(const std::string& who, int wait_status) {
   Error error = plain_error(fmt::format("{} {}", who, death_text(wait_status)));
-  if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == kLackOfMemory)
-    error.error_number = ENOMEM;
+  const int code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 0;
+  if (code == kLackOfMemory) error.error_number = ENOMEM;
+  if (code > kMute && strerrorname_np(code - kMute))
+    return make_error(who + " could not send a message", code - kMute, "");
   if (!WIFSIGNALED(wait_status)) return error;
   const int number = WTERMSIG(wait_status);
   if (number == SIGKILL && count_oom_kills() > oom_kills_before()) error.error_number = ENOMEM;

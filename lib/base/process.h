@@ -52,6 +52,8 @@ std::string death_text(int wait_status);
 // (RLIMIT_CPU; a cure), a system call (ENOSYS).
 constexpr int kLackOfMemory = 3;  // the exit code of who said so itself
 Error death_error(const std::string& who, int wait_status);
+// The exit code of who has said why it ends, or could not even say that: death_error() reads it.
+int mute_exit(const Status& unsaid);
 // Before the first child is started; calls after the first change nothing.
 void watch_for_oom_kills();
 

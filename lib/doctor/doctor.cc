@@ -363,12 +363,17 @@ Result<Trial> try_in_child(bool host_network) {
   }
   writer.reset();
   Trial trial;
-  ssize_t got;
-  do {
-    got = read(reader.get(), &trial, sizeof(trial));  // smaller than PIPE_BUF: whole or not at all
-  } while (got < 0 && errno == EINTR);
-  const auto ended = await_end(child, now_ns() + 10 * kSecond_ns);
+  ssize_t got = 0;
+  // What it writes is smaller than PIPE_BUF: there is room for it, and it is whole or not there.
+  auto ended = await_end(child, now_ns() + 10 * kSecond_ns);
+  if (ended) {
+    do {
+      got = read(reader.get(), &trial, sizeof(trial));
+    } while (got < 0 && errno == EINTR);
+  }
   if (got == sizeof(trial)) return trial;
+  if (!ended && ended.error().error_number == ETIME && !end_child(child))
+    return make_error("trial process", ETIME, "it does not end, and cannot be killed");
   if (!ended) return ended.error();
   return death_error("the trial process", *ended);
 }
@@ -563,7 +568,8 @@ Examination examine_memory(const Patient& patient) {
   if (!available_kib) return fine("cannot be read", memory_needed(patient));
   const int64_t available = *available_kib * 1024;
   return judge(available >= memory_of(patient), Health::bad, mib(available) + " available",
-               memory_needed(patient), lower_connections(available / (kKernelBytes + kOwnBytes)));
+               memory_needed(patient),
+               lower_connections(available / (memory_of(patient) / patient.connections)));
 }
 
 // While its quota is used up, a cgroup does not run at all: up to a period (100 ms by default).
@@ -946,7 +952,7 @@ Examination examine_private_namespace(const Patient& patient) {
     case ENOSYS:
       mend = "boot a kernel with CONFIG_USER_NS=y and CONFIG_NET_NS=y, or choose --host-network";
       break;
-    default:  // mostly EPERM; a refusal over netlink has no errno
+    default:  // mostly EPERM
       if (read_sysctl(kDebianSwitch) == 0) mend = set_sysctl(kDebianSwitch, 1);
       if (read_sysctl(kUbuntuSwitch).value_or(0) > 0) mend = set_sysctl(kUbuntuSwitch, 0);
       break;
@@ -1148,11 +1154,6 @@ Status lacks_memory(const RunSpec& spec, const Plan& plan) {
   if (available_kib && (*available_kib + swap_kib) * 1024 < memory_of(patient) / 4 * 3)
     return refuse("memory", examine_memory(patient));
   return std::nullopt;
-}
-
-std::string_view health_name(Health health) {
-  constexpr std::string_view kNames[] = {"ok", "warning", "bad"};
-  return kNames[static_cast<size_t>(health)];
 }
 
 std::span<const ExaminationRow> examination_rows() { return kRows; }

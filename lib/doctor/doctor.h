@@ -19,7 +19,6 @@ enum class Health : uint8_t {
   warning,  // the run works, a figure may suffer
   bad,      // the run fails, or not with all of its connections
 };
-std::string_view health_name(Health health);
 
 struct Examination {
   std::string name;

@@ -851,6 +851,7 @@ Done Coordinator::ask_alive() {
   const int64_t until_ns = now_ns() + kAliveTimeout_ns + 2 * spec_.cut_for_ns;
   while (!waiting.empty() && now_ns() < until_ns) {
     if (Done failed = pump(now_ns() + kMillisecond_ns)) return failed;
+    if (halted_) return asked_alive_ = false, std::nullopt;
     std::erase_if(waiting, [](const Asked& asked) {
       return std::atomic_ref(asked.end->bytes_received).load() > asked.bytes_before;
     });
@@ -883,8 +884,11 @@ Done Coordinator::end_workers() {
     for (Worker& worker : shard.workers) {
       if (worker.gone) continue;
       auto ended = await_end(worker.pid, patience_ns);
+      const bool by_itself = static_cast<bool>(ended);
       if (!ended && ended.error().error_number == ETIME) ended = end_child(worker.pid);
       if (!ended && !first) first = ended.error();
+      if (by_itself && *ended != 0 && !first)
+        first = death_error(fmt::format("{}, told to quit,", name_of(worker)), *ended);
       worker.gone = true;
     }
   }

@@ -204,6 +204,10 @@ struct Establisher {
     if (failed) progress.accept_error.store(failed->error_number);
     // The other side notices the error, and what it has made by then still counts.
     while (failed && !all_connected && !ended) sleep_for(kMillisecond_ns), revised();
+    if (!all_connected && !ended)
+      return make_error("accept", ETIME,
+                        fmt::format("{} of {} connections, and nobody said that these are all",
+                                    accepted.size(), expected));
     if (!ended) look_for_own(accepted, own);
     if (ended) own.found.resize(accepted.size());  // the other side may still be at it: keep all
     if (ended) std::iota(own.found.begin(), own.found.end(), size_t{0});
@@ -260,9 +264,7 @@ using Handler = std::function<Result<Message>(const Message&)>;
 using Work = std::function<std::optional<Status>()>;
 int serve(Establisher& establisher, const Handler& handle, const Work& work) {
   Channel& channel = establisher.channel;
-  const auto give_up = [&](const Error& error) {
-    return (void)channel.send(failure(error)), 1;  // a coordinator that is gone needs no answer
-  };
+  const auto give_up = [&](const Error& error) { return mute_exit(channel.send(failure(error))); };
   while (!establisher.ended) {
     const auto worked = work();
     if (worked && *worked) return give_up(**worked);
@@ -273,7 +275,9 @@ int serve(Establisher& establisher, const Handler& handle, const Work& work) {
     if (message.verb == Verb::quit) return 0;
     const auto answer = handle(message);
     const bool silent = answer && answer->verb == Verb::quit;  // nothing to say
-    if (!silent && channel.send(answer ? *answer : failure(answer.error()))) return 1;
+    if (silent) continue;
+    if (const Status unsaid = channel.send(answer ? *answer : failure(answer.error())))
+      return mute_exit(unsaid);
   }
   return 0;
 }
@@ -298,7 +302,7 @@ int survivor_worker_main() {
   g_is_survivor = true;
   auto table = ShardTable::attach(kFirstInherited);
   Channel channel(kFirstInherited + 1);
-  if (!table) return (void)channel.send(failure(table.error())), 1;
+  if (!table) return mute_exit(channel.send(failure(table.error())));
   const ShardView shard = table->view();
   pin(shard.header->settings.survivor_cpu, shard.header->progress.survivor_pin_error);
   Establisher establisher = establisher_of(shard, channel, shard.survivors, shard.victims);
@@ -349,7 +353,7 @@ int survivor_worker_main() {
 int victim_worker_main() {
   auto table = ShardTable::attach(kFirstInherited);
   Channel channel(kFirstInherited + 1);
-  if (!table) return (void)channel.send(failure(table.error())), 1;
+  if (!table) return mute_exit(channel.send(failure(table.error())));
   const ShardView shard = table->view();
   const ShardSettings& settings = shard.header->settings;
   pin(settings.victim_cpu, shard.header->progress.victim_pin_error);

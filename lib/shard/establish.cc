@@ -108,7 +108,11 @@ Result<uint32_t> wait_for_backlogs(const Listeners& listeners,
     uint32_t waiting = 0;
     for (const Fd& socket : listeners.sockets)
       waiting += static_cast<uint32_t>(connections_in_backlog(socket.get()));
-    if (waiting >= expected() || now_ns() > until_ns) return waiting;
+    const uint32_t wanted = expected();
+    if (waiting >= wanted) return waiting;
+    if (now_ns() > until_ns)
+      return make_error("wait for connections in backlogs", ETIME,
+                        fmt::format("{} of {}", waiting, wanted));
     sleep_for(kMillisecond_ns);
   }
 }

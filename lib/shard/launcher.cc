@@ -1,6 +1,5 @@
 #include "shard/launcher.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -94,7 +93,12 @@ Launched launch(const Role& role, const std::string& request, const RunHooks& ho
     return nothing(status, killed ? followed.refused->message() : killed.error().message());
   }
   const auto ended = await_end(*launcher, now_ns() + kExitPatience_ns + patience.interrupt_ns);
-  if (!ended) return nothing(RunStatus::failed, ended.error().message());
+  if (!ended) {
+    const auto killed = end_child(*launcher);
+    return nothing(RunStatus::failed,
+                   killed ? "the launcher did not end, and was killed: " + ended.error().message()
+                          : killed.error().message());
+  }
   if (followed.last_word) return nothing(RunStatus::no_resources, last_word(*followed.last_word));
   if (*ended != 0) {
     const Error death = death_error(fmt::format("the launcher, process {},", *launcher), *ended);
@@ -104,11 +108,6 @@ Launched launch(const Role& role, const std::string& request, const RunHooks& ho
   auto text = read_descriptor(result_file->get());
   if (!text) return nothing(RunStatus::failed, text.error().message());
   return {RunStatus::ok, "", std::move(*text)};
-}
-
-void keep_launcher_descriptors() {
-  for (const int descriptor : {kRequestDescriptor, kResultDescriptor, kLauncherChannel})
-    fcntl(descriptor, F_SETFD, FD_CLOEXEC);
 }
 
 int hand_over(const std::string& result, Channel& channel) {

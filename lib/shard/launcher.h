@@ -46,8 +46,6 @@ Launched launch(const Role& role, const std::string& request, const RunHooks& ho
 
 constexpr int kRequestDescriptor = 3, kResultDescriptor = 4, kLauncherChannel = 5;
 
-// Whatever is started from here on does not inherit the launcher's descriptors.
-void keep_launcher_descriptors();
 // What its main() returns.
 int hand_over(const std::string& result, Channel& channel);
 

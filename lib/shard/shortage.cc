@@ -64,6 +64,12 @@ bool is_shortage(int error_number) {
                      [&](const ShortageRow& row) { return row.error_number == error_number; });
 }
 
+std::string cure_of(int error_number) {
+  for (const ShortageRow& row : kShortages)
+    if (row.error_number == error_number) return std::string(row.cure);
+  return "";
+}
+
 bool is_shortage(const Error& error) {
   return is_shortage(error.error_number) || !error.cure.empty();
 }
@@ -99,6 +105,7 @@ namespace {
 // Larger than what malloc(3) takes from its heap, so that it really goes back.
 constexpr size_t kReserveBytes = 192 << 10;
 void* g_reserve = nullptr;
+std::terminate_handler g_terminate = nullptr;  // the library's own
 
 void release_reserve() {
   std::free(std::exchange(g_reserve, nullptr));
@@ -112,6 +119,7 @@ void release_reserve() {
     _exit(say_lack_of_memory());
   } catch (...) {
   }
+  g_terminate();  // says what it was, and aborts
   std::abort();
 }
 
@@ -120,7 +128,7 @@ void release_reserve() {
 void prepare_for_lack_of_memory() {
   g_reserve = std::malloc(kReserveBytes);  // never touched: it costs no page
   std::set_new_handler(release_reserve);
-  std::set_terminate(end_unwinding);
+  g_terminate = std::set_terminate(end_unwinding);
 }
 
 int say_lack_of_memory() {

@@ -19,6 +19,8 @@ std::span<const ShortageRow> shortages();
 // Whether the errno says that the host has not enough of something, or does not allow it.
 bool is_shortage(int error_number);
 bool is_shortage(const Error& error);
+// Of an errno of the table; "" for others.
+std::string cure_of(int error_number);
 // "OPERATION: what the errno means (NAME NUMBER); mend: CURE", the cure where there is one.
 std::string with_cure(const std::string& message, int error_number);
 std::string with_cure(const Error& error);

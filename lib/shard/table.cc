@@ -43,8 +43,9 @@ void ShardTable::lay_out() {
 Result<ShardTable> ShardTable::create(uint32_t connections, bool writers) {
   Fd memory(memfd_create("lastack-shard", MFD_CLOEXEC));
   const size_t bytes = table_bytes(connections, writers);
-  if (!memory.valid() || ftruncate(memory.get(), static_cast<off_t>(bytes)) != 0)
-    return errno_error("memfd_create", "shard table");
+  if (!memory.valid()) return errno_error("memfd_create", "shard table");
+  if (ftruncate(memory.get(), static_cast<off_t>(bytes)) != 0)
+    return errno_error("ftruncate", "shard table");
   auto table = map(std::move(memory), bytes);
   if (!table) return table;
   // A memfd starts as zeros, which is right for every field but these.

@@ -64,12 +64,27 @@ int EpollSurvivor::wait_once(std::span<epoll_event> batch, int64_t until_ns) {
   return epoll_wait(epoll_.get(), batch.data(), room_for, at_once ? 0 : -1);
 }
 
+namespace {
+
+Error refusal(int failed) {
+  Error error = make_error("epoll_ctl", failed, "a watched socket");
+  if (failed == ENOSPC) error.cure = "a larger fs.epoll.max_user_watches (epoll(7))";
+  return error;
+}
+
+}  // namespace
+
 int EpollSurvivor::set_interest(int operation, uint32_t slot, uint32_t events, Kind kind) {
   epoll_event event{};
   event.events = events;
   event.data.u64 = uint64_t{static_cast<uint32_t>(kind)} << 32 | slot;
   return epoll_ctl(epoll_.get(), operation, shard_.survivors[slot].descriptor, &event) == 0 ? 0
                                                                                             : errno;
+}
+
+void EpollSurvivor::change_interest(int operation, uint32_t slot, uint32_t events, Kind kind) {
+  const int failed = set_interest(operation, slot, events, kind);
+  if (failed && !refused_) refused_ = refusal(failed);
 }
 
 uint32_t EpollSurvivor::watch_events(uint32_t slot) const {
@@ -80,7 +95,7 @@ uint32_t EpollSurvivor::watch_events(uint32_t slot) const {
 Status EpollSurvivor::arm() {
   const auto arm = [&](uint32_t slot) -> Status {
     if (const int failed = set_interest(EPOLL_CTL_ADD, slot, watch_events(slot), Kind::watch))
-      return make_error("epoll_ctl", failed, "arm (fs.epoll.max_user_watches limits them)");
+      return refusal(failed);
     return std::nullopt;
   };
   heartbeats_.start();
@@ -160,13 +175,16 @@ void EpollSurvivor::scan(int64_t now) {
 void EpollSurvivor::hear_of_acts(std::span<const uint32_t> slots) {
   tell_survivors(
       shard_, slots,
-      [&](uint32_t slot) { set_interest(EPOLL_CTL_ADD, slot, EPOLLRDHUP, Kind::fin_arrived); },
-      [&](uint32_t slot) { set_interest(EPOLL_CTL_ADD, slot, watch_events(slot), Kind::watch); });
+      [&](uint32_t slot) { change_interest(EPOLL_CTL_ADD, slot, EPOLLRDHUP, Kind::fin_arrived); },
+      [&](uint32_t slot) {
+        change_interest(EPOLL_CTL_ADD, slot, watch_events(slot), Kind::watch);
+      });
 }
 
 Status EpollSurvivor::run_until_control() {
   std::array<epoll_event, kEventsPerWait> batch;
   while (true) {
+    if (refused_) return refused_;
     requests_.send_due([&](uint32_t slot) {
       return send_request(
           shard_, shard_.survivors[slot],
@@ -200,7 +218,7 @@ void EpollSurvivor::handle(const epoll_event& event, int64_t stamp_ns) {
   const uint32_t wanted = watch_events(slot), edge = wanted & EPOLLET;
   if (static_cast<Kind>(event.data.u64 >> 32) == Kind::fin_arrived) {
     write_first(end);
-    set_interest(EPOLL_CTL_MOD, slot, wanted, Kind::watch);
+    change_interest(EPOLL_CTL_MOD, slot, wanted, Kind::watch);
     return;
   }
   switch (look(shard_, end, event.events, stamp_ns, scratch_)) {
@@ -208,11 +226,11 @@ void EpollSurvivor::handle(const epoll_event& event, int64_t stamp_ns) {
     case Verdict::held:
       return;
     case Verdict::hang_up:  // EPOLLHUP and EPOLLERR are always reported
-      set_interest(EPOLL_CTL_MOD, slot, edge, Kind::watch);
+      change_interest(EPOLL_CTL_MOD, slot, edge, Kind::watch);
       return;
     case Verdict::found:
       // Level-triggered, an ended connection would be reported for ever.
-      if (!edge) set_interest(EPOLL_CTL_DEL, slot, 0, Kind::watch);
+      if (!edge) change_interest(EPOLL_CTL_DEL, slot, 0, Kind::watch);
       return;
   }
 }

@@ -33,6 +33,8 @@ class EpollSurvivor final : public Survivor {
   enum class Kind : uint32_t { watch, fin_arrived, heartbeat_timer, control, instant };
   // epoll_ctl(2) `operation` for this connection; returns an errno.
   int set_interest(int operation, uint32_t slot, uint32_t events, Kind kind);
+  // The same where nobody can be told at once: run_until_control() returns the first refusal.
+  void change_interest(int operation, uint32_t slot, uint32_t events, Kind kind);
   uint32_t watch_events(uint32_t slot) const;
   Status arm_heartbeats();
   bool serve_heartbeat(uint32_t slot, int64_t now);
@@ -55,6 +57,7 @@ class EpollSurvivor final : public Survivor {
   Fd instant_;
   int64_t instant_ns_ = 0;  // that it is set to
   std::vector<char> scratch_;
+  Status refused_;
 };
 
 }  // namespace lastack

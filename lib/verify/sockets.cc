@@ -226,7 +226,7 @@ void await_events(int socket, short events) {
   short seen = 0;
   while (await_poll(socket, static_cast<short>(events & ~(POLLERR | POLLHUP)), seen))
     if (seen & events) return;
-  fail_stage(make_error("wait for poll events", ETIMEDOUT, poll_text(events)));
+  fail_stage(make_error("wait for poll events", ETIME, poll_text(events)));
 }
 
 void await_unread(int socket, int bytes) {
@@ -235,7 +235,7 @@ void await_unread(int socket, int bytes) {
   const int64_t until_ns = now_ns() + kPatience_ns;
   while (unread_bytes(socket) < bytes) {
     if (now_ns() > until_ns)
-      fail_stage(make_error("wait for data", ETIMEDOUT,
+      fail_stage(make_error("wait for data", ETIME,
                             fmt::format("{} of {} bytes", unread_bytes(socket), bytes)));
     sleep_for(kMillisecond_ns);
   }
@@ -247,7 +247,7 @@ int64_t fill_queue(int socket) {
   const int64_t until_ns = now_ns() + kPatience_ns;
   // Full, but what fills it may still be leaving: it has to stay full for a while.
   for (int full = 0; full < 3;) {
-    if (now_ns() > until_ns) fail_stage(make_error("fill the send queue", ETIMEDOUT, ""));
+    if (now_ns() > until_ns) fail_stage(make_error("fill the send queue", ETIME, ""));
     const ssize_t got = send(socket, data, sizeof(data), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (got > 0) {
       sent += got;
@@ -269,7 +269,7 @@ int64_t shut_window(int socket) {
   int64_t sent = 0;
   const int64_t until_ns = now_ns() + kPatience_ns;
   for (int shut = 0; shut < kLooks;) {
-    if (now_ns() > until_ns) fail_stage(make_error("shut the peer's window", ETIMEDOUT, ""));
+    if (now_ns() > until_ns) fail_stage(make_error("shut the peer's window", ETIME, ""));
     const int64_t got = fill_queue(socket);
     sent += got;
     shut = got == 0 && waits_for_window(socket) ? shut + 1 : 0;
@@ -301,7 +301,7 @@ void await_delivered(int socket) {
   const int64_t until_ns = now_ns() + kPatience_ns;
   while (unacknowledged_bytes(socket) > 0) {
     if (now_ns() > until_ns)
-      fail_stage(make_error("wait for acknowledgements", ETIMEDOUT,
+      fail_stage(make_error("wait for acknowledgements", ETIME,
                             fmt::format("{} bytes", unacknowledged_bytes(socket))));
     sleep_for(5 * kMillisecond_ns);
   }

@@ -212,7 +212,7 @@ namespace {
 Fd accept_one(const Fd& listener) {
   short events = 0;
   if (!await_poll(listener.get(), POLLIN, events))
-    fail_stage(make_error("accept", ETIMEDOUT, "no connection came"));
+    fail_stage(make_error("accept", ETIME, "no connection came"));
   Fd accepted(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
   if (!accepted.valid()) fail_stage(errno_error("accept"));
   require(set_option(accepted.get(), Option::no_delay, 1));
@@ -276,7 +276,9 @@ bool has_failed(Process& process) {
   return std::atomic_ref(process.testament->error).load(std::memory_order_acquire) != 0;
 }
 [[noreturn]] void fail_of_testament(const Process& process) {
-  fail_stage(plain_error(fmt::format("child process: {}", process.testament->failed)));
+  Error error = plain_error(fmt::format("child process: {}", process.testament->failed));
+  error.cure = cure_of(std::atomic_ref(process.testament->error).load());
+  fail_stage(std::move(error));
 }
 
 // Whether it has ended, by itself or from outside.
@@ -347,7 +349,7 @@ void await_stage(Process& process, int stage) {
     // What it has reached it said before it ended.
     if (has_ended(process) && !reached() && !has_failed(process)) fail_of_death(process);
     if (now_ns() > until_ns)
-      fail_stage(make_error("child process", ETIMEDOUT, fmt::format("stage {}", stage)));
+      fail_stage(make_error("child process", ETIME, fmt::format("stage {}", stage)));
     sleep_for(200 * kMicrosecond_ns);
   }
 }

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
 #include <nlohmann/json.hpp>
 
 #include "base/clock.h"
@@ -71,8 +72,12 @@ struct Performance {
   Retries retries;
   if (scene.waits) retries.established = kScaledRetries;
   if (scene.patient_orphans) retries.orphans = 0;
-  if (const Status failed = set_stage(stage, retries, report)) fail_stage(*failed);
-  scene.play(stage, scene);
+  try {
+    if (const Status failed = set_stage(stage, retries, report)) fail_stage(*failed);
+    scene.play(stage, scene);
+  } catch (const std::bad_alloc&) {  // the launcher's own handler would speak for all rows
+    fail_stage(make_error("allocate memory (std::bad_alloc)", ENOMEM, ""));
+  }
   _exit(hand_back(report, stage.record) ? 0 : 1);
 }
 
@@ -102,7 +107,11 @@ void finish(Performance& performance, bool too_late) {
   performance.ended_ns = now_ns();
   const auto ended = too_late ? end_child(performance.process)
                               : await_end(performance.process, now_ns() + 10 * kSecond_ns);
-  if (!ended) performance.error = ended.error().message();
+  if (!ended) {
+    performance.error = ended.error().message();
+    performance.died = true;
+    (void)end_child(performance.process);  // it is told already that this one fails
+  }
   // Who could not play to its end says why in its record, and ends with 1.
   if (ended && !too_late && WIFSIGNALED(*ended)) {
     const Error death =
@@ -118,6 +127,7 @@ bool take_report(Performance& performance) {
   char buffer[65536];
   const ssize_t got = read(performance.report.get(), buffer, sizeof(buffer));
   if (got < 0 && errno == EINTR) return false;
+  if (got < 0) performance.error = errno_error("read", "a row's record").message();
   if (got > 0) performance.text.append(buffer, static_cast<size_t>(got));
   return got <= 0;
 }
@@ -200,7 +210,7 @@ nlohmann::json perform_spec(const nlohmann::json& spec, Channel& channel) {
     performances.push_back(std::move(performance));
   }
   if (const Status failed = play_all(performances, spec.at("connections").get<size_t>(), channel))
-    return {{"error", failed->message()}};
+    return {{"error", with_cure(*failed)}};
   nlohmann::json rows = nlohmann::json::array();
   for (const Performance& performance : performances)
     rows.push_back({{"claim", performance.claim},
@@ -310,7 +320,6 @@ int verify_launcher_main() {
   Channel channel(kLauncherChannel);
   const auto text = read_descriptor(kRequestDescriptor);
   if (!text) return say_shortage(channel, "read the request", text.error().error_number);
-  keep_launcher_descriptors();
   return hand_over(perform_spec(nlohmann::json::parse(*text), channel).dump(), channel);
 }
 
@@ -323,6 +332,9 @@ VerifyResult verify(const VerifySpec& spec, const RunHooks& hooks) {
     if (spec.loopback && claim.paths == Paths::both) rows.push_back({i, false});
     if (spec.veth) rows.push_back({i, true});
   }
+  if (rows.empty())
+    return failed_verify(RunStatus::bad_usage,
+                         "the rows of --case need a path that can be cut; allowed: --path veth");
   const nlohmann::json request = {{"connections", spec.connections}, {"rows", rows}};
   const Launched launched = launch({"verify", 0}, request.dump(), hooks, {kSilencePatience_ns, 0});
   if (launched.status != RunStatus::ok) return failed_verify(launched.status, launched.error);
@@ -330,8 +342,7 @@ VerifyResult verify(const VerifySpec& spec, const RunHooks& hooks) {
   if (answer.is_discarded())
     return failed_verify(RunStatus::failed, "the launcher ended without a whole result");
   if (answer.contains("error"))
-    return failed_verify(RunStatus::no_resources, answer.at("error").get<std::string>() +
-                                                      "; `lastack doctor` says what is missing");
+    return failed_verify(RunStatus::no_resources, answer.at("error").get<std::string>());
 
   VerifyResult result;
   result.kernel = kernel_release();
@@ -341,8 +352,10 @@ VerifyResult verify(const VerifySpec& spec, const RunHooks& hooks) {
     auto record = deserialize_record(one.at("record").get<std::string>());
     Record whole;
     if (record) whole = std::move(*record);
-    if (!record) whole.error = own_error.empty() ? record.error().message() : own_error;
-    if (!record) whole.died = own_error.empty() || one.at("died").get<bool>();
+    if (!record) whole.error = record.error().message();
+    if (!record) whole.died = own_error.empty();
+    if (!own_error.empty() && (!record || whole.error.empty())) whole.error = own_error;
+    whole.died |= one.at("died").get<bool>();
     VerifiedRow row =
         judge(claim, one.at("veth").get<bool>() ? "veth" : "loopback", spec, std::move(whole));
     row.duration_ns = one.at("duration_ns").get<int64_t>();

@@ -41,8 +41,7 @@ void GroupVictims::act(uint32_t group) {
       strategy.act == Step::close_listener ? close_listener_of(slots.front()) : cut_path(path_);
   for (const uint32_t slot : slots) {
     VictimEnd& end = shard_.victims[slot];
-    // What libnl says is no errno: EIO stands for it.
-    if (failed) end.act_error = failed->error_number ? failed->error_number : EIO;
+    if (failed) end.act_error = failed->error_number;
   }
   ShardProgress& progress = shard_.header->progress;
   if (failed) progress.failed_acts += slots.size();

@@ -175,7 +175,8 @@ Status ProcessHosts::ask_all(Verb question, Verb answer) {
     if (!*received)
       return make_error("victim process", ETIME, fmt::format("{} does not answer", host.pid));
     if ((*received)->verb != answer)
-      return make_error("victim process", static_cast<int>((*received)->value), (*received)->text);
+      return make_error(fmt::format("victim process {}: {}", host.pid, (*received)->text),
+                        static_cast<int>((*received)->value), "");
   }
   return std::nullopt;
 }
@@ -188,7 +189,8 @@ Step ProcessHosts::act_of(const Host& host) const {
 
 Error ProcessHosts::death_of(Host& host, int wait_status) {
   const auto said = host.channel.receive(0);
-  if (said && *said && (*said)->verb == Verb::failed) return plain_error((*said)->text);
+  if (said && *said && (*said)->verb == Verb::failed)
+    return make_error((*said)->text, static_cast<int>((*said)->value), "");
   return death_error(fmt::format("victim process {} with {} connections, not by its act,", host.pid,
                                  host.slots.size()),
                      wait_status);
@@ -243,7 +245,12 @@ void ProcessHosts::act(uint32_t group) {
 void ProcessHosts::reap(Host& host) {
   if (host.reaped) return;
   auto ended = await_end(host.pid, now_ns() + kExitTimeout_ns);
-  if (!ended && ended.error().error_number == ETIME) ended = end_child(host.pid);
+  if (!ended && ended.error().error_number == ETIME) {
+    note(make_error("victim process", ETIME, fmt::format("{} does not end", host.pid)));
+    ended = end_child(host.pid);
+    host.reaped = true;
+    return ended ? void() : note(ended.error());
+  }
   host.reaped = true;
   if (!ended) return note(ended.error());
   const bool by_itself = act_of(host) == Step::exit_process;
@@ -282,7 +289,17 @@ Status ProcessHosts::clean_up() {
 int process_host_main() {
   auto table = ShardTable::attach(3);
   Channel channel(4);
-  if (!table) return 1;
+  // The words without the errno, which is the value.
+  const auto failure = [](const Error& error) {
+    Message message;
+    message.verb = Verb::failed;
+    message.value = error.error_number;
+    make_error(error.operation, 0, error.where)
+        .message()
+        .copy(message.text, sizeof(message.text) - 1);
+    return message;
+  };
+  if (!table) return mute_exit(channel.send(failure(table.error())));
   const ShardView& shard = table->view();
   const ShardSettings& settings = shard.header->settings;
   std::vector<uint32_t> slots;
@@ -290,19 +307,12 @@ int process_host_main() {
   std::optional<Sender> sender;
   std::optional<Reader> reader;
   bool armed = false;
-  const auto failure = [](const Error& error) {
-    Message message;
-    message.verb = Verb::failed;
-    message.value = error.error_number;
-    error.message().copy(message.text, sizeof(message.text) - 1);
-    return message;
-  };
   while (true) {
     Status refused;
     if (armed && ring) refused = ring->run_until_control();
     if (armed && sender) refused = sender->run_until_control();
     if (armed && reader) refused = reader->run_until_control();
-    if (refused) return (void)channel.send(failure(*refused)), 1;
+    if (refused) return mute_exit(channel.send(failure(*refused)));
     std::vector<Fd> descriptors;
     const auto received = channel.receive(armed ? 0 : kForEver_ns, &descriptors);
     if (!received) return 1;
@@ -311,6 +321,12 @@ int process_host_main() {
     Status failed;
     switch ((*received)->verb) {
       case Verb::adopt:
+        // The kernel hands over fewer where this process may not have more (SCM_RIGHTS in unix(7)).
+        if (descriptors.size() != (*received)->count) {
+          failed = make_error("receive the descriptors of connections", EMFILE,
+                              fmt::format("{} of {}", descriptors.size(), (*received)->count));
+          return mute_exit(channel.send(failure(*failed)));
+        }
         for (size_t i = 0; i < descriptors.size(); ++i) {
           const uint32_t slot = (*received)->items[i];
           shard.victims[slot].descriptor = descriptors[i].release();
@@ -352,7 +368,7 @@ int process_host_main() {
         return 1;
     }
     if (failed) answer = failure(*failed);
-    if (channel.send(answer)) return 1;
+    if (const Status unsaid = channel.send(answer)) return mute_exit(unsaid);
   }
 }
 
