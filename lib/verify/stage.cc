@@ -95,15 +95,9 @@ void Way::conclude(bool as_claimed, std::optional<bool> condition) {
     ++(with ? outcomes.unmet_with : outcomes.unmet_without);
 }
 
-bool hand_back(int descriptor, const Record& record) {
-  const std::string text = nlohmann::json(record).dump();
-  for (size_t written = 0; written < text.size();) {
-    const ssize_t got = write(descriptor, text.data() + written, text.size() - written);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return false;
-    written += static_cast<size_t>(got);
-  }
-  return true;
+int hand_back(int descriptor, const Record& record) {
+  const Status unsaid = write_all(descriptor, nlohmann::json(record).dump(), "the row's record");
+  return unsaid || !record.error.empty() ? mute_exit(unsaid) : 0;
 }
 
 Result<Record> deserialize_record(const std::string& text) {
@@ -139,8 +133,7 @@ namespace {
   Record record;
   record.error = with_cure(error);
   record.died = died;
-  hand_back(g_report, record);
-  _exit(1);  // the children go with it
+  _exit(hand_back(g_report, record));  // the children go with it
 }
 
 }  // namespace

@@ -93,8 +93,8 @@ Status set_stage(Stage& stage, const Retries& retries, int report);
 // The victim's machine disappears behind the path, with or without an answer from a router (veth).
 Status cut_path(Stage& stage, bool answer_unreachable);
 
-// Writes the record for the launcher.
-bool hand_back(int descriptor, const Record& record);
+// Writes the record for the launcher; returns the exit code of the row's process.
+int hand_back(int descriptor, const Record& record);
 
 // The following calls are made for their effect and cannot fail on a working host. When one does,
 // the row is over: its process hands back a record with the error and ends.

@@ -78,7 +78,7 @@ struct Performance {
   } catch (const std::bad_alloc&) {  // the launcher's own handler would speak for all rows
     fail_stage(make_error("allocate memory (std::bad_alloc)", ENOMEM, ""));
   }
-  _exit(hand_back(report, stage.record) ? 0 : 1);
+  _exit(hand_back(report, stage.record));
 }
 
 void start(Performance& performance, size_t connections) {
@@ -112,8 +112,9 @@ void finish(Performance& performance, bool too_late) {
     performance.died = true;
     (void)end_child(performance.process);  // it is told already that this one fails
   }
-  // Who could not play to its end says why in its record, and ends with 1.
-  if (ended && !too_late && WIFSIGNALED(*ended)) {
+  // Who could not play to its end says why in its record, and ends with 1 if it could say it.
+  const bool told = ended && WIFEXITED(*ended) && WEXITSTATUS(*ended) <= 1;
+  if (ended && !too_late && !told) {
     const Error death =
         death_error(fmt::format("the row's process {}", performance.process), *ended);
     performance.error = with_cure(death);
