@@ -134,7 +134,7 @@ Result<Histogram> measure_wake(NullCpus cpus) {
   auto latencies = sleep_and_record(*ring, waker, value);
   waker.stop = true;
   thread.join();
-  if (!latencies) ring->cancel_all();  // a read may be armed, and `value` goes
+  if (!latencies) (void)ring->cancel_all();  // a read may be armed, and `value` goes
   return latencies;
 }
 

@@ -44,12 +44,23 @@ std::vector<LedgerRow> empty_rows(const RunSpec& spec, const Plan& plan) {
 
 // What is known of a row's probe before the run. A peer that answers has nothing to be late
 // against.
+// Whether the probe's own end may come. A peer that forgets answers the first packet by an RST, and
+// the kernel of a frozen one answers all but heartbeats: nothing is predicted of when a probe gives
+// them up.
+bool ends_by_probe(const RunSpec& spec, const PlanRow& row) {
+  if (strategy_of(row).silence == Silence::forgets) return false;
+  const auto expected = expected_findings(strategy_of(row), circumstances(spec, row));
+  return std::any_of(expected.begin(), expected.end(),
+                     [&](const Expected& one) { return found_by_probe(row, one.finding); });
+}
+
 ProbeSums promise_of(const RunSpec& spec, const PlanRow& row) {
   ProbeSums sums;
   sums.nominal_ns = nominal_ns(row.probe, spec.probe_settings);
   const Prediction promise = prediction_of(circumstances(spec, row));
   sums.promised = promise.promised && sums.nominal_ns > 0 &&
-                  strategy_of(row).finding == Finding::nothing && !stays_alive(strategy_of(row));
+                  strategy_of(row).finding == Finding::nothing && !stays_alive(strategy_of(row)) &&
+                  ends_by_probe(spec, row);
   if (!sums.promised) return sums;
   sums.since = since_name(promise.since);
   for (const Span& span : promise.spans) sums.spans.emplace_back(span.least_ns, span.most_ns);

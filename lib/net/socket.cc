@@ -207,10 +207,10 @@ int take_socket_error(int socket) {
   return error;
 }
 
-bool waits_for_window(int socket) {
+Result<bool> waits_for_window(int socket) {
   int queued = 0, unsent = 0;
-  ioctl(socket, SIOCOUTQ, &queued);
-  ioctl(socket, SIOCOUTQNSD, &unsent);
+  if (ioctl(socket, SIOCOUTQ, &queued) != 0) return errno_error("ioctl", "SIOCOUTQ");
+  if (ioctl(socket, SIOCOUTQNSD, &unsent) != 0) return errno_error("ioctl", "SIOCOUTQNSD");
   return unsent > 0 && unsent == queued;
 }
 
@@ -229,7 +229,9 @@ Status fill_until_shut(std::span<const int> sockets,
       if (sent < 0 && errno != EAGAIN) return errno_error("send", "to fill a window");
       tried(i, static_cast<size_t>(std::max<ssize_t>(0, sent)));
       if (sent > 0) taken_ns = now_ns();
-      open += sent > 0 || !waits_for_window(sockets[i]);
+      const auto shut = waits_for_window(sockets[i]);
+      if (!shut) return shut.error();
+      open += sent > 0 || !*shut;
     }
     if (open == 0) return std::nullopt;
     if (now_ns() - taken_ns > kPatience_ns)
@@ -240,9 +242,9 @@ Status fill_until_shut(std::span<const int> sockets,
   }
 }
 
-int unread_bytes(int socket) {
+Result<int> unread_bytes(int socket) {
   int bytes = 0;
-  ioctl(socket, FIONREAD, &bytes);
+  if (ioctl(socket, FIONREAD, &bytes) != 0) return errno_error("ioctl", "FIONREAD");
   return bytes;
 }
 

@@ -95,7 +95,7 @@ int connections_in_backlog(int listener);
 int take_socket_error(int socket);
 // Whether data is queued and none of it is in flight: the peer's window is shut (tcp(7), SIOCOUTQ
 // and SIOCOUTQNSD).
-bool waits_for_window(int socket);
+Result<bool> waits_for_window(int socket);
 // Where windows are filled until they shut, the end that does not read has a small receive buffer
 // from before its handshake on (a window that was offered cannot be taken back), and the other end
 // a small send buffer: at the host's TCP memory pressure mark windows do not shut any more.
@@ -114,6 +114,6 @@ Status fill_until_shut(std::span<const int> sockets,
 // TCP_INFO's tcpi_last_data_recv and tcpi_last_ack_recv. It keeps them after the connection's end.
 int64_t read_silence_ns(int socket);
 // Bytes that wait unread in the receive queue (FIONREAD).
-int unread_bytes(int socket);
+Result<int> unread_bytes(int socket);
 
 }  // namespace lastack

@@ -68,7 +68,7 @@ class Ring {
   Status status(std::string doing) const;
   // Cancels every request in flight and drops the completions: afterwards no request holds a
   // file open.
-  void cancel_all();
+  Status cancel_all();
   // The completions that are ready, at most `limit`; valid until seen() releases them.
   std::span<io_uring_cqe*> completions(std::span<io_uring_cqe*> batch);
   void seen(unsigned count) { io_uring_cq_advance(&raw_, count); }

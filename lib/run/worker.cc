@@ -107,7 +107,8 @@ struct Establisher {
   // Small where this side's windows are to be filled; 0: the kernel's own.
   int receive_buffer = 0;
   Listeners listeners = {};
-  bool ended = false;  // told to quit meanwhile
+  bool ended = false;   // told to quit meanwhile
+  Status refused = {};  // why nothing more can be heard
 
   // The answer to the messages that concern establishing; nullopt for all others.
   std::optional<Result<Message>> answer(const Message& message) {
@@ -146,6 +147,7 @@ struct Establisher {
   // The message that came meanwhile, if any; notes a quit.
   std::optional<Message> hear() {
     auto received = channel.receive(0);
+    if (!received && received.error().error_number != EPIPE) refused = received.error();
     ended = ended || !received || (*received && (*received)->verb == Verb::quit);
     return received ? *received : std::nullopt;
   }
@@ -279,7 +281,7 @@ int serve(Establisher& establisher, const Handler& handle, const Work& work) {
     if (const Status unsaid = channel.send(answer ? *answer : failure(answer.error())))
       return mute_exit(unsaid);
   }
-  return 0;
+  return establisher.refused ? give_up(*establisher.refused) : 0;
 }
 
 // The victims' ends that the worker itself keeps.
@@ -338,7 +340,8 @@ int survivor_worker_main() {
         return message_of(Verb::asked);
       case Verb::clean_up:
         armed = false;
-        if (survivor) survivor->clean_up();
+        if (survivor)
+          if (Status failed = survivor->clean_up()) return *failed;
         return message_of(Verb::clean);
       default:
         return plain_error("a survivor does not understand this message");
@@ -415,8 +418,9 @@ int victim_worker_main() {
         return message_of(Verb::ledger_closed);
       case Verb::clean_up: {
         armed = false;
-        const Status failed = groups.clean_up();
-        if (victim) victim->clean_up();
+        Status failed = groups.clean_up();
+        if (victim)
+          if (Status refused = victim->clean_up(); refused && !failed) failed = std::move(refused);
         if (failed) return *failed;
         return message_of(Verb::clean);
       }

@@ -150,8 +150,9 @@ Status accept_connections(const Listeners& listeners, const AcceptUntil& until,
     if (completion.res >= 0) {
       Fd socket(completion.res);
       const auto tuple = read_four_tuple(socket.get());
-      if (tuple)  // a stranger may be gone again: ENOTCONN
-        accepted.push_back({std::move(socket), *tuple});
+      // A stranger may be gone again.
+      if (!tuple && tuple.error().error_number != ENOTCONN) return Status(tuple.error());
+      if (tuple) accepted.push_back({std::move(socket), *tuple});
       until.counter.fetch_add(1, std::memory_order_relaxed);
     } else if (completion.res != -ECONNABORTED && completion.res != -EAGAIN) {
       return Status(make_error("accept", -completion.res, ""));
@@ -159,8 +160,8 @@ Status accept_connections(const Listeners& listeners, const AcceptUntil& until,
     if (!(completion.flags & IORING_CQE_F_MORE)) return arm(completion.user_data);
     return Status();
   });
-  ring->cancel_all();
-  return failed;
+  const Status held = ring->cancel_all();
+  return failed ? failed : held;
 }
 
 namespace {

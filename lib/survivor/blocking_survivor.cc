@@ -151,26 +151,34 @@ bool BlockingSurvivor::send_request_of(uint32_t slot) {
   return sent >= 0;
 }
 
-void BlockingSurvivor::end_threads() {
-  if (!shared_) return;  // moved from
+Status BlockingSurvivor::end_threads() {
+  if (!shared_) return std::nullopt;  // moved from
+  Status first;
   shared_->stopping.store(true, std::memory_order_release);
   for (Line& line : lines_) {
     if (!line.started) continue;
     line.told.store(1);
     line.told.notify_one();
     SurvivorEnd& end = shard_.survivors[line.slot];
-    // close() would leave the thread in its recv(): only shutdown() wakes it (inet_shutdown).
-    if (!(flags_of(end) & kConcluded) && end.descriptor >= 0) shutdown(end.descriptor, SHUT_RDWR);
+    if ((flags_of(end) & kConcluded) || end.descriptor < 0) continue;
+    // close() would leave the thread in its recv(): only shutdown() wakes it (inet_shutdown). One
+    // whose connection is no more is awake.
+    if (shutdown(end.descriptor, SHUT_RDWR) == 0 || errno == ENOTCONN) continue;
+    if (!first) first = errno_error("shutdown", "the socket of a thread that is to end");
+    pthread_detach(line.thread);  // it ends with its process
+    line.started = false;
   }
   for (Line& line : lines_) {
     if (line.started) pthread_join(line.thread, nullptr);
     line.started = false;
   }
+  return first;
 }
 
-void BlockingSurvivor::clean_up() {
-  end_threads();
+Status BlockingSurvivor::clean_up() {
+  const Status failed = end_threads();
   close_abortively(shard_);
+  return failed;
 }
 
 }  // namespace lastack

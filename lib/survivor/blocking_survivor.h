@@ -18,14 +18,14 @@ class BlockingSurvivor final : public Survivor {
  public:
   static Result<BlockingSurvivor> open(const ShardView& shard, int control);
   BlockingSurvivor(BlockingSurvivor&&) = default;  // before arm() only: threads know its address
-  ~BlockingSurvivor() override { end_threads(); }
+  ~BlockingSurvivor() override { (void)end_threads(); }  // clean_up() has told
 
   // Starts the threads, and returns when each is about to block.
   Status arm() override;
   void hear_of_acts(std::span<const uint32_t> slots) override;
   Status run_until_control() override;
   void stop_load() override { requests_.stop(); }
-  void clean_up() override;
+  Status clean_up() override;
 
  private:
   // What the main thread tells the thread of one connection.
@@ -53,7 +53,7 @@ class BlockingSurvivor final : public Survivor {
   unsigned wait_for_events(const SurvivorEnd& end, short events);
   void take_write_error(Line& line, SurvivorEnd& end);
   bool send_request_of(uint32_t slot);
-  void end_threads();
+  Status end_threads();
 
   ShardView shard_;
   Requests requests_;

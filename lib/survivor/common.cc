@@ -110,7 +110,9 @@ Status fill_windows(const ShardView& shard) {
     // Shut since the first look that found nothing in flight.
     if (taken > 0) end.silent_since_ns = 0;
     const bool counts = shard.row_of(end).since == Since::shut && end.silent_since_ns == 0;
-    if (taken == 0 && counts && waits_for_window(end.descriptor)) end.silent_since_ns = now_ns();
+    if (taken != 0 || !counts) return;
+    const auto shut = waits_for_window(end.descriptor);
+    if (shut && *shut) end.silent_since_ns = now_ns();
   });
 }
 

@@ -235,11 +235,12 @@ void EpollSurvivor::handle(const epoll_event& event, int64_t stamp_ns) {
   }
 }
 
-void EpollSurvivor::clean_up() {
+Status EpollSurvivor::clean_up() {
   timers_.clear();
   epoll_.reset();
   heartbeats_.clean_up();
   close_abortively(shard_);
+  return std::nullopt;
 }
 
 }  // namespace lastack

@@ -25,7 +25,7 @@ class EpollSurvivor final : public Survivor {
     requests_.stop();
     heartbeats_.stop();
   }
-  void clean_up() override;
+  Status clean_up() override;
 
  private:
   explicit EpollSurvivor(const ShardView& shard)

@@ -49,8 +49,10 @@ Heartbeats::Due Heartbeats::look(uint32_t slot, int64_t now) const {
   if (!probe_row(shard_.row_of(end).probe).heartbeat_decides) return Due::heartbeat;
   const int64_t silent_ns = now - end.silent_since_ns;
   // Whose answer lies in the socket while this thread was busy elsewhere is not dead.
-  if (silent_ns >= settings().heartbeat_deadline_ns)
-    return unread_bytes(end.descriptor) > 0 ? Due::nothing : Due::death;
+  if (silent_ns >= settings().heartbeat_deadline_ns) {
+    const auto unread = unread_bytes(end.descriptor);
+    return unread && *unread > 0 ? Due::nothing : Due::death;
+  }
   // Half: the answer to the last one came a little after the last look.
   return silent_ns >= settings().heartbeat_interval_ns / 2 ? Due::heartbeat : Due::nothing;
 }

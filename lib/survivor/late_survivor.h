@@ -19,7 +19,7 @@ class LateSurvivor final : public Survivor {
   void hear_of_acts(std::span<const uint32_t> slots) override;
   Status run_until_control() override;
   void stop_load() override { stopped_ = true; }
-  void clean_up() override { close_abortively(shard_); }
+  Status clean_up() override { return close_abortively(shard_), Status(); }
 
  private:
   struct Write {

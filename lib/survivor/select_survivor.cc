@@ -156,11 +156,12 @@ void SelectSurvivor::ask_half_closed() {
   });
 }
 
-void SelectSurvivor::clean_up() {
+Status SelectSurvivor::clean_up() {
   polled_.resize(1);
   waiting_.resize(1);
   half_closed_.clear();
   close_abortively(shard_);
+  return std::nullopt;
 }
 
 }  // namespace lastack

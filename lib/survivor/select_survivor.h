@@ -21,7 +21,7 @@ class SelectSurvivor final : public Survivor {
   void hear_of_acts(std::span<const uint32_t> slots) override;
   Status run_until_control() override;
   void stop_load() override { requests_.stop(); }
-  void clean_up() override;
+  Status clean_up() override;
 
  private:
   enum class Stage : uint8_t { watch, fin_awaited, hang_up_awaited };

@@ -27,8 +27,9 @@ class Survivor {
   virtual Status run_until_control() = 0;
   // The ledger is closed: no more requests.
   virtual void stop_load() = 0;
-  // Ends every connection abortively, so that neither TIME_WAIT nor orphans stay.
-  virtual void clean_up() = 0;
+  // Ends every connection abortively, so that neither TIME_WAIT nor orphans stay; goes on after
+  // what was refused, and returns the first.
+  virtual Status clean_up() = 0;
 
   // What the kernel refused and something else stands in for, which measures the same; or empty.
   const std::string& note() const { return note_; }

@@ -374,12 +374,14 @@ bool UringSurvivor::send_bytes(uint32_t slot, size_t bytes) {
   return true;
 }
 
-void UringSurvivor::clean_up() {
+Status UringSurvivor::clean_up() {
   // Requests in flight keep sockets open after their close().
-  if (ring_) ring_->cancel_all();
+  Status failed;
+  if (ring_) failed = ring_->cancel_all();
   ring_.reset();
   heartbeats_.clean_up();
   close_abortively(shard_);
+  return failed;
 }
 
 }  // namespace lastack

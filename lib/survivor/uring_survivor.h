@@ -26,7 +26,7 @@ class UringSurvivor final : public Survivor {
     requests_.stop();
     heartbeats_.stop();
   }
-  void clean_up() override;
+  Status clean_up() override;
 
  private:
   UringSurvivor(const ShardView& shard, Ring ring)

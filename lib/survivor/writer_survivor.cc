@@ -579,12 +579,14 @@ void WriterSurvivor::stop_load() {
   }
 }
 
-void WriterSurvivor::clean_up() {
+Status WriterSurvivor::clean_up() {
   stop_load();
-  if (ring_) ring_->cancel_all();
+  Status failed;
+  if (ring_) failed = ring_->cancel_all();
   ring_.reset();
   polled_ring_.reset();
   close_abortively(shard_);
+  return failed;
 }
 
 }  // namespace lastack

@@ -27,7 +27,7 @@ class WriterSurvivor final : public Survivor {
   void hear_of_acts(std::span<const uint32_t>) override {}  // it writes anyway
   Status run_until_control() override;
   void stop_load() override;
-  void clean_up() override;
+  Status clean_up() override;
 
  private:
   struct Due {

@@ -50,7 +50,7 @@ void play_queued(Stage& stage, const Scene& scene) {
     }
     sent.push_back(fill_queue(pair.victim.get()));
     way.see("undelivered at close()",
-            unread_bytes(pair.survivor.get()) < sent.back() ? "yes" : "no");
+            require(unread_bytes(pair.survivor.get())) < sent.back() ? "yes" : "no");
     if (scene.detail == kLinger) {
       const int64_t before_close = count_resets(stage);
       abort_victim(pair);

@@ -31,7 +31,8 @@ void play_two_sends(Stage& stage, const Scene& scene, Way& way, Reset reset) {
     const int pipes_before = sigpipes();
     if (reset == Reset::held_back) require(drop_incoming(survivor));
     const std::string first = send_byte(stage, scene.sender, survivor);
-    if (reset == Reset::awaited) await_events(survivor, POLLHUP);
+    // What was refused draws no reset: the sights say so.
+    if (reset == Reset::awaited && first == "ok") await_events(survivor, POLLHUP);
     const bool back_before = tcp_state_text(survivor) == "CLOSE";
     const std::string second = send_byte(stage, scene.sender, survivor);
     const bool back_after = tcp_state_text(survivor) == "CLOSE";
@@ -51,7 +52,7 @@ void play_two_sends(Stage& stage, const Scene& scene, Way& way, Reset reset) {
     if (reset == Reset::held_back) {
       let_in(survivor);
     } else {
-      await_events(survivor, POLLHUP);
+      if (first == "ok" || second == "ok") await_events(survivor, POLLHUP);
       way.see("told after the sends", told(stage, scene.observer, survivor));
     }
   }
@@ -106,7 +107,7 @@ void play_unread_close(Stage& stage, const Scene& scene, Way& way, bool queued) 
     const int64_t sent =
         queued ? fill_queue(pair.victim.get()) : send_bytes(pair.victim.get(), kEarlierBytes);
     if (!queued) await_unread(survivor, kEarlierBytes);
-    const bool undelivered = unread_bytes(survivor) < sent;
+    const bool undelivered = require(unread_bytes(survivor)) < sent;
     pair.victim.reset();
     await_events(survivor, POLLHUP);
     const int pipes_before = sigpipes();

@@ -42,7 +42,7 @@ std::optional<int> run_request(Stage& stage, Prepare prepare) {
     ring.seen(1);
     return result;
   }
-  ring.cancel_all();
+  require(ring.cancel_all());
   return std::nullopt;
 }
 
@@ -233,10 +233,10 @@ void await_unread(int socket, int bytes) {
   // Hundreds of processes may wait here: poll() sleeps, and the first byte mostly is the last.
   await_events(socket, POLLIN);
   const int64_t until_ns = now_ns() + kPatience_ns;
-  while (unread_bytes(socket) < bytes) {
+  while (require(unread_bytes(socket)) < bytes) {
     if (now_ns() > until_ns)
       fail_stage(make_error("wait for data", ETIME,
-                            fmt::format("{} of {} bytes", unread_bytes(socket), bytes)));
+                            fmt::format("{} of {} bytes", require(unread_bytes(socket)), bytes)));
     sleep_for(kMillisecond_ns);
   }
 }
@@ -272,7 +272,7 @@ int64_t shut_window(int socket) {
     if (now_ns() > until_ns) fail_stage(make_error("shut the peer's window", ETIME, ""));
     const int64_t got = fill_queue(socket);
     sent += got;
-    shut = got == 0 && waits_for_window(socket) ? shut + 1 : 0;
+    shut = got == 0 && require(waits_for_window(socket)) ? shut + 1 : 0;
     sleep_for((shut > 0 ? 50 : 5) * kMillisecond_ns);
   }
   return sent;
@@ -293,7 +293,7 @@ int64_t send_bytes(int socket, int64_t bytes) {
 
 int unacknowledged_bytes(int socket) {
   int bytes = 0;
-  ioctl(socket, SIOCOUTQ, &bytes);
+  if (ioctl(socket, SIOCOUTQ, &bytes) != 0) fail_stage(errno_error("ioctl", "SIOCOUTQ"));
   return bytes;
 }
 

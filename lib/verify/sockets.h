@@ -12,7 +12,7 @@ namespace lastack {
 
 // How long a call may take that a working host answers at once: it decides no verdict, it only
 // keeps a row from waiting for ever.
-constexpr int kPatience_ms = 30'000;
+constexpr int kPatience_ms = 20'000;
 constexpr int64_t kPatience_ns = kPatience_ms * kMillisecond_ns;
 
 // poll() for these within the patience; false when none came. `revents` holds what did.

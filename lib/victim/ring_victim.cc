@@ -105,11 +105,13 @@ Result<RingVictim> RingVictim::open(const ShardView& shard, int control,
 
 int wait_until_unread(int descriptor) {
   const int64_t give_up_ns = now_ns() + kActTimeout_ns;
-  while (unread_bytes(descriptor) == 0) {
+  while (true) {
+    const auto unread = unread_bytes(descriptor);
+    if (!unread) return unread.error().error_number;
+    if (*unread > 0) return 0;
     if (now_ns() > give_up_ns) return ETIME;
     sleep_for(kMillisecond_ns / 10);
   }
-  return 0;
 }
 
 void stamp_acts(const ShardView& shard, std::span<const uint32_t> slots) {
@@ -430,7 +432,7 @@ Status RingVictim::run_until_control() {
   return ring_->status("victims' ring");
 }
 
-void RingVictim::clean_up() {
+Status RingVictim::clean_up() {
   if (ring_ && !shard_.reads.empty()) {
     // Reads in flight must be counted before the kernel is asked.
     for (const uint32_t slot : slots_) {
@@ -440,7 +442,8 @@ void RingVictim::clean_up() {
       if (!shard_.reads[slot].told || read_on) note_account(shard_, slot);
     }
   }
-  if (ring_) ring_->cancel_all();
+  Status failed;
+  if (ring_) failed = ring_->cancel_all();
   ring_.reset();
   for (const uint32_t slot : slots_) {
     VictimEnd& end = shard_.victims[slot];
@@ -451,6 +454,7 @@ void RingVictim::clean_up() {
     close(end.descriptor);
     end.descriptor = -1;
   }
+  return failed;
 }
 
 }  // namespace lastack

@@ -49,7 +49,7 @@ class RingVictim {
   Status run_schedule(int64_t start_ns, const ScheduleHooks& hooks);
   // Serves the echo until the control socket is readable.
   Status run_until_control();
-  void clean_up();
+  Status clean_up();
 
   // Ends one connection: the ready step, the stamp, the act. For run_schedule and for tests.
   void inject(uint32_t slot);

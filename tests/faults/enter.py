@@ -186,7 +186,10 @@ def main():
         except (OSError, ValueError, subprocess.CalledProcessError) as error:
             sys.exit(refused(word, error))
     command = words[split + 1:]
-    os.execvp(command[0], command)
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:  # EAGAIN: the new user has too many processes (execve(2))
+        sys.exit(refused("exec", error))
 
 
 if __name__ == "__main__":

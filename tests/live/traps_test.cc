@@ -153,7 +153,7 @@ TEST(Trap, ACloseWithARequestInFlightSendsNothing) {
   arm_receive(ring, pair.victim.get(), buffer, sizeof(buffer), 1);
   EXPECT_EQ(close_by_ring(ring, pair.victim), 0);
   EXPECT_EQ(events_within(pair.survivor, kMoment_ns), 0) << "canary: the FIN left all the same";
-  ring.cancel_all();
+  EXPECT_FALSE(ring.cancel_all());
   EXPECT_EQ(events_within(pair.survivor, kPatience_ns), POLLIN | POLLRDHUP);
 }
 
@@ -301,7 +301,7 @@ TEST(Trap, AFinThenAnRstIsNotAFin) {
     EXPECT_EQ(one.survivor().finding, Finding::epipe);
     EXPECT_GE(one.survivor().written_ns, one.victim().issued_ns);
     EXPECT_GE(one.survivor().found_ns, one.survivor().written_ns);
-    survivor->clean_up();
+    EXPECT_FALSE(survivor->clean_up());
   }
 }
 
@@ -328,7 +328,7 @@ TEST(Trap, AThreadInRecvEndsWithItsSurvivor) {
   auto survivor = open_survivor(one.table.view(), control.ends[0]);
   ASSERT_TRUE(survivor);
   ASSERT_FALSE((*survivor)->arm());
-  (*survivor)->clean_up();  // joins it
+  EXPECT_FALSE((*survivor)->clean_up());  // joins it
   EXPECT_FALSE(one.survivor().flags & kConcluded);
 }
 
@@ -369,7 +369,7 @@ TEST(Trap, ASilencedSocketIsForgottenWithoutAPacket) {
   ASSERT_EQ(one.victim().act_error, 0);
   EXPECT_EQ(send(one.pair.survivor.get(), "x", 1, MSG_NOSIGNAL), 1);
   EXPECT_EQ(events_within(one.pair.survivor, kMoment_ns), 0);
-  victim->clean_up();  // a plain close would send its FIN now
+  EXPECT_FALSE(victim->clean_up());  // a plain close would send its FIN now
   EXPECT_EQ(events_within(one.pair.survivor, kMoment_ns), 0);
   close(one.survivor().descriptor);
 }

@@ -100,6 +100,26 @@ TEST(Ledger, APeerThatWasAwayAndIsDeclaredDeadIsAFalseAlarm) {
   EXPECT_EQ(row.probing.within, 1);  // and when
 }
 
+// Whoever forgets answers the first probe, and a frozen peer's kernel answers them all: of when the
+// probe itself would end nothing is predicted.
+TEST(Ledger, NothingIsPromisedOfAProbeThatIsAnswered) {
+  const auto promised = [](std::string_view mix, Probe probe) {
+    Books books(mix, 2);
+    books.spec.probes = {probe};
+    books.spec.deadline_ns = 20 * kSecond;
+    books.plan = *make_plan(books.spec, {20'000, {0, 1}, true, true, 64'512});
+    books.act(0, 0);
+    books.act(1, 0);
+    return books.close().probing.promised;
+  };
+  EXPECT_TRUE(promised("silent", Probe::keepalive));
+  EXPECT_FALSE(promised("vanish", Probe::keepalive));
+  EXPECT_FALSE(promised("reboot", Probe::keepalive));
+  EXPECT_FALSE(promised("vanish", Probe::heartbeat_wheel));
+  EXPECT_FALSE(promised("freeze", Probe::keepalive));
+  EXPECT_TRUE(promised("freeze", Probe::heartbeat_wheel));
+}
+
 TEST(Ledger, RowsSayWhatWasPlanned) {
   Books books("rst-linger=1,fin=3", 8);
   books.plan.rows[1].skipped = "a reason";
