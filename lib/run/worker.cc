@@ -12,7 +12,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
-#include <limits>
 #include <memory>
 #include <numeric>
 #include <vector>
@@ -185,7 +184,7 @@ struct Establisher {
     // Not before the other side is done: its number is still to come, and is no new question.
     const auto in_backlogs = [&] {
       const uint32_t number = revised();
-      return all_connected || ended ? number : std::numeric_limits<uint32_t>::max();
+      return all_connected || ended ? number : kNotSaid;
     };
     if (shard.header->settings.in_backlog)
       return wait_for_backlogs(listeners, in_backlogs, until_ns);
@@ -206,10 +205,6 @@ struct Establisher {
     if (failed) progress.accept_error.store(failed->error_number);
     // The other side notices the error, and what it has made by then still counts.
     while (failed && !all_connected && !ended) sleep_for(kMillisecond_ns), revised();
-    if (!all_connected && !ended)
-      return make_error("accept", ETIME,
-                        fmt::format("{} of {} connections, and nobody said that these are all",
-                                    accepted.size(), expected));
     if (!ended) look_for_own(accepted, own);
     if (ended) own.found.resize(accepted.size());  // the other side may still be at it: keep all
     if (ended) std::iota(own.found.begin(), own.found.end(), size_t{0});
