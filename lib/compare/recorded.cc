@@ -420,9 +420,10 @@ Result<std::string> read_recorded_file(const std::string& path) {
   return read_file(path);
 }
 
+// What cannot be looked at counts: opening it says why.
 bool is_there(const std::string& path) {
   std::error_code failed;
-  return std::filesystem::exists(path, failed);
+  return std::filesystem::exists(path, failed) || failed;
 }
 
 // Whether a suite began to write into the folder: its run folders begin with a number.

@@ -293,6 +293,7 @@ Error Coordinator::failure_of(Worker& worker, const Message& message) {
 Error Coordinator::death_of(Worker& worker) {
   while (true) {
     const auto received = worker.channel.receive(0);
+    if (!received && received.error().error_number != EPIPE) return received.error();
     if (!received || !*received) break;
     if ((*received)->verb == Verb::failed) return failure_of(worker, **received);
   }

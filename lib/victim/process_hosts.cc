@@ -315,7 +315,7 @@ int process_host_main() {
     if (refused) return mute_exit(channel.send(failure(*refused)));
     std::vector<Fd> descriptors;
     const auto received = channel.receive(armed ? 0 : kForEver_ns, &descriptors);
-    if (!received) return 1;
+    if (!received) return mute_exit(channel.send(failure(received.error())));
     if (!*received) continue;
     Message answer;
     Status failed;
