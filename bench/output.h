@@ -22,8 +22,8 @@ void print_remark(std::string_view text);
 // do. A standard descriptor that is closed is held by one that can neither be read nor written, so
 // that no descriptor that is opened later becomes standard output; a reader that is gone (SIGPIPE)
 // or a file that has its full size (SIGXFSZ) is an error of the write. Where a text was not
-// delivered, the exit code is 1 unless the exit codes' table (ledger/result.h) has a worse one. Memory
-// that cannot be had is exit code 3, told in words that need none.
+// delivered, the exit code is 1 unless the exit codes' table (model/run_status.h) has a worse one.
+// Memory that cannot be had is exit code 3, told in words that need none.
 int main_of(std::string_view program, int (*work)(int, char**), int argc, char** argv);
 
 }  // namespace lastack

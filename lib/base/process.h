@@ -47,10 +47,10 @@ void become(const Role& role, pid_t parent);
 // Of a child that has ended: "was killed by SIGKILL (out of memory ...)", "ended with exit code 1".
 std::string death_text(int wait_status);
 
+constexpr int kLackOfMemory = 3;  // exit code of who said so itself; no_resources of the program
 // Of a child that was not to end: `who`, its death_text(), and where that is known what it lacked:
 // memory (ENOMEM: it said so itself, or the kernel killed since watch_for_oom_kills()), CPU time
 // (RLIMIT_CPU; a cure), a system call (ENOSYS).
-constexpr int kLackOfMemory = 3;  // the exit code of who said so itself
 Error death_error(const std::string& who, int wait_status);
 // The exit code of who has said why it ends, or could not even say that: death_error() reads it.
 int mute_exit(const Status& unsaid);

@@ -42,8 +42,6 @@ std::vector<LedgerRow> empty_rows(const RunSpec& spec, const Plan& plan) {
   return rows;
 }
 
-// What is known of a row's probe before the run. A peer that answers has nothing to be late
-// against.
 // Whether the probe's own end may come. A peer that forgets answers the first packet by an RST, and
 // the kernel of a frozen one answers all but heartbeats: nothing is predicted of when a probe gives
 // them up.
@@ -54,6 +52,8 @@ bool ends_by_probe(const RunSpec& spec, const PlanRow& row) {
                      [&](const Expected& one) { return found_by_probe(row, one.finding); });
 }
 
+// What is known of a row's probe before the run. A peer that answers has nothing to be late
+// against.
 ProbeSums promise_of(const RunSpec& spec, const PlanRow& row) {
   ProbeSums sums;
   sums.nominal_ns = nominal_ns(row.probe, spec.probe_settings);

@@ -35,9 +35,9 @@ Result<Listeners> open_listeners(Family family, uint32_t host, uint32_t connecti
 // Enough of them that all connections fit into their backlogs.
 Result<Listeners> open_backlogs(Family family, uint32_t host, uint32_t connections,
                                 int receive_buffer);
+constexpr uint32_t kNotSaid = UINT32_MAX;  // what `expected` is until the other side has said it
 // Waits until the backlogs hold as many connections as `expected()` says; returns how many. At the
 // instant it returns what there is, or the Error ETIME where the number has been said.
-constexpr uint32_t kNotSaid = UINT32_MAX;
 Result<uint32_t> wait_for_backlogs(const Listeners& listeners,
                                    const std::function<uint32_t()>& expected, int64_t until_ns);
 

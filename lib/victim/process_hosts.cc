@@ -245,15 +245,14 @@ void ProcessHosts::act(uint32_t group) {
 void ProcessHosts::reap(Host& host) {
   if (host.reaped) return;
   auto ended = await_end(host.pid, now_ns() + kExitTimeout_ns);
-  if (!ended && ended.error().error_number == ETIME) {
+  const bool overdue = !ended && ended.error().error_number == ETIME;
+  if (overdue) {
     note(make_error("victim process", ETIME, fmt::format("{} does not end", host.pid)));
     ended = end_child(host.pid);
-    host.reaped = true;
-    return ended ? void() : note(ended.error());
   }
   host.reaped = true;
   if (!ended) return note(ended.error());
-  const bool by_itself = act_of(host) == Step::exit_process;
+  const bool by_itself = !overdue && act_of(host) == Step::exit_process;
   if (by_itself && *ended != 0) note(death_of(host, *ended));
 }
 
