@@ -144,7 +144,7 @@ int Ring::submit() {
     if (submit_enters()) count_enter();
     const int submitted = io_uring_submit(&raw_);
     const int refused = settle(submitted);
-    if (submitted == -EINTR) continue;
+    if (submitted == -EINTR || submitted == -EAGAIN) continue;
     if (refused) poll();  // EBUSY: the completion queue overflowed and must be drained first
     return refused;
   }

@@ -51,9 +51,10 @@ class Ring {
   ~Ring();
 
   // A submission entry, zeroed by the prep call; submits first when the queue is full. Null only
-  // when the kernel refuses to take entries.
+  // when the kernel refuses to take entries: status() has the errno.
   io_uring_sqe* entry();
-  // Hands prepared entries to the kernel. Returns 0 or an errno.
+  // Hands prepared entries to the kernel. Returns 0 or an errno: EBUSY, when completions must be
+  // reaped first and the next call hands the rest over; any other one is failed()'s, too.
   int submit();
   // Moves completions to where completions() sees them, without sleeping. One call runs about 20
   // pieces of deferred work (IO_LOCAL_TW_DEFAULT_MAX), so it repeats while more is flagged.

@@ -68,7 +68,7 @@ Result<UringSurvivor> UringSurvivor::open(const ShardView& shard, int control) {
     if (!buffers) return buffers.error();
     survivor.buffers_.emplace(std::move(*buffers));
   }
-  if (!survivor.arm_control()) return plain_error("io_uring takes no entries");
+  if (!survivor.arm_control()) return *survivor.ring_->status("watch the control socket");
   return survivor;
 }
 
@@ -90,16 +90,16 @@ bool UringSurvivor::arm_poll(uint32_t slot, unsigned events, Kind kind) {
 
 Status UringSurvivor::arm() {
   const auto arm = [&](uint32_t slot) -> Status {
-    if (!arm_watch(slot)) return plain_error("io_uring takes no entries");
+    if (!arm_watch(slot)) return ring_->status("arm a watch");
     return std::nullopt;
   };
   heartbeats_.start();
   if (Status failed = arm_survivors(shard_, arm)) return failed;
   if (Status failed = arm_heartbeats()) return failed;
-  if (const int failed = ring_->submit()) return make_error("io_uring_enter", failed, "arm");
+  ring_->submit();  // what it does not take now, the first wait hands over
   heartbeats_.start();
   requests_.start();
-  return std::nullopt;
+  return ring_->status("arm");
 }
 
 // Heartbeats that a link times, and everything else that is timed by requests or by the wheel.
@@ -114,7 +114,7 @@ Status UringSurvivor::arm_heartbeats() {
     if (heartbeats_.uses(slot, Heartbeat::wheel)) wheel_->set(slot, now + after_ns);
     if (heartbeats_.uses(slot, Heartbeat::multishot) &&
         !arm_timeout(slot, after_ns, 0, Kind::first_heartbeat))
-      return plain_error("io_uring takes no entries");
+      return ring_->status("arm a heartbeat");
   }
   beating_ = true;
   return std::nullopt;

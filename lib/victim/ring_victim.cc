@@ -99,7 +99,7 @@ Result<RingVictim> RingVictim::open(const ShardView& shard, int control,
                                                       static_cast<unsigned>(victim.slots_.size()));
     if (failed < 0) return make_error("io_uring_register_files_sparse", -failed, "");
   }
-  if (!victim.arm_control()) return plain_error("io_uring takes no entries");
+  if (!victim.arm_control()) return *victim.ring_->status("watch the control socket");
   return victim;
 }
 
@@ -175,10 +175,10 @@ Status RingVictim::arm() {
     // A receive would eat the byte that must stay unread, and turn the RST into a FIN.
     if (receives && !strategy.survivor_sends_unread &&
         (reads || strategy.when_told != WhenTold::writes_after_fin) && !arm_receive(slot))
-      return plain_error("io_uring takes no entries");
+      break;
   }
-  if (const int failed = ring_->submit()) return make_error("io_uring_enter", failed, "arm");
-  return std::nullopt;
+  ring_->submit();  // what it does not take now, the schedule's first wait hands over
+  return ring_->status("arm the victims' requests");
 }
 
 bool RingVictim::arm_receive(uint32_t slot) {
@@ -224,6 +224,7 @@ void RingVictim::handle(const io_uring_cqe& completion) {
       return;
     }
     case Kind::act:
+      if (slot != acting_slot_) return;  // of an act that was given up on
       act_result_ = completion.res < 0 ? -completion.res : 0;
       accepted_bytes_ = completion.res < 0 ? 0 : static_cast<uint32_t>(completion.res);
       return;
@@ -318,9 +319,9 @@ void RingVictim::inject(uint32_t slot) {
   }
   const bool in_flight = end.flags & (kReceiveArmed | kSendInFlight);
   const bool stays = shard_.header->settings.victim_requests == VictimRequests::recv;
-  if (in_flight && !stays && !reads_on(end)) cancel_receive(slot);
+  int failed = in_flight && !stays && !reads_on(end) ? cancel_receive(slot) : 0;
   end.flags |= kInjected;
-  int failed = perform(strategy.ready, end);
+  if (failed == 0) failed = perform(strategy.ready, end);
   note_account(shard_, slot);
   stamp_acts(shard_, std::span(&slot, 1));  // never after the act, which may deliver its RST inline
   if (failed == 0) failed = perform(strategy.act, end);
@@ -331,7 +332,7 @@ void RingVictim::inject(uint32_t slot) {
 }
 
 // A request in flight holds the file: the close would return 0 and send nothing until it ends.
-void RingVictim::cancel_receive(uint32_t slot) {
+int RingVictim::cancel_receive(uint32_t slot) {
   VictimEnd& end = shard_.victims[slot];
   end.flags |= kInjected;  // what arrives from here on is not answered
   if (io_uring_sqe* sqe = ring_->entry()) {
@@ -339,8 +340,9 @@ void RingVictim::cancel_receive(uint32_t slot) {
     io_uring_sqe_set_data64(sqe, tag(Kind::cancel, slot));
   }
   const int64_t give_up_ns = now_ns() + kActTimeout_ns;
-  while ((end.flags & (kReceiveArmed | kSendInFlight)) && !ring_->failed() && now_ns() < give_up_ns)
-    reap(true, give_up_ns);
+  const auto in_flight = [&] { return (end.flags & (kReceiveArmed | kSendInFlight)) != 0; };
+  while (in_flight() && !ring_->failed() && now_ns() < give_up_ns) reap(true, give_up_ns);
+  return in_flight() ? (ring_->failed() ? ring_->failed() : ETIME) : 0;
 }
 
 int RingVictim::perform_on_ring(const std::function<void(io_uring_sqe*)>& prepare,
@@ -349,9 +351,10 @@ int RingVictim::perform_on_ring(const std::function<void(io_uring_sqe*)>& prepar
   if (!sqe) return EBUSY;
   prepare(sqe);
   if (end.flags & kDirect && sqe->opcode != IORING_OP_CLOSE) sqe->flags |= IOSQE_FIXED_FILE;
-  io_uring_sqe_set_data64(sqe, tag(Kind::act, 0));
+  acting_slot_ = static_cast<uint32_t>(&end - shard_.victims.data());
+  io_uring_sqe_set_data64(sqe, tag(Kind::act, acting_slot_));
   act_result_.reset();
-  if (const int failed = ring_->submit()) return failed;  // one injection per submit
+  ring_->submit();  // one injection per submit
   const int64_t give_up_ns = now_ns() + kActTimeout_ns;
   reap(false, 0);
   while (!act_result_ && !ring_->failed() && now_ns() < give_up_ns) reap(true, give_up_ns);
@@ -387,7 +390,7 @@ int RingVictim::perform(Step step, VictimEnd& end) {
               io_uring_prep_close(sqe, end.descriptor);
           },
           end);
-      if (failed == 0) end.descriptor = -1;
+      if (failed == 0 || failed == ETIME) end.descriptor = -1;  // the request has it
       return failed;
     }
     case Step::shutdown_write:
@@ -438,7 +441,7 @@ Status RingVictim::clean_up() {
     for (const uint32_t slot : slots_) {
       VictimEnd& end = shard_.victims[slot];
       const bool read_on = reads_on(end);
-      if (end.flags & kReceiveArmed) cancel_receive(slot);
+      if (end.flags & kReceiveArmed) (void)cancel_receive(slot);  // else cancel_all() tells
       if (!shard_.reads[slot].told || read_on) note_account(shard_, slot);
     }
   }

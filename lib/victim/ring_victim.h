@@ -65,7 +65,7 @@ class RingVictim {
   void reap(bool sleep, int64_t until_ns);
   void handle(const io_uring_cqe& completion);
   Status wait_for_instant(int64_t instant_ns, const std::function<bool()>& interrupted);
-  void cancel_receive(uint32_t slot);
+  int cancel_receive(uint32_t slot);
   int perform(Step step, VictimEnd& end);
   int perform_on_ring(const std::function<void(io_uring_sqe*)>& prepare, const VictimEnd& end);
 
@@ -80,6 +80,7 @@ class RingVictim {
   bool control_ready_ = false;
   bool stopped_ = false;
   std::optional<int> act_result_;
+  uint32_t acting_slot_ = 0;     // whose act that is
   uint32_t accepted_bytes_ = 0;  // by the last act that was a send
 };
 
