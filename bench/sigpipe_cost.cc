@@ -158,7 +158,7 @@ Result<Sockets> connect_to_the_dead() {
   sockets->peer.reset();
   pollfd waited{sockets->writer.get(), POLLRDHUP, 0};
   poll(&waited, 1, 1'000);
-  take_socket_error(sockets->writer.get());
+  if (const auto taken = take_socket_error(sockets->writer.get()); !taken) return taken.error();
   return sockets;
 }
 

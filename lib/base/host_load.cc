@@ -13,14 +13,14 @@
 
 namespace lastack {
 
-HostTimes read_host_times() {
+std::optional<HostTimes> read_host_times() {
   const std::string line = read_first_line("/proc/stat");
   long long idle = 0, io_wait = 0, softirq = 0, steal = 0;
   const int read = std::sscanf(line.c_str(), "cpu %*d %*d %*d %lld %lld %*d %lld %lld", &idle,
                                &io_wait, &softirq, &steal);
-  if (read != 4) return {};
+  if (read != 4) return std::nullopt;
   const int64_t tick_ns = kSecond_ns / sysconf(_SC_CLK_TCK);
-  return {softirq * tick_ns, (idle + io_wait + steal) * tick_ns, steal * tick_ns};
+  return HostTimes{softirq * tick_ns, (idle + io_wait + steal) * tick_ns, steal * tick_ns};
 }
 
 std::optional<LoadLine> parse_load_line(std::string_view line) {

@@ -17,7 +17,7 @@ struct HostTimes {
   int64_t idle_ns = 0;
   int64_t steal_ns = 0;  // of that: the hypervisor gave the CPU to somebody else
 };
-HostTimes read_host_times();
+std::optional<HostTimes> read_host_times();  // nullopt: it cannot be read
 
 // Who wants the CPUs before a run begins.
 struct HostLoad {

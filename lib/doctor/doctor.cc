@@ -731,7 +731,7 @@ Examination examine_tcp_memory(const Patient& patient) {
     needed_text += fmt::format(
         ", of which {} are for {} windows that are filled; with fewer those rows are skipped",
         filled, patient.filled);
-  const int64_t used = divide_up(tcp_memory_bytes(), page);
+  const int64_t used = divide_up(tcp_memory_bytes().value_or(0), page);
   const int64_t mark = tcp_memory_pressure_bytes() / page;
   return judge(mark - used >= needed, Health::warning,
                fmt::format("{} pages, {} of them in use", mark, used), needed_text,

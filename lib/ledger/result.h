@@ -127,15 +127,17 @@ struct RoleCost {
   bool operator==(const RoleCost&) const = default;
 };
 
+constexpr int64_t kNotKnown = -1;  // of a figure that the host did not tell; none of them is -1
+
 // From the armed watch to the closed ledger, where nothing else is said.
 struct Cost {
   RoleCost victims, survivors;
   int64_t wall_ns = 0;
   TrafficCounters traffic;  // of the run's namespaces; with --host-network of everybody in it
-  // Of the whole host; -1 where the kernel cannot tell it apart (CONFIG_IRQ_TIME_ACCOUNTING): then
-  // it is part of the CPU time of the processes that it interrupted, as system, and of nobody's
-  // where it found a CPU idle.
-  int64_t softirq_ns = -1;
+  // Of the whole host; kNotKnown where the kernel cannot tell it apart
+  // (CONFIG_IRQ_TIME_ACCOUNTING): then it is part of the CPU time of the processes that it
+  // interrupted, as system, and of nobody's where it found a CPU idle.
+  int64_t softirq_ns = kNotKnown;
   int64_t host_busy_ns = 0;        // all that the host's CPUs did, whoever they did it for
   int64_t memory_armed_bytes = 0;  // anonymous + shared + rings, PSS over all processes
   int64_t memory_peak_bytes = 0;

@@ -52,6 +52,14 @@ Address from_socket_address(const sockaddr_in6& storage) {
   return {ntohl(address.sin_addr.s_addr), ntohs(address.sin_port)};
 }
 
+Result<tcp_info> read_tcp_info(int socket) {
+  tcp_info info{};
+  socklen_t length = sizeof(info);
+  if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) != 0)
+    return errno_error("getsockopt", "TCP_INFO");
+  return info;
+}
+
 using NameCall = int (*)(int, sockaddr*, socklen_t*);
 
 Result<Address> read_name(int socket, NameCall call, const char* operation) {
@@ -158,12 +166,17 @@ Result<Fd> open_socket(Family family) {
   return socket;
 }
 
+Status bind_socket(int socket, Family family, const Address& to) {
+  const SocketAddress address = to_socket_address(family, to);
+  if (bind(socket, address.get(), address.length) == 0) return std::nullopt;
+  return errno_error("bind", format_address(family, to));
+}
+
 Result<Fd> open_listener(Family family, const Address& at, int backlog) {
   auto socket = open_socket(family);
   if (!socket) return socket;
-  const SocketAddress address = to_socket_address(family, at);
-  if (bind(socket->get(), address.get(), address.length) != 0) return errno_error("bind");
-  if (listen(socket->get(), backlog) != 0) return errno_error("listen");
+  if (Status failed = bind_socket(socket->get(), family, at)) return *failed;
+  if (listen(socket->get(), backlog) != 0) return errno_error("listen", format_address(family, at));
   return socket;
 }
 
@@ -179,31 +192,31 @@ Result<FourTuple> read_four_tuple(int socket) {
   return FourTuple{*local, *remote};
 }
 
-uint8_t read_tcp_state(int socket) {
+Result<uint8_t> read_tcp_state(int socket) {
   tcp_info info;
   socklen_t length = offsetof(tcp_info, tcpi_ca_state);  // the first byte is enough
-  if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return 0;
+  if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) != 0)
+    return errno_error("getsockopt", "TCP_INFO");
   return info.tcpi_state;
 }
 
-int64_t read_silence_ns(int socket) {
-  tcp_info info{};
-  socklen_t length = sizeof(info);
-  if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return 0;
-  return int64_t{std::min(info.tcpi_last_data_recv, info.tcpi_last_ack_recv)} * kMillisecond_ns;
+Result<int64_t> read_silence_ns(int socket) {
+  const auto info = read_tcp_info(socket);
+  if (!info) return info.error();
+  return int64_t{std::min(info->tcpi_last_data_recv, info->tcpi_last_ack_recv)} * kMillisecond_ns;
 }
 
-int connections_in_backlog(int listener) {
-  tcp_info info{};
-  socklen_t length = sizeof(info);
-  if (getsockopt(listener, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return 0;
-  return static_cast<int>(info.tcpi_unacked);
+Result<int> connections_in_backlog(int listener) {
+  const auto info = read_tcp_info(listener);
+  if (!info) return info.error();
+  return static_cast<int>(info->tcpi_unacked);
 }
 
-int take_socket_error(int socket) {
+Result<int> take_socket_error(int socket) {
   int error = 0;
   socklen_t length = sizeof(error);
-  getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &length);
+  if (getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &length) != 0)
+    return errno_error("getsockopt", "SO_ERROR");
   return error;
 }
 

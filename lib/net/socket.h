@@ -81,18 +81,19 @@ Result<SocketFacts> read_socket_facts(int socket);
 Status drop_incoming(int socket);
 
 Result<Fd> open_socket(Family family);
+Status bind_socket(int socket, Family family, const Address& to);
 // A listening socket; with port 0 on an ephemeral port.
 Result<Fd> open_listener(Family family, const Address& at, int backlog);
 Result<FourTuple> read_four_tuple(int socket);
 Result<Address> read_local_address(int socket);
 
-// TCP_INFO's tcpi_state; 0 when it cannot be read.
-uint8_t read_tcp_state(int socket);
+// TCP_INFO's tcpi_state.
+Result<uint8_t> read_tcp_state(int socket);
 // Established connections that a listener has not accepted yet (tcp_get_info: a listener's
 // tcpi_unacked is its sk_ack_backlog).
-int connections_in_backlog(int listener);
+Result<int> connections_in_backlog(int listener);
 // SO_ERROR, which the kernel clears when it is read.
-int take_socket_error(int socket);
+Result<int> take_socket_error(int socket);
 // Whether data is queued and none of it is in flight: the peer's window is shut (tcp(7), SIOCOUTQ
 // and SIOCOUTQNSD).
 Result<bool> waits_for_window(int socket);
@@ -112,7 +113,7 @@ Status fill_until_shut(std::span<const int> sockets,
                        const std::function<void(size_t, size_t)>& tried);
 // For how long no packet has come from the peer, in whole ticks of the kernel: the later of
 // TCP_INFO's tcpi_last_data_recv and tcpi_last_ack_recv. It keeps them after the connection's end.
-int64_t read_silence_ns(int socket);
+Result<int64_t> read_silence_ns(int socket);
 // Bytes that wait unread in the receive queue (FIONREAD).
 Result<int> unread_bytes(int socket);
 

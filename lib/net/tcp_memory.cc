@@ -10,12 +10,13 @@
 
 namespace lastack {
 
-int64_t tcp_memory_bytes() {
+std::optional<int64_t> tcp_memory_bytes() {
   // "TCP: inuse 5 orphan 0 tw 0 alloc 6 mem 1", in pages.
   const auto text = read_file("/proc/net/sockstat");
   const size_t line = text ? text->find("TCP:") : std::string::npos;
   const size_t at = line == std::string::npos ? line : text->find(" mem ", line);
-  return at == std::string::npos ? 0 : std::atoll(text->c_str() + at + 5) * sysconf(_SC_PAGESIZE);
+  if (at == std::string::npos) return std::nullopt;
+  return std::atoll(text->c_str() + at + 5) * sysconf(_SC_PAGESIZE);
 }
 
 int64_t tcp_memory_pressure_bytes() {

@@ -2,11 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 namespace lastack {
 
-// In use now: "mem" of /proc/net/sockstat (tcp_memory_allocated); 0 when it cannot be read.
-int64_t tcp_memory_bytes();
+// In use now: "mem" of /proc/net/sockstat (tcp_memory_allocated); nullopt when it cannot be read.
+std::optional<int64_t> tcp_memory_bytes();
 
 // The mark from which on the kernel saves memory: the second figure of net.ipv4.tcp_mem. Windows
 // are no longer what sockets advertised then, and need not shut (__tcp_select_window,

@@ -63,7 +63,7 @@ Host this_host(const RunSpec& spec) {
   const bool multishot = std::any_of(spec.probes.begin(), spec.probes.end(), [](Probe probe) {
     return probe_row(probe).heartbeat == Heartbeat::multishot;
   });
-  host.tcp_memory_bytes = tcp_memory_pressure_bytes() - tcp_memory_bytes();
+  host.tcp_memory_bytes = tcp_memory_pressure_bytes() - tcp_memory_bytes().value_or(0);
   if (multishot) host.multishot_timeouts = has_multishot_timeouts();
   if (has_writers(spec)) {
     host.sockets_take_nowait = sockets_take_nowait();

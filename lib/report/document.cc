@@ -27,6 +27,8 @@ Json latency_json(const Histogram& histogram) {
           {"mean", any ? Json(histogram.mean()) : Json(nullptr)}};
 }
 
+Json known(int64_t figure) { return figure == kNotKnown ? Json(nullptr) : Json(figure); }
+
 // The histogram of writes as [[writes, connections], ...].
 Json counts_json(const std::map<int64_t, int64_t>& counts) {
   Json list = Json::array();
@@ -183,9 +185,8 @@ Json frequencies_json(const Frequencies& khz) {
 Json host_json(const RunResult& result) {
   constexpr size_t kMost = 100;
   Json stalls = Json::array();
-  int64_t sum_ns = 0, longest_ns = 0;
+  int64_t longest_ns = 0;
   for (const Stall& stall : result.stalls) {
-    sum_ns += stall.duration_ns;
     longest_ns = std::max(longest_ns, stall.duration_ns);
     if (stalls.size() < kMost)
       stalls.push_back({{"process", stall.process},
@@ -204,13 +205,13 @@ Json host_json(const RunResult& result) {
           {"quota_cpus", host.quota_cpus < 0 ? Json(nullptr) : Json(host.quota_cpus)},
           {"quota_file", host.quota_file.empty() ? Json(nullptr) : Json(host.quota_file)},
           {"throttled_ns", host.throttled_ns},
-          {"steal_ns", host.steal_ns},
+          {"steal_ns", known(host.steal_ns)},
           {"victims_waited_ns", host.victims_waited_ns},
           {"survivors_waited_ns", host.survivors_waited_ns},
           {"stalls",
            {{"least_ns", result.least_stall_ns},
             {"count", result.stalls.size()},
-            {"sum_ns", sum_ns},
+            {"sum_ns", sum_ns(result.stalls)},
             {"longest_ns", longest_ns},
             {"first", std::move(stalls)}}}};
 }
@@ -280,15 +281,15 @@ Json run_document(const RunResult& result, const Json& environment) {
         {"system_ns", cost.system_ns()},
         {"victims", role_cost_json(cost.victims)},
         {"survivors", role_cost_json(cost.survivors)},
-        {"softirq_ns", cost.softirq_ns < 0 ? Json(nullptr) : Json(cost.softirq_ns)},
-        {"host_busy_ns", cost.host_busy_ns},
+        {"softirq_ns", known(cost.softirq_ns)},
+        {"host_busy_ns", known(cost.host_busy_ns)},
         {"wall_ns", cost.wall_ns},
         {"bytes_per_connection",
          connections > 0 ? Json(cost.memory_peak_bytes / connections) : Json(nullptr)},
         {"memory_armed_bytes", cost.memory_armed_bytes},
         {"memory_peak_bytes", cost.memory_peak_bytes},
-        {"kernel_slab_bytes", cost.slab_bytes},
-        {"kernel_tcp_bytes", cost.tcp_memory_bytes},
+        {"kernel_slab_bytes", known(cost.slab_bytes)},
+        {"kernel_tcp_bytes", known(cost.tcp_memory_bytes)},
         {"traffic", traffic_json(cost.traffic)},
         {"completion_overflows", result.completion_overflows}}},
       {"rates",

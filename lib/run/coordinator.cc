@@ -76,10 +76,15 @@ std::string name_of(const Worker& worker) {
 // A step that could not be done; carried up to coordinate().
 using Done = Status;
 
-int64_t slab_bytes() {
+std::optional<int64_t> slab_bytes() {
   const auto text = read_file("/proc/meminfo");
   const size_t at = text ? text->find("\nSlab:") : std::string::npos;
-  return at == std::string::npos ? 0 : std::atoll(text->c_str() + at + 6) * 1024;
+  if (at == std::string::npos) return std::nullopt;
+  return std::atoll(text->c_str() + at + 6) * 1024;
+}
+
+int64_t growth(std::optional<int64_t> before, std::optional<int64_t> now) {
+  return before && now ? *now - *before : kNotKnown;
 }
 
 bool softirqs_are_told_apart() {
@@ -232,7 +237,7 @@ class Coordinator {
   int64_t last_report_ns_ = 0;
   int64_t start_ns_ = 0;  // of the schedule
   int64_t opened_at_ns_ = 0, armed_at_ns_ = 0, closed_at_ns_ = 0;
-  int64_t slab_before_ = 0, tcp_memory_before_ = 0;
+  std::optional<int64_t> slab_before_, tcp_memory_before_;
   bool softirqs_apart_ = false;
   Snapshots snapshots_{};
   CounterValues cleaned_{};
@@ -450,11 +455,14 @@ Done Coordinator::meter(int64_t sign) {
       add(cost.context_switches, worker.answer->context_switches);
     }
   }
-  const HostTimes host = read_host_times();
-  add(host_.steal_ns, host.steal_ns);
   add(host_.throttled_ns, read_throttled_ns());
-  if (softirqs_apart_) add(cost_.softirq_ns, host.softirq_ns);
-  add(cost_.host_busy_ns, sysconf(_SC_NPROCESSORS_ONLN) * now_ns() - host.idle_ns);
+  if (const auto host = read_host_times(); host && host_.steal_ns != kNotKnown) {
+    add(host_.steal_ns, host->steal_ns);
+    if (softirqs_apart_) add(cost_.softirq_ns, host->softirq_ns);
+    add(cost_.host_busy_ns, sysconf(_SC_NPROCESSORS_ONLN) * now_ns() - host->idle_ns);
+  } else {
+    host_.steal_ns = cost_.softirq_ns = cost_.host_busy_ns = kNotKnown;
+  }
   for (const Placement& place : plan_.placements)
     cost_.survivors.spins = cost_.survivors.spins || (place.role == "survivor" && place.spins);
   add(backlog_drops_, read_backlog_drops());
@@ -745,7 +753,7 @@ Done Coordinator::arm() {
   if (Done failed = ask_all(0, Verb::arm, Verb::armed)) return failed;
   if (Done failed = ask_all(1, Verb::arm, Verb::armed)) return failed;
   if (Done failed = meter(-1)) return failed;
-  cost_.slab_bytes = slab_bytes() - slab_before_;
+  cost_.slab_bytes = growth(slab_before_, slab_bytes());
   cost_.memory_armed_bytes = memory_bytes();
   return std::nullopt;
 }
@@ -814,7 +822,7 @@ Done Coordinator::wait_for_findings() {
 }
 
 Done Coordinator::close_ledger() {
-  cost_.tcp_memory_bytes = tcp_memory_bytes() - tcp_memory_before_;
+  cost_.tcp_memory_bytes = growth(tcp_memory_before_, tcp_memory_bytes());
   if (Done failed = ask_all(1, Verb::close_ledger, Verb::ledger_closed)) return failed;
   if (Done failed = ask_all(0, Verb::close_ledger, Verb::ledger_closed)) return failed;
   if (Done failed = meter(+1)) return failed;

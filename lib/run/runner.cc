@@ -46,7 +46,7 @@ int launcher_main() {
   } else {
     // Before: namespaces do not show it. The rest of the host is looked at in them: a trial of
     // SQPOLL leaves a kernel thread for a while, and who has threads may enter none (EINVAL).
-    const int64_t tcp_room_bytes = tcp_memory_pressure_bytes() - tcp_memory_bytes();
+    const int64_t tcp_room_bytes = tcp_memory_pressure_bytes() - tcp_memory_bytes().value_or(0);
     std::vector<std::string> notes = kept_state();
     if (const Status refused = raise_limits())
       notes.push_back("a limit stays as it is: " + refused->message());

@@ -329,6 +329,8 @@ int survivor_worker_main() {
         return no_answer();
       case Verb::close_ledger:
         survivor->stop_load();
+        if (const int refused = shard.header->progress.look_error.load())
+          return make_error("getsockopt", refused, "TCP_INFO or SO_ERROR of an ended connection");
         return message_of(Verb::ledger_closed);
       case Verb::ask_alive:
         ask_whether_alive(shard);

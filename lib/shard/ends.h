@@ -170,6 +170,9 @@ struct ShardProgress {
   std::atomic<int64_t> unfinished;
   std::atomic<uint32_t> writing_slot;
   std::atomic<int64_t> write_lag_ns;
+  // errno of the first look at a survivor's socket that the kernel refused (TCP_INFO, SO_ERROR):
+  // without it the ledger would state what nobody saw.
+  std::atomic<int32_t> look_error;
   std::atomic<int32_t> victim_pin_error, survivor_pin_error;  // errno; 0: pinned, or not asked to
   // Of the last ring of each: IORING_SETUP_* and the entries of its completion queue.
   std::atomic<uint32_t> victim_ring_flags, survivor_ring_flags;

@@ -106,8 +106,11 @@ Result<uint32_t> wait_for_backlogs(const Listeners& listeners,
                                    const std::function<uint32_t()>& expected, int64_t until_ns) {
   while (true) {
     uint32_t waiting = 0;
-    for (const Fd& socket : listeners.sockets)
-      waiting += static_cast<uint32_t>(connections_in_backlog(socket.get()));
+    for (const Fd& socket : listeners.sockets) {
+      const auto in_backlog = connections_in_backlog(socket.get());
+      if (!in_backlog) return in_backlog.error();
+      waiting += static_cast<uint32_t>(*in_backlog);
+    }
     const uint32_t wanted = expected();
     if (waiting >= wanted) return waiting;
     if (now_ns() <= until_ns) {
@@ -128,7 +131,7 @@ Status accept_connections(const Listeners& listeners, const AcceptUntil& until,
   const uint64_t kControl = listeners.sockets.size();
   const auto arm = [&](uint64_t index) -> Status {
     io_uring_sqe* sqe = ring->entry();
-    if (!sqe) return plain_error("io_uring takes no entries");
+    if (!sqe) return ring->status("accept");
     if (index == kControl)
       io_uring_prep_poll_multishot(sqe, until.control, POLLIN);
     else
@@ -192,7 +195,7 @@ class Connector {
         continue;
       }
       io_uring_sqe* sqe = ring_.entry();
-      if (!sqe) return plain_error("io_uring takes no entries");
+      if (!sqe) return ring_.status("connect");
       const uint32_t place = free_.back();
       free_.pop_back();
       const SocketAddress& address = addresses_[slot % addresses_.size()];
@@ -264,8 +267,7 @@ class Connector {
     if (Status failed = set_receive_buffer(socket->get(), to_.receive_buffer)) return *failed;
     if (to_.source == 0) return socket;
     if (Status failed = set_option(socket->get(), Option::bind_address_no_port, 1)) return *failed;
-    const SocketAddress source = to_socket_address(to_.family, Address{to_.source, 0});
-    if (bind(socket->get(), source.get(), source.length) != 0) return errno_error("bind");
+    if (Status failed = bind_socket(socket->get(), to_.family, {to_.source, 0})) return *failed;
     return socket;
   }
   void fail(uint32_t slot, int error_number) {

@@ -21,9 +21,12 @@ constexpr FixedParameter kFixed[] = {
     {"--events", "nobody dies while a probe's price is measured"},
 };
 
-double number(int64_t value) { return static_cast<double>(value); }
-
 using Value = std::optional<double>;
+
+Value number(int64_t value) {
+  if (value == kNotKnown) return std::nullopt;
+  return static_cast<double>(value);
+}
 
 constexpr QuantityRow kQuantities[] = {
     {"survivor-cpu", "ns/s", true,
@@ -73,11 +76,7 @@ constexpr QuantityRow kQuantities[] = {
     {"interface-bytes", "bytes/s", true,
      [](const Cost& c) -> Value { return number(c.traffic.interface_bytes); },
      "sent by the run's interfaces, with link headers"},
-    {"softirq-cpu", "ns/s", true,
-     [](const Cost& c) -> Value {
-       if (c.softirq_ns < 0) return std::nullopt;
-       return number(c.softirq_ns);
-     },
+    {"softirq-cpu", "ns/s", true, [](const Cost& c) -> Value { return number(c.softirq_ns); },
      "CPU of all softirqs of the host; not to be had without CONFIG_IRQ_TIME_ACCOUNTING"},
     {"host-cpu", "ns/s", true, [](const Cost& c) -> Value { return number(c.host_busy_ns); },
      "all that the host's CPUs did, in steps of 10 ms: with timers and packets that met an idle "
@@ -138,10 +137,10 @@ RunSpec cost_run(const CostSpec& spec, Watch watch, Probe probe) {
 std::optional<double> share(const QuantityRow& quantity, const CostSample& sample) {
   const auto value = quantity.value(sample.cost);
   if (!value || sample.connections == 0) return std::nullopt;
-  const double each = *value / number(sample.connections);
+  const double each = *value / static_cast<double>(sample.connections);
   if (!quantity.per_second) return each;
   if (sample.cost.wall_ns <= 0) return std::nullopt;
-  return each / (number(sample.cost.wall_ns) / 1e9);
+  return each / (static_cast<double>(sample.cost.wall_ns) / 1e9);
 }
 
 std::optional<Price> price(const QuantityRow& quantity, std::span<const CostSample> control,
@@ -156,7 +155,7 @@ std::optional<Price> price(const QuantityRow& quantity, std::span<const CostSamp
     more.push_back(*with - *without);
     control_sum += *without;
   }
-  return Price{control_sum / number(static_cast<int64_t>(rounds)), mean_interval(more)};
+  return Price{control_sum / static_cast<double>(rounds), mean_interval(more)};
 }
 
 std::vector<CostTurn> turns_of_round(std::span<const PricedWatch> watches, Random& random) {

@@ -190,9 +190,10 @@ Verdict conclude(const ShardView& shard, SurvivorEnd& end, int64_t stamp_ns) {
   const bool named = evidence.read_error != 0 && evidence.read_error != EPIPE;
   if (!named) {
     // A read of 0, an EPIPE or poll bits alone do not tell a FIN from an RST: ask what lasts.
-    evidence.tcp_state = read_tcp_state(end.descriptor);
+    evidence.tcp_state = looked(shard, read_tcp_state(end.descriptor));
     if (evidence.tcp_state != kTcpCloseWait && evidence.socket_error == 0)
-      evidence.socket_error = static_cast<int16_t>(take_socket_error(end.descriptor));
+      evidence.socket_error =
+          static_cast<int16_t>(looked(shard, take_socket_error(end.descriptor)));
   }
   const Classified classified = classify(evidence);
   const bool errno_went_elsewhere =
@@ -213,7 +214,7 @@ Verdict conclude(const ShardView& shard, SurvivorEnd& end, int64_t stamp_ns) {
   const bool by_timer = end.finding == Finding::etimedout || end.finding == Finding::ehostunreach;
   // The kernel knows when the last packet came; before the descriptor is closed.
   if (by_timer && row.since == Since::heard && !probe_row(row.probe).heartbeat_decides)
-    end.silent_since_ns = now_ns() - read_silence_ns(end.descriptor);
+    end.silent_since_ns = now_ns() - looked(shard, read_silence_ns(end.descriptor));
   set_flag(end, kConcluded);
   shard.header->progress.found.fetch_add(1, std::memory_order_release);
   return Verdict::found;

@@ -99,6 +99,14 @@ void ask_whether_alive(const ShardView& shard);
 void close_abortively(const ShardView& shard);
 
 // When the row's prediction counts from a message that nobody has answered: this is one.
+// The value, or 0 and a note (ShardProgress::look_error) of why the kernel did not tell it.
+template <class T>
+T looked(const ShardView& shard, const Result<T>& value) {
+  if (value) return *value;
+  int32_t none = 0;
+  shard.header->progress.look_error.compare_exchange_strong(none, value.error().error_number);
+  return T{};
+}
 void note_sent(const ShardView& shard, SurvivorEnd& end);
 // Fills the windows of victims that do not read, until each is shut.
 Status fill_windows(const ShardView& shard);

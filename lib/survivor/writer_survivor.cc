@@ -355,7 +355,8 @@ void WriterSurvivor::write_one(uint32_t slot) {
   // After the act only: before it nothing can have arrived, and asking costs a call.
   const bool may_have_ended = std::atomic_ref(victim.issued_ns).load(std::memory_order_acquire) &&
                               strategy_of(shard_, end).family != "silent";
-  record.fin_seen = may_have_ended && read_tcp_state(end.descriptor) != kTcpEstablished;
+  record.fin_seen =
+      may_have_ended && looked(shard_, read_tcp_state(end.descriptor)) != kTcpEstablished;
   record.attempted += writes;
   const bool may_wait = path.nowait_flag && !takes_nowait_;
   if (may_wait && !has_room(slot)) {
@@ -575,7 +576,7 @@ void WriterSurvivor::stop_load() {
     record.has_tail = true;
     record.acked_bytes = account->acked - (counts_syn ? 1 : 0);
     record.unacked_bytes = account->unacked;
-    record.tail_state = read_tcp_state(end.descriptor);
+    record.tail_state = looked(shard_, read_tcp_state(end.descriptor));
   }
 }
 

@@ -128,7 +128,7 @@ void play_rst_after_fin(Stage& stage, const Scene&) {
     way.see("events", observe(stage, Observer::poll, survivor).events);
     const std::string first = read_now(survivor);
     way.see("first read", first);
-    way.see("SO_ERROR", errno_name(take_socket_error(survivor)));
+    way.see("SO_ERROR", errno_name(require(take_socket_error(survivor))));
     way.see("TCP state", tcp_state_text(survivor));
     way.conclude(first == "ECONNRESET");
   }
@@ -189,7 +189,7 @@ void play_blocking(Stage& stage, const Scene& scene) {
     if (scene.detail == kByRecv || scene.detail == kByOthers) {
       if (scene.detail == kByOthers) {
         way.see("events", observe(stage, Observer::poll, survivor).events);
-        way.see("SO_ERROR", errno_name(take_socket_error(survivor)));
+        way.see("SO_ERROR", errno_name(require(take_socket_error(survivor))));
       }
       first = result_text(recv(survivor, buffer, sizeof(buffer), 0));
       second = result_text(recv(survivor, buffer, sizeof(buffer), 0));

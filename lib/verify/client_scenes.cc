@@ -84,7 +84,7 @@ void play_send_then_read(Stage& stage, const Scene& scene, Way& way, Reset reset
       way.see("events", reading.first_events);
     way.see("data", share_text(reading.bytes, kEarlierBytes));
     way.see("last read", reading.last);
-    way.see("SO_ERROR", errno_name(take_socket_error(survivor)));
+    way.see("SO_ERROR", errno_name(require(take_socket_error(survivor))));
     way.conclude(reading.bytes == kEarlierBytes && reading.last == "0");
   }
   see_resets(stage, way, resets_before);

@@ -218,7 +218,7 @@ std::string tcp_state_text(int socket) {
   constexpr const char* kStates[] = {"?",          "ESTABLISHED", "SYN_SENT",  "SYN_RECV",
                                      "FIN_WAIT1",  "FIN_WAIT2",   "TIME_WAIT", "CLOSE",
                                      "CLOSE_WAIT", "LAST_ACK",    "LISTEN",    "CLOSING"};
-  const uint8_t state = read_tcp_state(socket);
+  const uint8_t state = require(read_tcp_state(socket));
   return state < std::size(kStates) ? kStates[state] : "?";
 }
 

@@ -212,7 +212,9 @@ TEST(Trap, UnderLoadTheUnreadByteStaysUnread) {
   EXPECT_FALSE(one.victim().flags & kReceiveArmed);
   victim->inject(0);
   EXPECT_TRUE(events_within(one.pair.survivor, kPatience_ns) & POLLERR);
-  EXPECT_EQ(take_socket_error(one.pair.survivor.get()), ECONNRESET);
+  const auto error = take_socket_error(one.pair.survivor.get());
+  ASSERT_TRUE(error) << error.error().message();
+  EXPECT_EQ(*error, ECONNRESET);
   close(one.survivor().descriptor);
 }
 
@@ -275,7 +277,9 @@ TEST(Trap, WhoAsksFirstGetsTheErrno) {
   // The read alone looks like a FIN; with the lasting evidence it does not.
   Evidence evidence;
   evidence.read_eof = true;
-  evidence.tcp_state = read_tcp_state(pair.survivor.get());
+  const auto state = read_tcp_state(pair.survivor.get());
+  ASSERT_TRUE(state) << state.error().message();
+  evidence.tcp_state = *state;
   EXPECT_EQ(evidence.tcp_state, kTcpClose);
   EXPECT_EQ(classify(evidence).finding, Finding::econnreset);
 }

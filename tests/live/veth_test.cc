@@ -103,7 +103,7 @@ bool carries_data_until_cut() {
   NEED(!arrives(path.survivor, path.victim, 300));
   NEED(unacknowledged(path.survivor) == 1);
   pollfd waited{path.survivor.get(), POLLIN | POLLRDHUP, 0};
-  NEED(poll(&waited, 1, 100) == 0 && take_socket_error(path.survivor.get()) == 0);
+  NEED(poll(&waited, 1, 100) == 0 && *take_socket_error(path.survivor.get()) == 0);
   WORKS(add_address("far", kVictimHost, 32));
   waited = {path.victim.get(), POLLIN, 0};
   NEED(poll(&waited, 1, 20'000) == 1);  // the retransmission
@@ -129,8 +129,7 @@ bool answers_unreachable() {
   NEED(send(path.survivor.get(), "x", 1, MSG_NOSIGNAL) == 1);
   pollfd waited{path.survivor.get(), POLLIN, 0};
   NEED(poll(&waited, 1, 5000) == 1 && (waited.revents & POLLERR));
-  NEED(take_socket_error(path.survivor.get()) == EHOSTUNREACH);
-  WORKS(delete_unreachable_route(kVictimHost));
+  NEED(*take_socket_error(path.survivor.get()) == EHOSTUNREACH);
   return true;
 }
 
