@@ -15,11 +15,6 @@ namespace {
 
 constexpr std::string_view kControllers[] = {"cpu", ""};  // of v1, and v2
 
-std::string read_text(const std::string& path) {
-  auto text = read_file(path);
-  return text ? std::move(*text) : "";
-}
-
 // The number that `text` starts with; nullopt for anything else, such as "max".
 std::optional<int64_t> number_of(std::string_view text) {
   int64_t value = 0;

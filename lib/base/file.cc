@@ -43,9 +43,14 @@ Result<std::string> read_file(const std::string& path) {
   return read_all(file.get(), path);
 }
 
+std::string read_text(const std::string& path) {
+  auto content = read_file(path);
+  return content ? std::move(*content) : "";
+}
+
 std::string read_first_line(const std::string& path) {
-  const auto content = read_file(path);
-  return content ? content->substr(0, content->find('\n')) : "";
+  const std::string content = read_text(path);
+  return content.substr(0, content.find('\n'));
 }
 
 Status write_existing_file(const std::string& path, std::string_view text) {

@@ -31,6 +31,8 @@ class Fd {
 
 // The whole content of a file.
 Result<std::string> read_file(const std::string& path);
+// The same; "" when the file cannot be read.
+std::string read_text(const std::string& path);
 // The first line without its end; "" when the file cannot be read.
 std::string read_first_line(const std::string& path);
 // Overwrites an existing file in one write(2): sysctls and uid_map need that.

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/personality.h>
@@ -15,9 +14,12 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
+#include "base/affinity.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/limits.h"
 
 extern char** environ;
 
@@ -29,32 +31,9 @@ constexpr std::string_view kProcessFlag = "--lastack-process=";
 
 // The kernel's own default (init_task); poll(2) and its relatives may wake so much later.
 constexpr unsigned long kTimerSlack_ns = 50'000;
-constexpr rlim_t kStackBytes = 8 << 20;
 // How long a process may take to go that has been killed: the kernel closes its sockets one by one,
 // 14 to 60 us each, and up to a million of them.
 constexpr int64_t kDeathPatience_ns = 60 * kSecond_ns;
-
-// Soft limits are raised to the hard ones. SIGXFSZ and SIGXCPU come at the soft limit; locked
-// memory is what rings need; a core file, though, is wanted by nobody who has switched it off.
-constexpr __rlimit_resource_t kRaised[] = {RLIMIT_NOFILE, RLIMIT_MEMLOCK, RLIMIT_FSIZE, RLIMIT_CPU,
-                                           RLIMIT_AS,     RLIMIT_DATA,    RLIMIT_NPROC};
-
-void raise_soft_limits() {
-  rlimit limit{};
-  for (const auto resource : kRaised) {
-    if (getrlimit(resource, &limit) != 0) continue;
-    limit.rlim_cur = limit.rlim_max;
-    // At the hard limit the kernel sends SIGKILL, which does not tell its reason (setrlimit(2)).
-    if (resource == RLIMIT_CPU && limit.rlim_max != RLIM_INFINITY && limit.rlim_max > 1)
-      limit.rlim_cur = limit.rlim_max - 1;
-    setrlimit(resource, &limit);
-  }
-  // Only a small one: an unlimited stack would change where exec'ed programs put their memory
-  // (mmap_is_legacy in arch/x86/mm/mmap.c).
-  if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur >= kStackBytes) return;
-  limit.rlim_cur = std::min(kStackBytes, limit.rlim_max);
-  setrlimit(RLIMIT_STACK, &limit);
-}
 
 // Exec sets handlers back to the default, but leaves ignored signals ignored, and blocked ones
 // blocked (signal(7)). With SIGCHLD ignored, children vanish and waitpid(2) says ECHILD.
@@ -95,9 +74,10 @@ constexpr Cause kCauses[] = {
 
 void enter_known_state() {
   reset_signals();
-  raise_soft_limits();
+  // One that stays as it was and is too low makes something fail, which then says so.
+  (void)raise_limits();
   // What a shell or a service left open would count against limits and live on in every process.
-  close_range(kFirstInherited, ~0u, CLOSE_RANGE_CLOEXEC);
+  close_descriptors(Close::at_exec);
   prctl(PR_SET_TIMERSLACK, kTimerSlack_ns);
   prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
   prctl(PR_SET_CHILD_SUBREAPER, 0);
@@ -109,27 +89,39 @@ void enter_known_state() {
     personality(static_cast<unsigned>(persona & ~kForeign));
 }
 
+void close_descriptors(Close when) {
+  const unsigned flags = when == Close::at_exec ? CLOSE_RANGE_CLOEXEC : 0;
+  if (close_range(kFirstInherited, ~0u, flags) == 0) return;
+  // Seccomp filters that are older than the call (Linux 5.9) refuse it.
+  std::vector<int> open;
+  std::error_code failed;
+  std::filesystem::directory_iterator entry("/proc/self/fd", failed);
+  for (; !failed && entry != std::filesystem::directory_iterator(); entry.increment(failed))
+    open.push_back(std::atoi(entry->path().filename().c_str()));
+  for (const int descriptor : open) {
+    if (descriptor < kFirstInherited) continue;
+    if (when == Close::at_exec)
+      fcntl(descriptor, F_SETFD, FD_CLOEXEC);
+    else
+      close(descriptor);
+  }
+}
+
 std::vector<std::string> kept_state() {
   std::vector<std::string> notes;
-  const int policy = sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
-  const std::pair<int, const char*> kPolicies[] = {{SCHED_FIFO, "SCHED_FIFO"},
-                                                   {SCHED_RR, "SCHED_RR"},
-                                                   {SCHED_BATCH, "SCHED_BATCH"},
-                                                   {SCHED_IDLE, "SCHED_IDLE"}};
-  for (const auto& [number, name] : kPolicies)
-    if (policy == number)
-      notes.push_back(fmt::format(
-          "the scheduling policy is {}, as whoever started lastack has set it (chrt(1)): latencies "
-          "belong to it",
-          name));
-  errno = 0;
-  const int nice_value = getpriority(PRIO_PROCESS, 0);
-  if (errno == 0 && nice_value != 0)
+  const auto scheduling = read_scheduling(0);
+  if (!scheduling)
+    return {"how this process is scheduled is not known: " + scheduling.error().message()};
+  if (scheduling->policy != "other")
+    notes.push_back(fmt::format(
+        "the scheduling policy is {}, as whoever started lastack has set it (chrt(1)): latencies "
+        "belong to it",
+        scheduling->policy));
+  if (scheduling->nice != 0)
     notes.push_back(
         fmt::format("the nice value is {}, as whoever started lastack has set it (nice(1)): "
-                    "latencies belong to "
-                    "it",
-                    nice_value));
+                    "latencies belong to it",
+                    scheduling->nice));
   return notes;
 }
 

@@ -20,6 +20,9 @@ namespace lastack {
 // Kept, because somebody chose it on purpose: hard limits, affinity (taskset(1)), scheduling policy
 // and nice value, umask, working directory, an ignored SIGHUP (nohup(1)) or job control.
 void enter_known_state();
+enum class Close { now, at_exec };
+// All descriptors behind the standard streams.
+void close_descriptors(Close when);
 // Of what is kept, that which a latency depends on: a sentence each, for a run's notes.
 std::vector<std::string> kept_state();
 

@@ -173,11 +173,6 @@ std::optional<int64_t> field(std::string_view text, std::string_view key) {
   return std::nullopt;
 }
 
-std::string read_text(const std::string& path) {
-  auto text = read_file(path);
-  return text ? std::move(*text) : "";
-}
-
 int64_t divide_up(int64_t amount, int64_t part) { return (amount + part - 1) / part; }
 
 // Bytes that are needed are rounded up, bytes that are there are rounded down.

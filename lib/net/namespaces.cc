@@ -1,9 +1,6 @@
 #include "net/namespaces.h"
 
 #include <fmt/format.h>
-#include <net/if.h>
-#include <netlink/netlink.h>
-#include <netlink/route/link.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -12,8 +9,8 @@
 #include <cstdio>
 
 #include "base/file.h"
-#include "net/netlink_error.h"
 #include "net/socket.h"
+#include "net/veth.h"
 
 namespace lastack {
 namespace {
@@ -25,23 +22,6 @@ Result<std::string> read_sysctl(const std::string& name) {
   std::replace(value->begin(), value->end(), '\t', ' ');
   if (value->ends_with('\n')) value->pop_back();
   return value;
-}
-
-Status bring_loopback_up() {
-  nl_sock* socket = nl_socket_alloc();
-  rtnl_link* wanted = rtnl_link_alloc();
-  rtnl_link* loopback = nullptr;
-  int failed = nl_connect(socket, NETLINK_ROUTE);
-  if (failed == 0) failed = rtnl_link_get_kernel(socket, 0, "lo", &loopback);
-  if (failed == 0) {
-    rtnl_link_set_flags(wanted, IFF_UP);
-    failed = rtnl_link_change(socket, loopback, wanted, 0);
-  }
-  if (loopback) rtnl_link_put(loopback);
-  rtnl_link_put(wanted);
-  nl_socket_free(socket);
-  if (failed < 0) return netlink_error("bring lo up", failed);
-  return std::nullopt;
 }
 
 }  // namespace
@@ -57,7 +37,7 @@ Status enter_private_namespaces() {
     return failed;
   if (const Status failed = write_existing_file("/proc/self/gid_map", fmt::format("0 {} 1", group)))
     return failed;
-  return bring_loopback_up();
+  return bring_up("lo");
 }
 
 const std::vector<Sysctl>& private_sysctls() {

@@ -215,8 +215,4 @@ Status add_unreachable_route(uint32_t host) {
                                   NLM_F_CREATE | NLM_F_EXCL);
 }
 
-Status delete_unreachable_route(uint32_t host) {
-  return change_unreachable_route(host, "delete unreachable route", rtnl_route_delete, 0);
-}
-
 }  // namespace lastack

@@ -37,6 +37,5 @@ Status add_permanent_neighbour(const std::string& interface, uint32_t host,
 // Packets for this host are answered with ICMP host unreachable, where forwarding is on: to one
 // source five times, then once a second (ip_error in net/ipv4/route.c).
 Status add_unreachable_route(uint32_t host);
-Status delete_unreachable_route(uint32_t host);
 
 }  // namespace lastack

@@ -101,11 +101,6 @@ Json flag_fact(std::string_view content) {
   return text == "1";
 }
 
-std::string content_of(const std::string& path) {
-  const auto content = read_file(path);
-  return content ? *content : "";
-}
-
 // The value of "key<blanks>:<blanks>value" (/proc/cpuinfo, meminfo, status), of the first such
 // line; "" without one.
 std::string_view field(std::string_view content, std::string_view key, char separator = ':') {
@@ -135,7 +130,7 @@ struct FileRow {
 
 Json facts_in(std::span<const FileRow> rows) {
   Json facts = Json::object();
-  for (const FileRow& row : rows) facts[row.key] = row.fact(content_of(row.path));
+  for (const FileRow& row : rows) facts[row.key] = row.fact(read_text(row.path));
   return facts;
 }
 
@@ -179,7 +174,7 @@ Json describe_preemption(std::string_view version, std::string_view command_line
       {"version_flag", text_fact(word_with_prefix(version, "PREEMPT"))},
       {"boot_parameter", text_fact(word_with_prefix(parameters, "preempt="))},
       {"config", chosen},
-      {"debugfs", text_fact(content_of("/sys/kernel/debug/sched/preempt"))},
+      {"debugfs", text_fact(read_text("/sys/kernel/debug/sched/preempt"))},
   };
 }
 
@@ -189,7 +184,7 @@ Json describe_mitigations() {
   std::error_code failed;
   std::filesystem::directory_iterator file("/sys/devices/system/cpu/vulnerabilities", failed);
   for (; !failed && file != std::filesystem::directory_iterator(); file.increment(failed))
-    sorted[file->path().filename().string()] = text_fact(content_of(file->path().string()));
+    sorted[file->path().filename().string()] = text_fact(read_text(file->path().string()));
   Json mitigations;
   for (const auto& [name, state] : sorted) mitigations[name] = state;
   return mitigations;
@@ -198,7 +193,7 @@ Json describe_mitigations() {
 Json describe_kernel(const RunResult&) {
   const utsname name = kernel_name();
   const KernelConfig config = read_kernel_config();
-  std::string command_line = content_of("/proc/cmdline");
+  std::string command_line = read_text("/proc/cmdline");
   // What follows " -- " goes to init, not to the kernel, and is none of a reader's business.
   command_line = command_line.substr(0, command_line.find(" -- "));
   return {
@@ -239,7 +234,7 @@ Json describe_hypervisor(std::string_view flags) {
     const auto words = split(flags, ' ');
     present = std::find(words.begin(), words.end(), "hypervisor") != words.end();
   }
-  name = text_fact(content_of("/sys/hypervisor/type"));
+  name = text_fact(read_text("/sys/hypervisor/type"));
   if (present == true) {
     signature = hypervisor_signature();
     // Without a hypervisor, DMI would name the maker of the machine.
@@ -255,7 +250,7 @@ Json describe_cpu(const RunResult&) {
       {"governor", "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", text_fact},
       {"smt", "/sys/devices/system/cpu/smt/active", flag_fact},
   };
-  const std::string info = content_of("/proc/cpuinfo");
+  const std::string info = read_text("/proc/cpuinfo");
   const long online = sysconf(_SC_NPROCESSORS_ONLN);
   Json cpu = {
       {"model", text_fact(field(info, "model name"))},
@@ -286,7 +281,7 @@ Json describe_memory(const RunResult&) {
                            {"swap_total_bytes", "SwapTotal"}};
   constexpr FileRow kFiles[] = {
       {"huge_pages", "/sys/kernel/mm/transparent_hugepage/enabled", text_fact}};
-  const std::string info = content_of("/proc/meminfo");
+  const std::string info = read_text("/proc/meminfo");
   Json memory;
   for (const Row& row : kRows) {
     const Json kibibytes = number_fact(field(info, row.field));  // "kB" there (proc_meminfo(5))
@@ -408,7 +403,7 @@ Json container_evidence() {
   Json evidence = Json::array();
   for (const char* path : kMarkers)
     if (access(path, F_OK) == 0) evidence.push_back(path);
-  const std::string cgroup = content_of("/proc/1/cgroup");
+  const std::string cgroup = read_text("/proc/1/cgroup");
   for (const char* manager : kManagers)
     if (cgroup.find(manager) != std::string::npos)
       evidence.push_back(fmt::format("/proc/1/cgroup: {}", manager));
@@ -418,7 +413,7 @@ Json container_evidence() {
 // A seccomp filter runs at each system call, and Docker's refuses io_uring_setup(2).
 Json describe_container(const RunResult&) {
   constexpr const char* kModes[] = {"disabled", "strict", "filter"};  // proc_pid_status(5)
-  const Json mode = number_fact(field(content_of("/proc/self/status"), "Seccomp"));
+  const Json mode = number_fact(field(read_text("/proc/self/status"), "Seccomp"));
   Json name;
   if (!mode.is_null() && mode >= 0 && mode < std::size(kModes)) name = kModes[mode.get<size_t>()];
   return {{"evidence", container_evidence()}, {"seccomp_mode", name}};

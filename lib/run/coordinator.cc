@@ -233,7 +233,6 @@ class Coordinator {
   Waited since_halt_;
   bool establishing_ = false;  // connections that do not stand are the ledger's business
   bool joined_ = false;
-  int worker_errno_ = 0;  // why a worker gave up
   int64_t last_report_ns_ = 0;
   int64_t start_ns_ = 0;  // of the schedule
   int64_t opened_at_ns_ = 0, armed_at_ns_ = 0, closed_at_ns_ = 0;
@@ -290,8 +289,9 @@ Done Coordinator::send(Worker& worker, const Message& message) {
 }
 
 Error Coordinator::failure_of(Worker& worker, const Message& message) {
-  worker_errno_ = static_cast<int>(message.value);
-  return plain_error(fmt::format("{}: {}", name_of(worker), message.text));
+  Error failed = error_of(message);
+  failed.operation = fmt::format("{}: {}", name_of(worker), failed.operation);
+  return failed;
 }
 
 // The channel closes before the process has ended: a moment's patience.
@@ -1104,10 +1104,9 @@ void Coordinator::close_early(const Error& failed, RunResult& result) {
   fill_ledger(spec_, plan_, ledger_shards(), started_ns, now_ns(), result);
   if (halted_) return;
   // What kept a whole shard from connecting is the errno of those that were not tried.
-  const int error_number = worker_errno_ ? worker_errno_ : failed.error_number;
   for (LedgerRow& row : result.ledger) {
     auto untried = row.not_established_by.extract(0);
-    if (!untried.empty()) row.not_established_by[error_number] += untried.mapped();
+    if (!untried.empty()) row.not_established_by[failed.error_number] += untried.mapped();
   }
 }
 
@@ -1172,14 +1171,11 @@ RunResult Coordinator::lead(std::vector<std::string> notes) {
   };
   for (const auto& step : steps) {
     if (const Done failed = step()) {
-      const int error_number = worker_errno_ ? worker_errno_ : failed->error_number;
-      const bool shortage = is_shortage(error_number) || !failed->cure.empty() ||
-                            (establishing_ && error_number != 0);
+      const bool shortage = is_shortage(*failed) || (establishing_ && failed->error_number != 0);
       result.status = halted_    ? RunStatus::interrupted
                       : shortage ? RunStatus::no_resources
                                  : RunStatus::failed;
-      result.error =
-          failed->cure.empty() ? with_cure(failed->message(), error_number) : with_cure(*failed);
+      result.error = with_cure(*failed);
       collect_notes();
       if (halted_ || (establishing_ && shortage)) close_early(*failed, result);
       return result;

@@ -59,13 +59,6 @@ Message message_of(Verb verb, int64_t value = 0) {
   return message;
 }
 
-Message failure(const Error& error) {
-  Message message = message_of(Verb::failed, error.error_number);
-  const std::string text = error.message();
-  text.copy(message.text, sizeof(message.text) - 1);
-  return message;
-}
-
 Message noted(Message message, std::string_view note) {
   note.copy(message.text, sizeof(message.text) - 1);
   return message;
@@ -261,7 +254,9 @@ using Handler = std::function<Result<Message>(const Message&)>;
 using Work = std::function<std::optional<Status>()>;
 int serve(Establisher& establisher, const Handler& handle, const Work& work) {
   Channel& channel = establisher.channel;
-  const auto give_up = [&](const Error& error) { return mute_exit(channel.send(failure(error))); };
+  const auto give_up = [&](const Error& error) {
+    return mute_exit(channel.send(failure_message(error)));
+  };
   while (!establisher.ended) {
     const auto worked = work();
     if (worked && *worked) return give_up(**worked);
@@ -273,7 +268,7 @@ int serve(Establisher& establisher, const Handler& handle, const Work& work) {
     const auto answer = handle(message);
     const bool silent = answer && answer->verb == Verb::quit;  // nothing to say
     if (silent) continue;
-    if (const Status unsaid = channel.send(answer ? *answer : failure(answer.error())))
+    if (const Status unsaid = channel.send(answer ? *answer : failure_message(answer.error())))
       return mute_exit(unsaid);
   }
   return establisher.refused ? give_up(*establisher.refused) : 0;
@@ -299,7 +294,7 @@ int survivor_worker_main() {
   g_is_survivor = true;
   auto table = ShardTable::attach(kFirstInherited);
   Channel channel(kFirstInherited + 1);
-  if (!table) return mute_exit(channel.send(failure(table.error())));
+  if (!table) return mute_exit(channel.send(failure_message(table.error())));
   const ShardView shard = table->view();
   pin(shard.header->settings.survivor_cpu, shard.header->progress.survivor_pin_error);
   Establisher establisher = establisher_of(shard, channel, shard.survivors, shard.victims);
@@ -353,7 +348,7 @@ int survivor_worker_main() {
 int victim_worker_main() {
   auto table = ShardTable::attach(kFirstInherited);
   Channel channel(kFirstInherited + 1);
-  if (!table) return mute_exit(channel.send(failure(table.error())));
+  if (!table) return mute_exit(channel.send(failure_message(table.error())));
   const ShardView shard = table->view();
   const ShardSettings& settings = shard.header->settings;
   pin(settings.victim_cpu, shard.header->progress.victim_pin_error);

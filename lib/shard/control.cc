@@ -85,12 +85,24 @@ bool Channel::has_room() {
   return poll(&waited, 1, 0) == 1;
 }
 
+Message failure_message(const Error& error) {
+  Message message;
+  message.verb = Verb::failed;
+  message.value = error.error_number;
+  const std::string words = make_error(error.operation, 0, error.where).message();
+  words.copy(message.text, sizeof(message.text) - 1);
+  return message;
+}
+
+Error error_of(const Message& failure) {
+  return make_error(failure.text, static_cast<int>(failure.value), "");
+}
+
 int say_shortage(Channel& leader, const char* operation, int error_number) {
   Message message;
   message.verb = Verb::failed;
   message.value = error_number;
-  std::snprintf(message.text, sizeof(message.text), "%s: %s (%s %d)", operation,
-                strerrordesc_np(error_number), strerrorname_np(error_number), error_number);
+  std::snprintf(message.text, sizeof(message.text), "%s", operation);
   (void)leader.send(message);  // a leader that is gone needs no answer
   return 1;
 }

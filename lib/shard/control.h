@@ -84,6 +84,9 @@ class Channel {
   Fd socket_;
 };
 
+// An error on its way to who leads the process: the words in the text, the errno in the value.
+Message failure_message(const Error& error);
+Error error_of(const Message& failure);
 // Tells who leads this process (Verb::failed) that it ends because something is short; returns its
 // exit code. Needs no memory.
 int say_shortage(Channel& leader, const char* operation, int error_number);

@@ -91,8 +91,9 @@ std::string with_cure(const std::string& message, int error_number) {
 }
 
 std::string last_word(const Message& failure) {
-  return with_cure(fmt::format("the launcher could not {}", failure.text),
-                   static_cast<int>(failure.value));
+  Error error = error_of(failure);
+  error.operation = "the launcher could not " + error.operation;
+  return with_cure(error);
 }
 
 std::string with_cure(const Error& error) {

@@ -187,11 +187,8 @@ void on_victim_side(Stage& stage, const std::function<void()>& body) {
 Fd listen_at(Stage& stage, End side) {
   Fd listener;
   const auto make = [&] {
-    listener = require(open_socket(Family::inet));
     const uint32_t host = side == End::victim ? stage.victim_host : stage.survivor_host;
-    const SocketAddress address = to_socket_address(Family::inet, {host, 0});
-    if (bind(listener.get(), address.get(), address.length) != 0) fail_stage(errno_error("bind"));
-    if (listen(listener.get(), 1024) != 0) fail_stage(errno_error("listen"));
+    listener = require(open_listener(Family::inet, {host, 0}, 1024));
   };
   if (side == End::victim)
     on_victim_side(stage, make);
@@ -215,11 +212,11 @@ Fd accept_one(const Fd& listener) {
 Fd connect_to(uint32_t source, const Address& address) {
   Fd socket = require(open_socket(Family::inet));
   // Otherwise the victim's kernel might take the address that survives the cut.
-  const SocketAddress own = to_socket_address(Family::inet, {source, 0});
-  if (bind(socket.get(), own.get(), own.length) != 0) fail_stage(errno_error("bind"));
+  require(bind_socket(socket.get(), Family::inet, {source, 0}));
   require(set_option(socket.get(), Option::no_delay, 1));
   const SocketAddress target = to_socket_address(Family::inet, address);
-  if (connect(socket.get(), target.get(), target.length) != 0) fail_stage(errno_error("connect"));
+  if (connect(socket.get(), target.get(), target.length) != 0)
+    fail_stage(errno_error("connect", format_address(Family::inet, address)));
   return socket;
 }
 
@@ -317,7 +314,7 @@ std::vector<Process> start_processes(Stage& stage, End side, const Life& life) {
       if (side == End::victim && stage.veth)
         require(enter_network_namespace(stage.victim_side.get()));
       // What it inherits of the other connections would keep them open.
-      close_range(3, ~0u, 0);
+      close_descriptors(Close::now);
       const Fd socket =
           connect_to(side == End::victim ? stage.victim_host : stage.survivor_host, address);
       life(socket.get(), *process.testament);

@@ -195,8 +195,6 @@ Status play_all(std::vector<Performance>& performances, size_t connections, Chan
 }
 
 nlohmann::json perform_spec(const nlohmann::json& spec, Channel& channel) {
-  // What a limit that stays as it was is too low for fails by itself, and says so.
-  (void)raise_limits();
   if (const Status failed = enter_private_namespaces()) return {{"error", with_cure(*failed)}};
   watch_for_oom_kills();
   std::vector<Performance> performances;

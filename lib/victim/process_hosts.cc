@@ -189,8 +189,7 @@ Step ProcessHosts::act_of(const Host& host) const {
 
 Error ProcessHosts::death_of(Host& host, int wait_status) {
   const auto said = host.channel.receive(0);
-  if (said && *said && (*said)->verb == Verb::failed)
-    return make_error((*said)->text, static_cast<int>((*said)->value), "");
+  if (said && *said && (*said)->verb == Verb::failed) return error_of(**said);
   return death_error(fmt::format("victim process {} with {} connections, not by its act,", host.pid,
                                  host.slots.size()),
                      wait_status);
@@ -288,17 +287,7 @@ Status ProcessHosts::clean_up() {
 int process_host_main() {
   auto table = ShardTable::attach(3);
   Channel channel(4);
-  // The words without the errno, which is the value.
-  const auto failure = [](const Error& error) {
-    Message message;
-    message.verb = Verb::failed;
-    message.value = error.error_number;
-    make_error(error.operation, 0, error.where)
-        .message()
-        .copy(message.text, sizeof(message.text) - 1);
-    return message;
-  };
-  if (!table) return mute_exit(channel.send(failure(table.error())));
+  if (!table) return mute_exit(channel.send(failure_message(table.error())));
   const ShardView& shard = table->view();
   const ShardSettings& settings = shard.header->settings;
   std::vector<uint32_t> slots;
@@ -311,10 +300,10 @@ int process_host_main() {
     if (armed && ring) refused = ring->run_until_control();
     if (armed && sender) refused = sender->run_until_control();
     if (armed && reader) refused = reader->run_until_control();
-    if (refused) return mute_exit(channel.send(failure(*refused)));
+    if (refused) return mute_exit(channel.send(failure_message(*refused)));
     std::vector<Fd> descriptors;
     const auto received = channel.receive(armed ? 0 : kForEver_ns, &descriptors);
-    if (!received) return mute_exit(channel.send(failure(received.error())));
+    if (!received) return mute_exit(channel.send(failure_message(received.error())));
     if (!*received) continue;
     Message answer;
     Status failed;
@@ -324,7 +313,7 @@ int process_host_main() {
         if (descriptors.size() != (*received)->count) {
           failed = make_error("receive the descriptors of connections", EMFILE,
                               fmt::format("{} of {}", descriptors.size(), (*received)->count));
-          return mute_exit(channel.send(failure(*failed)));
+          return mute_exit(channel.send(failure_message(*failed)));
         }
         for (size_t i = 0; i < descriptors.size(); ++i) {
           const uint32_t slot = (*received)->items[i];
@@ -366,7 +355,7 @@ int process_host_main() {
       default:
         return 1;
     }
-    if (failed) answer = failure(*failed);
+    if (failed) answer = failure_message(*failed);
     if (const Status unsaid = channel.send(answer)) return mute_exit(unsaid);
   }
 }

@@ -51,7 +51,7 @@ def exit_code(kind, outcome, expected_codes, named):
     if code not in EXIT_CODES:
         yield Fault("exit-code", f"{code}: {last_line(outcome.err)}")
     elif code in NEED_A_REASON and not has_reason(kind, outcome, named):
-        yield Fault("nameless", f"{code}: {last_line(outcome.err) or last_line(outcome.out)}")
+        yield Fault("nameless", f"{code}: {last_line(outcome.err or outcome.out)}")
 
 
 def has_reason(kind, outcome, named):

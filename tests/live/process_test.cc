@@ -83,7 +83,7 @@ const State kStates[] = {
        const sched_param none{};
        sched_setscheduler(0, SCHED_BATCH, &none);
      },
-     "the scheduling policy is SCHED_BATCH"},
+     "the scheduling policy is batch"},
     {"a folder that is gone, and an odd environment",
      [] {
        char folder[] = "/tmp/lastack-gone-XXXXXX";
