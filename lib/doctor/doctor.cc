@@ -1001,8 +1001,14 @@ Examination examine_processors(const Patient& patient) {
   const std::string observed =
       fmt::format("{} usable, {} of them for {} survivors' processes{}", usable, for_survivors,
                   patient.shards, fell_back ? ": what should spin will block" : "");
-  std::string mend = patient.spec.shards > 0 ? fmt::format("--shards {}", for_survivors)
-                                             : raise_descriptors(patient, for_survivors);
+  // Rows that can share no processes have a pair each, whatever the limits are.
+  const auto groups = static_cast<int64_t>(patient.plan ? patient.plan->groups.size() : 1);
+  std::string mend = raise_descriptors(patient, for_survivors);
+  if (patient.spec.shards > 1)
+    mend = fmt::format("--shards {}", std::max<int64_t>(1, for_survivors / groups));
+  else if (groups > for_survivors)
+    mend = fmt::format("{} more CPUs, or fewer engines and kinds of paths in one run",
+                       groups - for_survivors);
   if (fell_back && !crowded) mend = "--wait block --ring defer";
   if (alone && online >= 2) mend = fmt::format("taskset -cp 0-{} $$", online - 1);
   if (alone && online < 2) mend = spins ? "--wait block --ring defer" : "add a CPU";

@@ -476,7 +476,9 @@ constexpr Parameter kParameters[] = {
      [](RunSpec& s, std::string_view t) { return read_count(t, 0, 1'000'000'000'000, s.seed); },
      [](const RunSpec& s) { return fmt::format("{}", s.seed); }},
     {"--shards", "N", ParameterKind::count,
-     "pairs of worker processes; 0 means as few as the limit of open files allows",
+     "pairs of worker processes for rows that can share them (one engine, one kind of path); 0 "
+     "means "
+     "as few as the limit of open files allows",
      [](RunSpec& s, std::string_view t) { return read_count(t, 0, kMostShards, s.shards); },
      [](const RunSpec& s) { return format_count(s.shards); }},
     {"--expect", "NAME=FINDING,...", ParameterKind::text,
