@@ -123,9 +123,12 @@ def mounted(path, *options):
 
 
 def cgroup(controller, value):
-    """A group of the old hierarchy, below this process's own; `campaign.py` removes it."""
-    name = {"pids": "pids.max", "memory": "memory.limit_in_bytes"}[controller]
-    path = f"{CGROUPS}/{controller}/lastack-faults-{os.getpid()}"
+    """A group of its own, in a hierarchy of either version; `campaign.py` removes it."""
+    first_version = os.path.isdir(f"{CGROUPS}/{controller}")
+    parent = f"{CGROUPS}/{controller}" if first_version else CGROUPS
+    of_memory = first_version and controller == "memory"
+    name = "memory.limit_in_bytes" if of_memory else f"{controller}.max"
+    path = f"{parent}/lastack-faults-{os.getpid()}"
     os.mkdir(path)
     for file_name, text in ((name, value), ("cgroup.procs", str(os.getpid()))):
         with open(f"{path}/{file_name}", "w", encoding="ascii") as file:

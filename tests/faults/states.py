@@ -130,7 +130,8 @@ class States:
         play = lab.start([sys.executable, ENTER, *states, "--", lab.lastack, *kind.arguments,
                           *options], lab.bound_s(kind))
         outcome = play.end()
-        for path in glob.glob(f"/sys/fs/cgroup/*/lastack-faults-{play.process.pid}"):
+        group = f"lastack-faults-{play.process.pid}"
+        for path in [f"/sys/fs/cgroup/{group}", *glob.glob(f"/sys/fs/cgroup/*/{group}")]:
             with contextlib.suppress(OSError):
                 os.rmdir(path)
         if outcome.code == CANNOT_ENTER:
