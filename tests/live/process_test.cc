@@ -1,4 +1,6 @@
 // Processes: what they inherit, which calls they are refused, who dies or stops, and who is told.
+#include "base/process.h"
+
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -209,6 +211,23 @@ TEST(RefusedKill, IsAnErrorAndNotAnEndlessWait) {
                                   options);
   EXPECT_EQ(run.exit_code, 3) << run.err << run.out;
   EXPECT_THAT(run.err, HasSubstr("kill process"));
+}
+
+TEST(RefusedCloseRange, DescriptorsAreClosedOneByOne) {
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    constexpr int kFar = 700;
+    refuse(SYS_close_range);
+    if (dup2(STDERR_FILENO, kFar) != kFar) _exit(1);
+    close_descriptors(Close::at_exec);
+    if ((fcntl(kFar, F_GETFD) & FD_CLOEXEC) == 0) _exit(2);
+    close_descriptors(Close::now);
+    _exit(fcntl(kFar, F_GETFD) == -1 && fcntl(STDERR_FILENO, F_GETFD) != -1 ? 0 : 3);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
 }
 
 // ---- Who is killed, who stands still

@@ -172,6 +172,15 @@ TEST(ReadBack, ARefusedSendBufferIsAnError) {
   }
 }
 
+// Without the state nobody knows whether a read of 0 was a FIN.
+TEST(ReadBack, ARefusedLookAtAnEndedConnectionIsAnError) {
+  const Outcome outcome = run_where(deny({SYS_getsockopt, IPPROTO_TCP, TCP_INFO, EPERM}),
+                                    {"--mix", "fin", "--deadline", "5s"});
+  EXPECT_EQ(outcome.exit_code, 3);
+  EXPECT_THAT(outcome.json()["error"].dump(),
+              HasSubstr("getsockopt TCP_INFO or SO_ERROR of an ended connection: Operation not"));
+}
+
 TEST(ReadBack, ALimitThatCannotBeRaisedIsNoted) {
   rlimit limit{};
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);

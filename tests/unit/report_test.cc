@@ -620,7 +620,13 @@ TEST(RunDocument, CostIsSharedByTheConnections) {
               {"interface_bytes", 36}}},
             {"completion_overflows", 8}}));
   EXPECT_TRUE(run_document(RunResult{}, {})["cost"]["bytes_per_connection"].is_null());
-  EXPECT_TRUE(run_document(RunResult{}, {})["cost"]["softirq_ns"].is_null());
+  RunResult untold;
+  untold.cost.host_busy_ns = untold.cost.slab_bytes = untold.cost.tcp_memory_bytes = kNotKnown;
+  untold.host.steal_ns = kNotKnown;
+  const Json document = run_document(untold, {});
+  for (const char* figure : {"softirq_ns", "host_busy_ns", "kernel_slab_bytes", "kernel_tcp_bytes"})
+    EXPECT_TRUE(document["cost"][figure].is_null()) << figure;
+  EXPECT_TRUE(document["host"]["steal_ns"].is_null());
 }
 
 TEST(RunDocument, AStormHasNoRates) {
