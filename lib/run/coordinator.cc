@@ -1,5 +1,6 @@
 #include "run/coordinator.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <poll.h>
@@ -8,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <map>
 #include <optional>
@@ -17,6 +19,7 @@
 #include "base/affinity.h"
 #include "base/cgroup.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/host_load.h"
 #include "base/kernel_config.h"
 #include "base/limits.h"
@@ -25,6 +28,7 @@
 #include "base/process.h"
 #include "base/waited.h"
 #include "doctor/doctor.h"
+#include "ledger/books.h"
 #include "ledger/ledger.h"
 #include "ledger/reconcile.h"
 #include "ledger/stalls.h"
@@ -1049,28 +1053,26 @@ void Coordinator::report_host(RunResult& result) {
   result.least_stall_ns = least_stall_ns(spec_);
 }
 
+// For tests that replay it.
+void keep_books(const Books& books, RunResult& result) {
+  const char* path = std::getenv("LASTACK_KEEP_BOOKS");
+  if (!path) return;
+  const Fd file(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+  const Status failed = file.valid() ? write_all(file.get(), pack_books(books, result), path)
+                                     : errno_error("open", path);
+  if (failed) result.notes.push_back("the books are not kept: " + failed->message());
+}
+
 void Coordinator::finish(RunResult& result) {
   result.backlog_drops = backlog_drops_;
   result.cost = cost_;
   report_host(result);
   result.stalls = stalls_.stalls();  // their instants are made relative below
-  const std::vector<Outcome> outcomes =
-      fill_ledger(spec_, plan_, ledger_shards(), start_ns_, closed_at_ns_, result);
-  if (asked_alive_) count_alive(plan_, silent_pairs_, result);
-  for (Stall& stall : result.stalls) stall.start_ns -= start_ns_;
+  const Books books = {ledger_shards(), start_ns_, armed_at_ns_, closed_at_ns_,
+                       snapshots_,      cleaned_,  asked_alive_, silent_pairs_};
+  keep_books(books, result);
+  close_books(spec_, plan_, books, result);
   for (std::string& note : host_notes(spec_, result)) result.notes.push_back(std::move(note));
-  int64_t established = 0;
-  for (const LedgerRow& row : result.ledger) established += row.established;
-  result.checks = reconcile(spec_, outcomes, established, closed_at_ns_ - armed_at_ns_, snapshots_);
-  result.balanced = std::all_of(result.checks.begin(), result.checks.end(),
-                                [](const Check& check) { return check.ok; });
-  const std::pair<const char*, CounterValues> phases[] = {{"before", snapshots_.before},
-                                                          {"armed", snapshots_.armed},
-                                                          {"closed", snapshots_.closed},
-                                                          {"cleaned", cleaned_}};
-  for (const auto& [phase, values] : phases)
-    for (const CounterRow& row : kCounters)
-      result.counters[phase][std::string(row.name)] = values[row.id];
 
   const bool echoes = spec_.traffic.load == Load::echo;
   const bool neighbours_echo = spec_.neighbours > 0 && spec_.neighbour_traffic.load == Load::echo;
