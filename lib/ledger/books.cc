@@ -20,7 +20,7 @@ void close_books(const RunSpec& spec, const Plan& plan, const Books& books, RunR
   int64_t established = 0;
   for (const LedgerRow& row : result.ledger) established += row.established;
   result.checks =
-      reconcile(spec, outcomes, established, books.closed_ns - books.armed_ns, books.snapshots);
+      reconcile(plan, outcomes, established, books.closed_ns - books.armed_ns, books.snapshots);
   result.balanced = std::all_of(result.checks.begin(), result.checks.end(),
                                 [](const Check& check) { return check.ok; });
   const std::pair<const char*, CounterValues> phases[] = {{"before", books.snapshots.before},

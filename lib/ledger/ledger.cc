@@ -1,6 +1,7 @@
 #include "ledger/ledger.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <map>
@@ -14,15 +15,8 @@ namespace {
 constexpr size_t kMostSurprises = 100;
 constexpr double kSlowest = 0.95;  // share of the requested rate that counts as achieved
 
-std::vector<Expected> expectation(const RunSpec& spec, const PlanRow& row) {
-  for (const ExpectationOverride& replaced : spec.expect)
-    if (replaced.strategy == row.strategy)
-      return {{replaced.finding, finding_row(replaced.finding).error_number}};
-  return expected_findings(strategy_of(row), circumstances(spec, row));
-}
-
 // The ledger's rows before anything is counted.
-std::vector<LedgerRow> empty_rows(const RunSpec& spec, const Plan& plan) {
+std::vector<LedgerRow> empty_rows(const Plan& plan) {
   std::vector<LedgerRow> rows;
   for (const PlannedRow& planned : plan.rows) {
     const Strategy& strategy = strategy_of(planned.row);
@@ -35,7 +29,7 @@ std::vector<LedgerRow> empty_rows(const RunSpec& spec, const Plan& plan) {
     row.requested = planned.requested;
     if (planned.row.write_path != WritePath::none)
       row.write_path = write_path_row(planned.row.write_path).name;
-    for (const Expected& expected : expectation(spec, planned.row))
+    for (const Expected& expected : planned.expected)
       row.expected.emplace_back(finding_row(expected.finding).name);
     rows.push_back(std::move(row));
   }
@@ -45,25 +39,26 @@ std::vector<LedgerRow> empty_rows(const RunSpec& spec, const Plan& plan) {
 // Whether the probe's own end may come. A peer that forgets answers the first packet by an RST, and
 // the kernel of a frozen one answers all but heartbeats: nothing is predicted of when a probe gives
 // them up.
-bool ends_by_probe(const RunSpec& spec, const PlanRow& row) {
-  if (strategy_of(row).silence == Silence::forgets) return false;
-  const auto expected = expected_findings(strategy_of(row), circumstances(spec, row));
+bool ends_by_probe(const PlannedRow& planned) {
+  if (strategy_of(planned.row).silence == Silence::forgets) return false;
+  const auto expected = expected_findings(strategy_of(planned.row), planned.when);
   return std::any_of(expected.begin(), expected.end(),
-                     [&](const Expected& one) { return found_by_probe(row, one.finding); });
+                     [&](const Expected& one) { return found_by_probe(planned.row, one.finding); });
 }
 
 // What is known of a row's probe before the run. A peer that answers has nothing to be late
 // against.
-ProbeSums promise_of(const RunSpec& spec, const PlanRow& row) {
+ProbeSums promise_of(const PlannedRow& planned) {
+  const Strategy& strategy = strategy_of(planned.row);
   ProbeSums sums;
-  sums.nominal_ns = nominal_ns(row.probe, spec.probe_settings);
-  const Prediction promise = prediction_of(circumstances(spec, row));
-  sums.promised = promise.promised && sums.nominal_ns > 0 &&
-                  strategy_of(row).finding == Finding::nothing && !stays_alive(strategy_of(row)) &&
-                  ends_by_probe(spec, row);
+  sums.nominal_ns = nominal_ns(planned.row.probe, planned.when.settings);
+  sums.promised = planned.promise.promised && sums.nominal_ns > 0 &&
+                  strategy.finding == Finding::nothing && !stays_alive(strategy) &&
+                  ends_by_probe(planned);
   if (!sums.promised) return sums;
-  sums.since = since_name(promise.since);
-  for (const Span& span : promise.spans) sums.spans.emplace_back(span.least_ns, span.most_ns);
+  sums.since = since_name(planned.promise.since);
+  for (const Span& span : planned.promise.spans)
+    sums.spans.emplace_back(span.least_ns, span.most_ns);
   return sums;
 }
 
@@ -175,10 +170,6 @@ class TimelineBuilder {
   int64_t width_ns_ = kMillisecond_ns;
 };
 
-}  // namespace
-
-namespace {
-
 // Whether the run stood still while the survivor waited: from t0, or of a peer that lived from the
 // last byte that came, to the finding or else to `until_ns`.
 bool waited_in_stall(std::span<const Stall> stalls, int64_t shard, const VictimEnd& victim,
@@ -189,184 +180,292 @@ bool waited_in_stall(std::span<const Stall> stalls, int64_t shard, const VictimE
                   found ? survivor.found_ns : until_ns);
 }
 
+// What the two ends of one connection left behind.
+struct Ends {
+  const VictimEnd& victim;
+  const SurvivorEnd& survivor;
+  const WriteRecord* write;  // null where survivors do not write
+  const ReadRecord* read;
+  int64_t shard;
+};
+
+// What became of a connection, as seen by the plan.
+struct Settled {
+  Fate fate;
+  bool acted;     // its peer was made to go away, and could be
+  bool early;     // found without that
+  bool lived;     // its peer was alive when it was found, or is
+  bool declared;  // dead, by its probe
+  bool stalled;
+  // Never had its turn, for the run was interrupted.
+  bool untouched(const VictimEnd& victim) const { return !acted && !early && !victim.act_error; }
+  bool found() const { return fate.finding != Finding::nothing; }
+};
+
+// One run's ledger in the making.
+class Filler {
+ public:
+  Filler(const RunSpec& spec, const Plan& plan, int64_t start_ns, int64_t closed_ns,
+         RunResult& result)
+      : spec_(spec),
+        plan_(plan),
+        start_ns_(start_ns),
+        closed_ns_(closed_ns),
+        result_(result),
+        lost_resets_(plan.rows.size()),
+        drops_left_(result.backlog_drops) {
+    result.ledger = empty_rows(plan);
+    for (const PlannedRow& planned : plan.rows) {
+      expected_.push_back(planned.expected);
+      // The timer wheel lets the keepalives of many connections go out in one burst, and what does
+      // not fit into a CPU's backlog is lost, answer or probe.
+      const bool may_lose = result.backlog_drops > 0 && probe_row(planned.row.probe).keepalive;
+      if (may_lose && stays_alive(strategy_of(planned.row)))
+        expected_.back().push_back(
+            {Finding::etimedout, finding_row(Finding::etimedout).error_number});
+      probing_.emplace_back(promise_of(planned));
+    }
+  }
+
+  void count_missing(const VictimEnd& victim, const SurvivorEnd& survivor);
+  void count(const Ends& ends);
+  // After the last connection.
+  std::vector<Outcome> close(std::span<const LedgerShard> shards);
+
+ private:
+  Settled settle(const Ends& ends) const;
+  void count_probing(const Ends& ends, const Settled& settled);
+  void count_surprise(const Ends& ends, const Settled& settled);
+  void count_finding(const Ends& ends, const Settled& settled);
+  void count_writes(const Ends& ends);
+  void time(const Ends& ends, const Settled& settled);
+  void keep_event(const Ends& ends, const Settled& settled);
+  void surprise(const Ends& ends, Surprise what);
+  void count_rates(std::span<const LedgerShard> shards);
+
+  const RunSpec& spec_;
+  const Plan& plan_;
+  const int64_t start_ns_, closed_ns_;
+  RunResult& result_;
+  std::vector<std::vector<Expected>> expected_;  // by row
+  std::vector<ProbeLedger> probing_;
+  std::vector<int64_t> lost_resets_;
+  int64_t drops_left_;
+  std::map<std::tuple<size_t, Finding, bool>, int64_t> outcomes_;
+  TimelineBuilder timeline_;
+  int64_t first_issued_ns_ = 0, last_issued_ns_ = 0, last_found_ns_ = 0, injected_ = 0;
+};
+
+void Filler::count_missing(const VictimEnd& victim, const SurvivorEnd& survivor) {
+  const bool victim_connects = spec_.survivor == Side::server;
+  LedgerRow& row = result_.ledger[victim_connects ? victim.row : survivor.row];
+  ++row.not_established;
+  ++row.not_established_by[victim_connects ? victim.open_error : survivor.open_error];
+}
+
+Settled Filler::settle(const Ends& ends) const {
+  const auto& [victim, survivor, write, read, shard] = ends;
+  const PlanRow& cell = plan_.rows[victim.row].row;
+  const bool lives = stays_alive(strategy_of(cell));
+  const bool concluded = survivor.flags & kConcluded;
+  Settled settled{};
+  settled.acted = victim.issued_ns != 0 && victim.act_error == 0;
+  settled.early = concluded && !settled.acted;
+  Fate& fate = settled.fate = fate_of(victim, survivor, lives, spec_.deadline_ns, closed_ns_);
+  fate.before_act |= settled.early;
+  settled.lived = lives || fate.before_act;
+  settled.declared = concluded && !fate.late && found_by_probe(cell, survivor.finding);
+  settled.stalled = waited_in_stall(result_.stalls, shard, victim, survivor, settled.lived,
+                                    std::min(victim.issued_ns + spec_.deadline_ns, closed_ns_));
+  // A peer that is declared dead while it lives is a false alarm, which a heartbeat may be.
+  if (settled.lived && settled.declared && is_expected(expected_[victim.row], fate))
+    fate.before_act = false;
+  return settled;
+}
+
+void Filler::count(const Ends& ends) {
+  LedgerRow& row = result_.ledger[ends.victim.row];
+  ++row.established;
+  row.bytes_received += ends.survivor.bytes_received;
+  row.bytes_sent += ends.victim.bytes_sent;
+  const Settled settled = settle(ends);
+  row.stalled += settled.stalled;
+  row.not_torn_down += !settled.acted;
+  count_probing(ends, settled);
+  if (settled.untouched(ends.victim)) return;
+  count_surprise(ends, settled);
+  if (!settled.acted) return;
+  ++row.torn_down;
+  if (ends.write) count_writes(ends);
+  count_finding(ends, settled);
+  time(ends, settled);
+  if (spec_.keep_events) keep_event(ends, settled);
+}
+
+void Filler::count_probing(const Ends& ends, const Settled& settled) {
+  const SurvivorEnd& survivor = ends.survivor;
+  const PlanRow& cell = plan_.rows[ends.victim.row].row;
+  ProbeLedger& probing = probing_[ends.victim.row];
+  if (settled.declared && (settled.lived || peer_lives(strategy_of(cell))))
+    probing.add_false_alarm(settled.stalled);
+  if (settled.declared && !settled.lived) probing.add_death(ends.victim, survivor);
+  if (!stays_alive(strategy_of(cell)) || !sends_heartbeats(cell)) return;
+  probing.add_silence(survivor.longest_silence_ns);
+  // The silence that raised the alarm is one, too.
+  if (settled.declared) probing.add_silence(survivor.found_ns - survivor.silent_since_ns);
+}
+
+void Filler::surprise(const Ends& ends, Surprise what) {
+  if (result_.surprises.size() >= kMostSurprises) return;
+  const LedgerRow& row = result_.ledger[ends.victim.row];
+  what.pair = ends.victim.pair;
+  what.strategy = row.strategy;
+  what.watch = watch_text(row);
+  what.probe = row.probe;
+  what.survivor_address = format_address(spec_.family, ends.survivor.tuple.local);
+  result_.surprises.push_back(std::move(what));
+}
+
+void Filler::count_surprise(const Ends& ends, const Settled& settled) {
+  const VictimEnd& victim = ends.victim;
+  const Fate& fate = settled.fate;
+  const auto& expected = expected_[victim.row];
+  const bool as_expected = fate.undecided || is_expected(expected, fate);
+  const bool lost_reset = !as_expected && !victim.act_error && drops_left_ > 0 &&
+                          fate.finding == Finding::nothing && !fate.late &&
+                          told_by_a_reset(expected);
+  lost_resets_[victim.row] += lost_reset;
+  drops_left_ -= lost_reset;
+  if (!victim.act_error && !fate.before_act && (as_expected || lost_reset)) return;
+  LedgerRow& row = result_.ledger[victim.row];
+  ++row.unexpected;
+  Surprise what;
+  what.expected = fmt::format("{}", fmt::join(row.expected, "|"));
+  what.seen = victim.act_error ? "failed act" : std::string(finding_row(fate.finding).name);
+  what.error = errno_name(victim.act_error ? victim.act_error : fate.error_number);
+  what.before_act = fate.before_act;
+  surprise(ends, std::move(what));
+}
+
+void Filler::count_writes(const Ends& ends) {
+  const PlanRow& cell = plan_.rows[ends.victim.row].row;
+  const std::string wrong = add_writes(
+      {&cell, &ends.victim, ends.write, ends.read, raises_sigpipe(spec_, cell.write_path)},
+      spec_.sigpipe, result_.ledger[ends.victim.row].writes);
+  if (wrong.empty()) return;
+  Surprise what;
+  what.expected = "sums that add up";
+  what.seen = wrong;
+  what.error = "0";
+  surprise(ends, std::move(what));
+}
+
+void Filler::count_finding(const Ends& ends, const Settled& settled) {
+  const auto& [victim, survivor, write, read, shard] = ends;
+  const Fate& fate = settled.fate;
+  LedgerRow& row = result_.ledger[victim.row];
+  const bool found = settled.found();
+  row.found += found;
+  row.undecided += fate.undecided;
+  row.late += fate.late;
+  if (!found && !fate.undecided) ++row.nothing;
+  if (!fate.undecided) ++row.findings[static_cast<size_t>(fate.finding)];
+  const Finding seen = fate.late ? survivor.finding : fate.finding;
+  ++outcomes_[{victim.row, seen, fate.late}];
+  if (!found || fate.before_act || settled.lived) return;
+  row.issued.record(survivor.found_ns - victim.issued_ns);
+  row.scheduled.record(survivor.found_ns - (start_ns_ + victim.scheduled_ns));
+  if (survivor.written_ns) row.written.record(survivor.found_ns - survivor.written_ns);
+}
+
+void Filler::time(const Ends& ends, const Settled& settled) {
+  const int64_t issued_ns = ends.victim.issued_ns, found_ns = ends.survivor.found_ns;
+  ++injected_;
+  first_issued_ns_ = first_issued_ns_ ? std::min(first_issued_ns_, issued_ns) : issued_ns;
+  last_issued_ns_ = std::max(last_issued_ns_, issued_ns);
+  if (settled.found()) last_found_ns_ = std::max(last_found_ns_, found_ns);
+  const int64_t ended_ns =
+      settled.found() ? found_ns : std::min(issued_ns + spec_.deadline_ns, closed_ns_);
+  timeline_.add(issued_ns - start_ns_, std::max(ended_ns, issued_ns) - start_ns_, settled.found());
+}
+
+void Filler::keep_event(const Ends& ends, const Settled& settled) {
+  const auto& [victim, survivor, write, read, shard] = ends;
+  const Fate& fate = settled.fate;
+  Event event;
+  event.pair = victim.pair;
+  event.row = victim.row;
+  event.victim_address = format_address(spec_.family, victim.tuple.local);
+  event.survivor_address = format_address(spec_.family, survivor.tuple.local);
+  event.scheduled_ns = victim.scheduled_ns;
+  event.issued_ns = victim.issued_ns - start_ns_;
+  if (settled.found()) event.found_ns = survivor.found_ns - start_ns_;
+  if (survivor.written_ns) event.written_ns = survivor.written_ns - start_ns_;
+  event.finding = fate.undecided ? "undecided" : finding_row(fate.finding).name;
+  event.error = errno_name(fate.error_number);
+  event.bytes_received = survivor.bytes_received;
+  if (write) {
+    event.writes_accepted_after_act = write->accepted_after_act;
+    event.writes_accepted_after_fin = write->accepted_after_fin;
+    event.sigpipes = write->sigpipes;
+    event.first_error = errno_name(write->first_error);
+    event.second_error = errno_name(write->second_error);
+  }
+  result_.events.push_back(std::move(event));
+}
+
+void Filler::count_rates(std::span<const LedgerShard> shards) {
+  if (last_found_ns_ > first_issued_ns_) result_.span_ns = last_found_ns_ - first_issued_ns_;
+  result_.requested_rate = spec_.arrivals_per_second;
+  if (spec_.arrival == Arrival::storm || injected_ <= 1 || last_issued_ns_ <= start_ns_) return;
+  // The schedule's own length is the yardstick: a Poisson process has none other.
+  int64_t last_due_ns = 0;
+  for (const LedgerShard& shard : shards)
+    for (const VictimEnd& end : shard.view->victims)
+      if (end.issued_ns && end.act_error == 0)
+        last_due_ns = std::max(last_due_ns, end.scheduled_ns);
+  result_.achieved_rate = spec_.arrivals_per_second * static_cast<double>(last_due_ns) /
+                          static_cast<double>(last_issued_ns_ - start_ns_);
+}
+
+std::vector<Outcome> Filler::close(std::span<const LedgerShard> shards) {
+  for (size_t row = 0; row < probing_.size(); ++row)
+    result_.ledger[row].probing = probing_[row].take();
+  note_lost_resets(lost_resets_, result_);
+  std::sort(result_.events.begin(), result_.events.end(),
+            [](const Event& a, const Event& b) { return a.pair < b.pair; });
+  result_.timeline = timeline_.build();
+  count_rates(shards);
+  std::vector<Outcome> list;
+  for (const auto& [key, connections] : outcomes_)
+    list.push_back({std::get<0>(key), std::get<1>(key), std::get<2>(key), connections});
+  return list;
+}
+
 }  // namespace
 
 std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
                                  std::span<const LedgerShard> shards, int64_t start_ns,
                                  int64_t closed_ns, RunResult& result) {
-  result.ledger = empty_rows(spec, plan);
-  std::vector<std::vector<Expected>> expected;
-  for (const PlannedRow& row : plan.rows) {
-    expected.push_back(expectation(spec, row.row));
-    // The timer wheel lets the keepalives of many connections go out in one burst, and what does
-    // not fit into a CPU's backlog is lost, answer or probe.
-    const bool may_lose = result.backlog_drops > 0 && probe_row(row.row.probe).keepalive;
-    if (may_lose && stays_alive(strategy_of(row.row)))
-      expected.back().push_back({Finding::etimedout, finding_row(Finding::etimedout).error_number});
-  }
-  std::vector<int64_t> lost_resets(plan.rows.size());
-  int64_t drops_left = result.backlog_drops;
-  std::vector<ProbeLedger> probing;
-  for (const PlannedRow& row : plan.rows) probing.emplace_back(promise_of(spec, row.row));
-  std::map<std::tuple<size_t, Finding, bool>, int64_t> outcomes;
-  TimelineBuilder timeline;
-  int64_t first_issued_ns = 0, last_issued_ns = 0, last_found_ns = 0, injected = 0;
+  Filler filler(spec, plan, start_ns, closed_ns, result);
   const bool survivor_listens = spec.survivor == Side::server;
-
   for (const LedgerShard& shard : shards) {
+    const ShardView& view = *shard.view;
     for (uint32_t slot = 0; slot < shard.acceptor_of->size(); ++slot) {
       const uint32_t acceptor = (*shard.acceptor_of)[slot];
       if (acceptor == kNoPair) {
-        const bool victim_connects = survivor_listens;
-        const VictimEnd& victim = shard.view->victims[slot];
-        const SurvivorEnd& survivor = shard.view->survivors[slot];
-        LedgerRow& row = result.ledger[victim_connects ? victim.row : survivor.row];
-        ++row.not_established;
-        ++row.not_established_by[victim_connects ? victim.open_error : survivor.open_error];
+        filler.count_missing(view.victims[slot], view.survivors[slot]);
         continue;
       }
-      const uint32_t victim_slot = survivor_listens ? slot : acceptor;
-      const uint32_t survivor_slot = survivor_listens ? acceptor : slot;
-      const VictimEnd& victim = shard.view->victims[victim_slot];
-      const SurvivorEnd& survivor = shard.view->survivors[survivor_slot];
-      const bool writes = !shard.view->writes.empty();
-      LedgerRow& row = result.ledger[victim.row];
-      ++row.established;
-      row.bytes_received += survivor.bytes_received;
-      row.bytes_sent += victim.bytes_sent;
-
-      const bool acted = victim.issued_ns != 0 && victim.act_error == 0;
-      const bool early = (survivor.flags & kConcluded) && !acted;
-      const PlanRow& cell = plan.rows[victim.row].row;
-      const bool lives = stays_alive(strategy_of(cell));
-      Fate fate = fate_of(victim, survivor, lives, spec.deadline_ns, closed_ns);
-      fate.before_act |= early;
-      // A peer that is declared dead while it lives is a false alarm, which a heartbeat may be.
-      const bool lived = lives || fate.before_act;
-      const bool declared =
-          (survivor.flags & kConcluded) && !fate.late && found_by_probe(cell, survivor.finding);
-      const bool stalled =
-          waited_in_stall(result.stalls, &shard - shards.data(), victim, survivor, lived,
-                          std::min(victim.issued_ns + spec.deadline_ns, closed_ns));
-      row.stalled += stalled;
-      if ((lived || peer_lives(strategy_of(cell))) && declared)
-        probing[victim.row].add_false_alarm(stalled);
-      if (lived && declared && is_expected(expected[victim.row], fate)) fate.before_act = false;
-      if (declared && !lived) probing[victim.row].add_death(victim, survivor);
-      if (lives && sends_heartbeats(cell)) {
-        probing[victim.row].add_silence(survivor.longest_silence_ns);
-        // The silence that raised the alarm is one, too.
-        if (declared) probing[victim.row].add_silence(survivor.found_ns - survivor.silent_since_ns);
-      }
-
-      row.not_torn_down += !acted;
-      if (!acted && !early && !victim.act_error) continue;  // interrupted before its turn
-      const bool as_expected = fate.undecided || is_expected(expected[victim.row], fate);
-      const bool lost_reset = !as_expected && !victim.act_error && drops_left > 0 &&
-                              fate.finding == Finding::nothing && !fate.late &&
-                              told_by_a_reset(expected[victim.row]);
-      lost_resets[victim.row] += lost_reset;
-      drops_left -= lost_reset;
-      const bool surprising = victim.act_error || fate.before_act || (!as_expected && !lost_reset);
-      if (surprising) {
-        ++row.unexpected;
-        if (result.surprises.size() < kMostSurprises) {
-          std::string names = fmt::format("{}", row.expected.front());
-          for (size_t i = 1; i < row.expected.size(); ++i) names += "|" + row.expected[i];
-          result.surprises.push_back(
-              {victim.pair, row.strategy, watch_text(row), row.probe,
-               format_address(spec.family, survivor.tuple.local), names,
-               victim.act_error ? "failed act" : std::string(finding_row(fate.finding).name),
-               errno_name(victim.act_error ? victim.act_error : fate.error_number),
-               fate.before_act});
-        }
-      }
-      if (!acted) continue;
-
-      ++row.torn_down;
-      ++injected;
-      if (writes) {
-        const PlanRow& planned = plan.rows[victim.row].row;
-        const std::string wrong =
-            add_writes({&planned, &victim, &shard.view->writes[survivor_slot],
-                        &shard.view->reads[victim_slot], raises_sigpipe(spec, planned.write_path)},
-                       spec.sigpipe, row.writes);
-        if (!wrong.empty() && result.surprises.size() < kMostSurprises)
-          result.surprises.push_back({victim.pair, row.strategy, watch_text(row), row.probe,
-                                      format_address(spec.family, survivor.tuple.local),
-                                      "sums that add up", wrong, "0", false});
-      }
-      const bool found = fate.finding != Finding::nothing;
-      row.found += found;
-      row.undecided += fate.undecided;
-      row.late += fate.late;
-      if (!found && !fate.undecided) ++row.nothing;
-      if (!fate.undecided) ++row.findings[static_cast<size_t>(fate.finding)];
-      const Finding seen = fate.late ? survivor.finding : fate.finding;
-      ++outcomes[{victim.row, seen, fate.late}];
-
-      const int64_t due_ns = start_ns + victim.scheduled_ns;
-      if (found && !fate.before_act && !lived) {
-        row.issued.record(survivor.found_ns - victim.issued_ns);
-        row.scheduled.record(survivor.found_ns - due_ns);
-        if (survivor.written_ns) row.written.record(survivor.found_ns - survivor.written_ns);
-      }
-      first_issued_ns =
-          first_issued_ns ? std::min(first_issued_ns, victim.issued_ns) : victim.issued_ns;
-      last_issued_ns = std::max(last_issued_ns, victim.issued_ns);
-      if (found) last_found_ns = std::max(last_found_ns, survivor.found_ns);
-      const int64_t ended_ns =
-          found ? survivor.found_ns : std::min(victim.issued_ns + spec.deadline_ns, closed_ns);
-      timeline.add(victim.issued_ns - start_ns, std::max(ended_ns, victim.issued_ns) - start_ns,
-                   found);
-      if (spec.keep_events) {
-        Event event;
-        event.pair = victim.pair;
-        event.row = victim.row;
-        event.victim_address = format_address(spec.family, victim.tuple.local);
-        event.survivor_address = format_address(spec.family, survivor.tuple.local);
-        event.scheduled_ns = victim.scheduled_ns;
-        event.issued_ns = victim.issued_ns - start_ns;
-        if (found) event.found_ns = survivor.found_ns - start_ns;
-        if (survivor.written_ns) event.written_ns = survivor.written_ns - start_ns;
-        event.finding = fate.undecided ? "undecided" : finding_row(fate.finding).name;
-        event.error = errno_name(fate.error_number);
-        event.bytes_received = survivor.bytes_received;
-        if (writes) {
-          const WriteRecord& write = shard.view->writes[survivor_slot];
-          event.writes_accepted_after_act = write.accepted_after_act;
-          event.writes_accepted_after_fin = write.accepted_after_fin;
-          event.sigpipes = write.sigpipes;
-          event.first_error = errno_name(write.first_error);
-          event.second_error = errno_name(write.second_error);
-        }
-        result.events.push_back(std::move(event));
-      }
+      const uint32_t victim = survivor_listens ? slot : acceptor;
+      const uint32_t survivor = survivor_listens ? acceptor : slot;
+      const bool writes = !view.writes.empty();
+      filler.count({view.victims[victim], view.survivors[survivor],
+                    writes ? &view.writes[survivor] : nullptr,
+                    writes ? &view.reads[victim] : nullptr, &shard - shards.data()});
     }
   }
-  for (size_t row = 0; row < probing.size(); ++row)
-    result.ledger[row].probing = probing[row].take();
-  note_lost_resets(lost_resets, result);
-  std::sort(result.events.begin(), result.events.end(),
-            [](const Event& a, const Event& b) { return a.pair < b.pair; });
-  result.timeline = timeline.build();
-  if (last_found_ns > first_issued_ns) result.span_ns = last_found_ns - first_issued_ns;
-  result.requested_rate = spec.arrivals_per_second;
-  if (spec.arrival != Arrival::storm && injected > 1 && last_issued_ns > start_ns) {
-    // The schedule's own length is the yardstick: a Poisson process has none other.
-    int64_t last_due_ns = 0;
-    for (const LedgerShard& shard : shards)
-      for (const VictimEnd& end : shard.view->victims)
-        if (end.issued_ns && end.act_error == 0)
-          last_due_ns = std::max(last_due_ns, end.scheduled_ns);
-    result.achieved_rate = spec.arrivals_per_second * static_cast<double>(last_due_ns) /
-                           static_cast<double>(last_issued_ns - start_ns);
-  }
-  std::vector<Outcome> list;
-  for (const auto& [key, connections] : outcomes)
-    list.push_back(
-        {plan.rows[std::get<0>(key)].row, std::get<1>(key), std::get<2>(key), connections});
-  return list;
+  return filler.close(shards);
 }
 
 void count_alive(const Plan& plan, const std::vector<SilentPair>& silent, RunResult& result) {

@@ -18,23 +18,23 @@ struct Range {
 
 // Keepalive goes on for every connection that still has a socket: at most one probe per the
 // shorter of its two periods; one that found its peer dead has sent all it had.
-void add_keepalive_probes(const RunSpec& spec, const Outcome& outcome, int64_t opening_ns,
+void add_keepalive_probes(const PlannedRow& planned, const Outcome& outcome, int64_t opening_ns,
                           int64_t armed_ns, Range& opening, Range& range) {
-  if (!probe_row(outcome.row.probe).keepalive) return;
-  const ProbeSettings& settings = spec.probe_settings;
+  const PlanRow& row = planned.row;
+  if (!probe_row(row.probe).keepalive) return;
+  const ProbeSettings& settings = planned.when.settings;
   const int64_t period_ns = std::min(settings.keepalive_idle_ns, settings.keepalive_interval_ns);
   // A slow host may still arm the last connections when the first ones have been idle for so long.
   opening.most[Counter::keepalive] += opening_ns / period_ns * outcome.connections;
   const int64_t most = armed_ns / period_ns + settings.keepalive_count + 1;
   // A user timeout replaces the count.
-  const bool by_count =
-      outcome.finding == Finding::etimedout && !probe_row(outcome.row.probe).user_timeout;
-  const bool by_answer = outcome.finding == Finding::econnreset &&
-                         strategy_of(outcome.row).finding == Finding::nothing;
+  const bool by_count = outcome.finding == Finding::etimedout && !probe_row(row.probe).user_timeout;
+  const bool by_answer =
+      outcome.finding == Finding::econnreset && strategy_of(row).finding == Finding::nothing;
   // Data in flight suspends keepalive, or draws the RST before any probe does.
-  const bool may_be_silent = outcome.late || spec.reader_stopped || sends_heartbeats(outcome.row) ||
-                             traffic_of(spec, strategy_of(outcome.row)).load != Load::idle ||
-                             engine_row(watch_row(outcome.row.watch).engine).only_writes;
+  const bool may_be_silent = outcome.late || planned.when.reader_stopped || sends_heartbeats(row) ||
+                             planned.when.load != Load::idle ||
+                             engine_row(watch_row(row.watch).engine).only_writes;
   const int64_t least = may_be_silent ? 0 : by_count ? settings.keepalive_count : by_answer ? 1 : 0;
   range.least[Counter::keepalive] += least * outcome.connections;
   range.most[Counter::keepalive] += most * outcome.connections;
@@ -42,15 +42,16 @@ void add_keepalive_probes(const RunSpec& spec, const Outcome& outcome, int64_t o
 
 }  // namespace
 
-std::vector<Check> reconcile(const RunSpec& spec, const std::vector<Outcome>& outcomes,
+std::vector<Check> reconcile(const Plan& plan, const std::vector<Outcome>& outcomes,
                              int64_t established, int64_t armed_ns, const Snapshots& snapshots) {
   Range opening, ending;
   opening.add(counter_changes({{Counter::active_opens, 1}, {Counter::passive_opens, 1}}),
               counter_changes({{Counter::active_opens, 1}, {Counter::passive_opens, 1}}),
               established);
   for (const Outcome& outcome : outcomes) {
-    const Strategy& strategy = strategy_of(outcome.row);
-    const Circumstances when = circumstances(spec, outcome.row);
+    const PlannedRow& planned = plan.rows[outcome.row];
+    const Strategy& strategy = strategy_of(planned.row);
+    const Circumstances& when = planned.when;
     auto [least, most] = expected_changes(strategy, when, outcome.finding);
     if (outcome.late) {
       // It may have been found before or after the counters were read.
@@ -61,7 +62,7 @@ std::vector<Check> reconcile(const RunSpec& spec, const std::vector<Outcome>& ou
       }
     }
     ending.add(least, most, outcome.connections);
-    if (strategy.victim_sends || outcome.row.watch == Watch::writer || spec.reader_stopped ||
+    if (strategy.victim_sends || planned.row.watch == Watch::writer || when.reader_stopped ||
         when.load == Load::bulk) {
       // Sent into a window that shuts: what no longer fits is dropped and sent again
       // (tcp_prune_queue).
@@ -71,7 +72,7 @@ std::vector<Check> reconcile(const RunSpec& spec, const std::vector<Outcome>& ou
         range->most[Counter::timeouts] += kTimeouts * outcome.connections;
       }
     }
-    add_keepalive_probes(spec, outcome, snapshots.opening_ns, armed_ns, opening, ending);
+    add_keepalive_probes(planned, outcome, snapshots.opening_ns, armed_ns, opening, ending);
   }
   // A stalled host may let a retransmission timer fire although nothing was lost.
   for (Range* range : {&opening, &ending}) {

@@ -5,13 +5,14 @@
 
 #include "ledger/result.h"
 #include "net/counters.h"
+#include "plan/plan.h"
 
 namespace lastack {
 
 // How many connections of one row ended with one finding; `late` ones moved the counters although
 // the ledger says `nothing`.
 struct Outcome {
-  PlanRow row;
+  size_t row;  // index into Plan::rows
   Finding finding;
   bool late;
   int64_t connections;
@@ -26,7 +27,7 @@ struct Snapshots {
 
 // Expected values come from rows and ledger alone, never from an observed counter. `armed_ns` is
 // the time between the last two snapshots: keepalive probes are sent by the clock.
-std::vector<Check> reconcile(const RunSpec& spec, const std::vector<Outcome>& outcomes,
+std::vector<Check> reconcile(const Plan& plan, const std::vector<Outcome>& outcomes,
                              int64_t established, int64_t armed_ns, const Snapshots& snapshots);
 
 }  // namespace lastack

@@ -55,6 +55,22 @@ std::string missing_for(Probe probe, Watch watch, const Host& host) {
   return "";
 }
 
+Circumstances circumstances(const RunSpec& spec, const PlanRow& row) {
+  Circumstances when{row.watch, row.probe, spec.probe_settings,
+                     traffic_of(spec, strategy_of(row)).load, spec.deadline_ns};
+  when.cut_for_ns = spec.cut_for_ns;
+  when.write_path = row.write_path;
+  when.before_write = spec.before_write;
+  when.writes_per_second = spec.writes_per_second;
+  when.poisson_writes = spec.poisson_writes;
+  when.veth = spec.veth || strategy_of(row).scope == Scope::path;
+  when.reader_stopped = spec.reader_stopped;
+  when.warm_up_ns = spec.warm_up_ns;
+  when.tick_ns = kernel_tick_ns();
+  when.victim_requests = spec.victim_requests;
+  return when;
+}
+
 // The rows of one strategy: watch x write path x probe. Appends them with their weights.
 void add_rows(const RunSpec& spec, const Host& host, const Weight& weight,
               std::vector<PlannedRow>& rows, std::vector<double>& weights,
@@ -77,10 +93,10 @@ void add_rows(const RunSpec& spec, const Host& host, const Weight& weight,
       for (const Probe probe : spec.probes) {
         std::string lacking = skipped.empty() ? missing_for(path, host) : skipped;
         if (lacking.empty()) lacking = missing_for(probe, watch, host);
-        PlanRow row{static_cast<uint16_t>(weight.strategy), watch, probe, path};
-        row.since = prediction_of(circumstances(spec, row)).since;
         weights.push_back(lacking.empty() ? weight.weight : 0);
-        rows.push_back({row, 0, std::move(lacking)});
+        rows.push_back(
+            planned_row(spec, {static_cast<uint16_t>(weight.strategy), watch, probe, path}));
+        rows.back().skipped = std::move(lacking);
       }
     }
   }
@@ -217,6 +233,111 @@ void limit_spinning(const RunSpec& spec, const Host& host, int64_t shards, int64
   }
 }
 
+int64_t largest_shard(const Plan& plan) {
+  return *std::max_element(plan.shard_connections.begin(), plan.shard_connections.end());
+}
+
+// Divides each group's connections over its shards. `room`: connections that the limit of open
+// files leaves to a process.
+Status divide_into_shards(const RunSpec& spec, const Host& host, int64_t per_connection,
+                          int64_t room, Plan& plan) {
+  for (size_t i = 0; i < plan.groups.size(); ++i) {
+    const int64_t connections = plan.groups[i].connections;
+    const EngineRow& engine = engine_row(plan.groups[i].engine);
+    const int64_t most =
+        engine.most_connections ? std::min<int64_t>(room, engine.most_connections) : room;
+    const int64_t least_shards = (connections + most - 1) / most;
+    if (spec.shards > 0 && spec.shards < least_shards && most < room)
+      return plain_error(fmt::format(
+          "--shards {} puts more than {} connections into a process of --watch {}: {}; allowed: at "
+          "least {} shards",
+          spec.shards, most, engine.name, engine.limit, least_shards));
+    if (spec.shards > 0 && spec.shards < least_shards)
+      return plain_error(fmt::format(
+          "--shards {} needs {} open files per process and the limit is {}; allowed: at least {} "
+          "shards",
+          spec.shards, (connections + spec.shards - 1) / spec.shards * per_connection,
+          host.descriptor_limit, least_shards));
+    // --shards counts for each group; no shard is empty.
+    const int64_t wanted = spec.shards > 0 ? std::min(spec.shards, connections) : least_shards;
+    const std::vector<double> equal(static_cast<size_t>(wanted), 1.0);
+    for (const int64_t share : divide(connections, equal)) {
+      plan.shard_connections.push_back(static_cast<uint32_t>(share));
+      plan.shard_groups.push_back(i);
+    }
+  }
+  return std::nullopt;
+}
+
+// What the launcher and the largest shard need of the host.
+Status check_shards(const RunSpec& spec, const Host& host, const Plan& plan) {
+  const auto shards = static_cast<int64_t>(plan.shard_connections.size());
+  const auto networks = std::count_if(plan.shard_groups.begin(), plan.shard_groups.end(),
+                                      [&](size_t group) { return plan.groups[group].own_network; });
+  const int64_t most_shards = std::min(
+      kMostShards, (host.descriptor_limit - kReservedDescriptors - networks * kNetworkDescriptors) /
+                       kLauncherDescriptors);
+  if (shards > most_shards)
+    return plain_error(fmt::format(
+        "{} connections need {} shards with a limit of {} open files; allowed: at most {} shards "
+        "(raise the limit: ulimit -Hn)",
+        all_connections(spec), shards, host.descriptor_limit, most_shards));
+  // A port serves once per listening port and shard, and every connection of a run stands at once.
+  const int64_t most_per_shard = host.ports * kMostListeners;
+  if (largest_shard(plan) > most_per_shard)
+    return plain_error(fmt::format(
+        "{} connections of a shard need more than the {} ephemeral ports x {} listeners; allowed: "
+        "more shards, or a wider net.ipv4.ip_local_port_range",
+        largest_shard(plan), host.ports, kMostListeners));
+  return std::nullopt;
+}
+
+// Victims on the first half of the CPUs, survivors on the second: an RST that is delivered and
+// detected on one CPU would wait for the victim's thread to sleep.
+void place_workers(const RunSpec& spec, const Host& host, Plan& plan) {
+  const auto shards = static_cast<int64_t>(plan.shard_connections.size());
+  const auto cpus = static_cast<int64_t>(host.cpus.size());
+  const int64_t victim_cpus = std::max<int64_t>(1, cpus / 2);
+  const int64_t survivor_cpus = std::max<int64_t>(1, cpus - victim_cpus);
+  limit_spinning(spec, host, shards, survivor_cpus, plan);
+  for (int64_t shard = 0; shard < shards; ++shard) {
+    const int victim = host.cpus[static_cast<size_t>(shard % victim_cpus)];
+    const int survivor =
+        cpus == 1 ? victim : host.cpus[static_cast<size_t>(victim_cpus + shard % survivor_cpus)];
+    const auto index = static_cast<uint32_t>(shard);
+    plan.placements.push_back({index, "victim", victim, cpus >= 2 && shards <= victim_cpus});
+    plan.placements.push_back({index, "survivor", survivor, plan.wait == Wait::spin});
+  }
+}
+
+// How long the run waits for this row after the last act: one that may find nothing until the
+// deadline, one whose peer dies without a packet for its probe.
+int64_t waits_for_ns(const RunSpec& spec, const PlannedRow& row) {
+  const Strategy& strategy = strategy_of(row.row);
+  const bool close_is_held = close_waits(strategy, row.when);
+  if (row.requested == 0 || (strategy.finding != Finding::nothing && !close_is_held)) return 0;
+  const bool may_find_nothing =
+      close_is_held || stays_alive(strategy) ||
+      expected_findings(strategy, row.when).back().finding == Finding::nothing;
+  const int64_t promised_ns = row.promise.most_ns;
+  return may_find_nothing || promised_ns == 0 ? spec.deadline_ns
+                                              : std::min(promised_ns, spec.deadline_ns);
+}
+
+// About 60 us of one CPU to open and to end a connection, then the schedule and the silence.
+void estimate(const RunSpec& spec, Plan& plan) {
+  const int64_t schedule_ns = spec.arrival == Arrival::storm
+                                  ? spec.connections * 20 * kMicrosecond_ns
+                                  : static_cast<int64_t>(static_cast<double>(spec.connections) /
+                                                         spec.arrivals_per_second * 1e9);
+  int64_t wait_ns = 0;
+  for (const PlannedRow& row : plan.rows) wait_ns = std::max(wait_ns, waits_for_ns(spec, row));
+  const int64_t before_the_end_ns =
+      kSecond_ns / 2 + all_connections(spec) * 60 * kMicrosecond_ns + spec.warm_up_ns + schedule_ns;
+  plan.longest_ns = before_the_end_ns + spec.deadline_ns;
+  plan.estimated_ns = before_the_end_ns + wait_ns;
+}
+
 }  // namespace
 
 int64_t descriptors_per_connection(const RunSpec& spec, const Host& host) {
@@ -228,6 +349,19 @@ int64_t filled_connections(const RunSpec& spec, Host host) {
   host.tcp_memory_bytes = INT64_MAX;
   std::vector<std::string> notes;
   return count_filled(spec, plan_rows(spec, host, notes));
+}
+
+PlannedRow planned_row(const RunSpec& spec, PlanRow row) {
+  PlannedRow planned;
+  planned.when = circumstances(spec, row);
+  planned.promise = prediction_of(planned.when);
+  row.since = planned.promise.since;
+  planned.row = row;
+  planned.expected = expected_findings(strategy_of(row), planned.when);
+  for (const ExpectationOverride& replaced : spec.expect)
+    if (replaced.strategy == row.strategy)
+      planned.expected = {{replaced.finding, finding_row(replaced.finding).error_number}};
+  return planned;
 }
 
 Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
@@ -255,113 +389,12 @@ Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
         fmt::format("the limit of open files is {}; allowed: at least {} (ulimit -n)",
                     host.descriptor_limit, kReservedDescriptors + per_connection));
   plan.groups = group_rows(spec, plan.rows);
-  for (size_t i = 0; i < plan.groups.size(); ++i) {
-    const int64_t connections = plan.groups[i].connections;
-    const EngineRow& engine = engine_row(plan.groups[i].engine);
-    const int64_t most =
-        engine.most_connections ? std::min<int64_t>(room, engine.most_connections) : room;
-    const int64_t least_shards = (connections + most - 1) / most;
-    if (spec.shards > 0 && spec.shards < least_shards && most < room)
-      return plain_error(fmt::format(
-          "--shards {} puts more than {} connections into a process of --watch {}: {}; allowed: at "
-          "least {} shards",
-          spec.shards, most, engine.name, engine.limit, least_shards));
-    if (spec.shards > 0 && spec.shards < least_shards)
-      return plain_error(fmt::format(
-          "--shards {} needs {} open files per process and the limit is {}; allowed: at least {} "
-          "shards",
-          spec.shards, (connections + spec.shards - 1) / spec.shards * per_connection,
-          host.descriptor_limit, least_shards));
-    // --shards counts for each group; no shard is empty.
-    const int64_t wanted = spec.shards > 0 ? std::min(spec.shards, connections) : least_shards;
-    const std::vector<double> equal(static_cast<size_t>(wanted), 1.0);
-    for (const int64_t share : divide(connections, equal)) {
-      plan.shard_connections.push_back(static_cast<uint32_t>(share));
-      plan.shard_groups.push_back(i);
-    }
-  }
-  const auto shards = static_cast<int64_t>(plan.shard_connections.size());
-  const auto networks = std::count_if(plan.shard_groups.begin(), plan.shard_groups.end(),
-                                      [&](size_t group) { return plan.groups[group].own_network; });
-  const int64_t most_shards = std::min(
-      kMostShards, (host.descriptor_limit - kReservedDescriptors - networks * kNetworkDescriptors) /
-                       kLauncherDescriptors);
-  if (shards > most_shards)
-    return plain_error(fmt::format(
-        "{} connections need {} shards with a limit of {} open files; allowed: at most {} shards "
-        "(raise the limit: ulimit -Hn)",
-        all_connections(spec), shards, host.descriptor_limit, most_shards));
-  const uint32_t largest =
-      *std::max_element(plan.shard_connections.begin(), plan.shard_connections.end());
-  plan.descriptors_needed = largest * per_connection + kReservedDescriptors;
-
-  // A port serves once per listening port and shard, and every connection of a run stands at once.
-  const int64_t most_per_shard = host.ports * kMostListeners;
-  if (largest > most_per_shard)
-    return plain_error(fmt::format(
-        "{} connections of a shard need more than the {} ephemeral ports x {} listeners; allowed: "
-        "more shards, or a wider net.ipv4.ip_local_port_range",
-        largest, host.ports, kMostListeners));
-
-  // Victims on the first half of the CPUs, survivors on the second: an RST that is delivered and
-  // detected on one CPU would wait for the victim's thread to sleep.
-  const auto cpus = static_cast<int64_t>(host.cpus.size());
-  const int64_t victim_cpus = std::max<int64_t>(1, cpus / 2);
-  const int64_t survivor_cpus = std::max<int64_t>(1, cpus - victim_cpus);
-  limit_spinning(spec, host, shards, survivor_cpus, plan);
-  for (int64_t shard = 0; shard < shards; ++shard) {
-    const int victim = host.cpus[static_cast<size_t>(shard % victim_cpus)];
-    const int survivor =
-        cpus == 1 ? victim : host.cpus[static_cast<size_t>(victim_cpus + shard % survivor_cpus)];
-    const auto index = static_cast<uint32_t>(shard);
-    plan.placements.push_back({index, "victim", victim, cpus >= 2 && shards <= victim_cpus});
-    plan.placements.push_back({index, "survivor", survivor, plan.wait == Wait::spin});
-  }
-
-  // About 60 us of one CPU to open and to end a connection, then the schedule and the silence.
-  const int64_t schedule_ns = spec.arrival == Arrival::storm
-                                  ? spec.connections * 20 * kMicrosecond_ns
-                                  : static_cast<int64_t>(static_cast<double>(spec.connections) /
-                                                         spec.arrivals_per_second * 1e9);
-  // The slowest row: one that may find nothing waits for the deadline, one whose peer dies without
-  // a packet for its probe.
-  int64_t wait_ns = 0;
-  for (const PlannedRow& row : plan.rows) {
-    const Circumstances when = circumstances(spec, row.row);
-    const bool waits = close_waits(strategy_of(row.row), when);
-    if (row.requested == 0 || (strategy_of(row.row).finding != Finding::nothing && !waits))
-      continue;
-    const bool may_wait =
-        waits || stays_alive(strategy_of(row.row)) ||
-        expected_findings(strategy_of(row.row), when).back().finding == Finding::nothing;
-    const int64_t promised_ns = prediction_of(when).most_ns;
-    wait_ns =
-        std::max(wait_ns, may_wait || promised_ns == 0 ? spec.deadline_ns
-                                                       : std::min(promised_ns, spec.deadline_ns));
-  }
-  const int64_t before_the_end_ns =
-      kSecond_ns / 2 + all_connections(spec) * 60 * kMicrosecond_ns + spec.warm_up_ns + schedule_ns;
-  plan.longest_ns = before_the_end_ns + spec.deadline_ns;
-  plan.estimated_ns = before_the_end_ns + wait_ns;
+  if (Status refused = divide_into_shards(spec, host, per_connection, room, plan)) return *refused;
+  if (Status refused = check_shards(spec, host, plan)) return *refused;
+  plan.descriptors_needed = largest_shard(plan) * per_connection + kReservedDescriptors;
+  place_workers(spec, host, plan);
+  estimate(spec, plan);
   return plan;
-}
-
-Circumstances circumstances(const RunSpec& spec, const PlanRow& row) {
-  return {row.watch,
-          row.probe,
-          spec.probe_settings,
-          traffic_of(spec, strategy_of(row)).load,
-          spec.deadline_ns,
-          spec.cut_for_ns,
-          row.write_path,
-          spec.before_write,
-          spec.writes_per_second,
-          spec.poisson_writes,
-          spec.veth || strategy_of(row).scope == Scope::path,
-          spec.reader_stopped,
-          spec.warm_up_ns,
-          kernel_tick_ns(),
-          spec.victim_requests};
 }
 
 }  // namespace lastack

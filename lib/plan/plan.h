@@ -11,12 +11,18 @@
 
 namespace lastack {
 
-// A row of mix x watch x probe with its share of the connections.
+// A row of mix x watch x write path x probe with its share of the connections, and all that is
+// known of how they will end.
 struct PlannedRow {
   PlanRow row;
-  int64_t requested;
+  int64_t requested = 0;
   std::string skipped;  // why this row cannot run; empty when it can
+  Circumstances when;
+  Prediction promise;              // of its probe
+  std::vector<Expected> expected;  // findings, with those that --expect replaces
 };
+// Without connections yet.
+PlannedRow planned_row(const RunSpec& spec, PlanRow row);
 
 // Rows whose connections may share worker processes: one engine watches them, and they live in the
 // same namespaces.
@@ -66,7 +72,5 @@ int64_t descriptors_per_connection(const RunSpec& spec, const Host& host);
 int64_t filled_connections(const RunSpec& spec, Host host);
 
 Result<Plan> make_plan(const RunSpec& spec, const Host& host);
-
-Circumstances circumstances(const RunSpec& spec, const PlanRow& row);
 
 }  // namespace lastack

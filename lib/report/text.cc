@@ -310,7 +310,7 @@ std::string plan_text(const RunSpec& spec, const Plan& plan) {
   for (const PlannedRow& planned : plan.rows) {
     const Strategy& strategy = strategy_of(planned.row);
     std::vector<std::string> expected;
-    for (const Expected& one : expected_findings(strategy, circumstances(spec, planned.row)))
+    for (const Expected& one : planned.expected)
       expected.emplace_back(finding_row(one.finding).name);
     rows.add({"  " + std::string(strategy.name), watch_text(planned.row),
               std::string(probe_row(planned.row.probe).name), grouped(planned.requested),

@@ -29,10 +29,13 @@ class Books {
     spec.connections = connections;
     spec.mix = *parse_mix(mix);
     spec.deadline_ns = kDeadline;
-    plan = *make_plan(spec, {20'000, {0, 1}, true, true, 64'512});
+    plan_again();
     for (uint32_t slot = 0; slot < connections; ++slot)
       acceptor_of.push_back((slot + 1) % connections);
   }
+
+  // After the spec was changed.
+  void plan_again() { plan = *make_plan(spec, {20'000, {0, 1}, true, true, 64'512}); }
 
   VictimEnd& victim(uint32_t slot) {
     return table_.view().victims[spec.survivor == Side::server ? slot : acceptor_of[slot]];
@@ -87,7 +90,7 @@ TEST(Ledger, APeerThatWasAwayAndIsDeclaredDeadIsAFalseAlarm) {
   books.spec.probes = {Probe::keepalive};
   books.spec.cut_for_ns = 2 * kSecond;
   books.spec.deadline_ns = 10 * kSecond;
-  books.plan = *make_plan(books.spec, {20'000, {0, 1}, true, true, 64'512});
+  books.plan_again();
   books.act(0, 0);
   books.find(0, 2 * kSecond + 200 * kMillisecond, Finding::etimedout, ETIMEDOUT);
   books.survivor(0).silent_since_ns = kStart - 800 * kMillisecond;
@@ -107,7 +110,7 @@ TEST(Ledger, NothingIsPromisedOfAProbeThatIsAnswered) {
     Books books(mix, 2);
     books.spec.probes = {probe};
     books.spec.deadline_ns = 20 * kSecond;
-    books.plan = *make_plan(books.spec, {20'000, {0, 1}, true, true, 64'512});
+    books.plan_again();
     books.act(0, 0);
     books.act(1, 0);
     return books.close().probing.promised;
@@ -155,7 +158,7 @@ TEST(Ledger, CountsWhoWaitedWhileTheRunStoodStill) {
 TEST(Ledger, TellsFalseAlarmsOfAStallFromOthers) {
   Books books("alive", 3);
   books.spec.probes = {Probe::heartbeat_wheel};
-  books.plan = *make_plan(books.spec, {20'000, {0, 1}, true, true, 64'512});
+  books.plan_again();
   books.result.stalls = {
       Stall{"launcher", -1, std::string(kStopped), kStart + kSecond, 4 * kSecond}};
   for (uint32_t slot = 0; slot < 3; ++slot) books.act(slot, 0);
@@ -360,6 +363,7 @@ TEST(Ledger, TheRightFindingWithTheWrongErrnoIsUnexpected) {
 TEST(Ledger, AnyOfSeveralExpectedFindingsWillDo) {
   Books books("fin", 4);
   books.spec.traffic.load = Load::echo;
+  books.plan_again();
   for (uint32_t slot = 0; slot < 4; ++slot) books.act(slot, 0);
   books.find(0, 1, Finding::eof);
   books.find(1, 1, Finding::epipe, EPIPE);
@@ -377,6 +381,7 @@ TEST(Ledger, AnyOfSeveralExpectedFindingsWillDo) {
 TEST(Ledger, AWrongExpectationIsCaught) {
   Books books("fin", 1);
   books.spec.expect = {{books.spec.mix[0].strategy, Finding::econnreset}};
+  books.plan_again();
   books.act(0, 0);
   books.find(0, 1, Finding::eof);
   const LedgerRow& row = books.close();
@@ -389,6 +394,7 @@ TEST(Ledger, AWrongExpectationIsCaught) {
 TEST(Ledger, AnExpectationOfAnotherStrategyChangesNothing) {
   Books books("fin", 1);
   books.spec.expect = {{parse_mix("half-close")->front().strategy, Finding::econnreset}};
+  books.plan_again();
   books.act(0, 0);
   books.find(0, 1, Finding::eof);
   EXPECT_EQ(books.close().unexpected, 0);
@@ -487,9 +493,9 @@ TEST(Ledger, RowsAndShardsAreKeptApartAndAddedUp) {
   EXPECT_EQ(result.ledger[1].found, 0);
   EXPECT_EQ(result.ledger[1].nothing, 2);
   ASSERT_THAT(outcomes, SizeIs(2));
-  EXPECT_EQ(outcomes[0].row.strategy, one.spec.mix[0].strategy);
+  EXPECT_EQ(one.plan.rows[outcomes[0].row].row.strategy, one.spec.mix[0].strategy);
   EXPECT_EQ(outcomes[0].connections, 2);
-  EXPECT_EQ(outcomes[1].row.strategy, one.spec.mix[1].strategy);
+  EXPECT_EQ(one.plan.rows[outcomes[1].row].row.strategy, one.spec.mix[1].strategy);
   EXPECT_EQ(outcomes[1].finding, Finding::nothing);
 }
 
@@ -762,6 +768,7 @@ TEST(Ledger, WhatHappenedBeforeTheStartIsInTheFirstBin) {
 TEST(Ledger, OtherIsMetByAnyErrnoWithoutARow) {
   Books books("fin", 1);
   books.spec.expect = {{books.spec.mix[0].strategy, Finding::other}};
+  books.plan_again();
   books.act(0, 0);
   books.find(0, 5, Finding::other, EHOSTUNREACH);
   EXPECT_EQ(books.close().unexpected, 0);

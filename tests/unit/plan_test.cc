@@ -430,7 +430,8 @@ TEST(PlanCircumstances, AreTheRowsAndTheSpecs) {
   spec.traffic.load = Load::echo;
   spec.deadline_ns = 7;
   spec.probe_settings.keepalive_count = 9;
-  const Circumstances when = circumstances(spec, {0, Watch::poll_multishot, Probe::user_timeout});
+  const Circumstances when =
+      planned_row(spec, {0, Watch::poll_multishot, Probe::user_timeout}).when;
   EXPECT_EQ(when.watch, Watch::poll_multishot);
   EXPECT_EQ(when.probe, Probe::user_timeout);
   EXPECT_EQ(when.load, Load::echo);

@@ -10,8 +10,15 @@ namespace {
 
 constexpr int64_t kSecond = 1'000'000'000;
 
-Outcome outcome_of(std::string_view strategy, Finding finding, int64_t connections,
-                   Probe probe = Probe::none, bool late = false) {
+struct Ended {
+  PlanRow row;
+  Finding finding;
+  bool late;
+  int64_t connections;
+};
+
+Ended outcome_of(std::string_view strategy, Finding finding, int64_t connections,
+                 Probe probe = Probe::none, bool late = false) {
   const auto index = static_cast<uint16_t>(parse_mix(strategy)->front().strategy);
   return {{index, Watch::recv, probe}, finding, late, connections};
 }
@@ -19,7 +26,7 @@ Outcome outcome_of(std::string_view strategy, Finding finding, int64_t connectio
 // One run: its ledger, and how far the counters moved in each of the two phases.
 struct CountedRun {
   RunSpec spec;
-  std::vector<Outcome> outcomes;
+  std::vector<Ended> outcomes;
   int64_t established = 0;
   int64_t armed_ns = 5 * kSecond;
   int64_t opening_ns = kSecond / 10;
@@ -34,7 +41,13 @@ struct CountedRun {
       snapshots.armed.values[i] = snapshots.before.values[i] + opened.values[i];
       snapshots.closed.values[i] = snapshots.armed.values[i] + ended.values[i];
     }
-    return reconcile(spec, outcomes, established, armed_ns, snapshots);
+    Plan plan{};
+    std::vector<Outcome> by_row;
+    for (const Ended& one : outcomes) {
+      by_row.push_back({plan.rows.size(), one.finding, one.late, one.connections});
+      plan.rows.push_back(planned_row(spec, one.row));
+    }
+    return reconcile(plan, by_row, established, armed_ns, snapshots);
   }
   Check check(std::string_view phase, Counter counter) const {
     for (const Check& one : checks())
