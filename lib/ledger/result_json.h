@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "ledger/quantities.h"
 #include "ledger/result.h"
 
 namespace lastack {
@@ -17,23 +18,21 @@ inline void from_json(const nlohmann::json& json, Histogram& histogram) {
 }
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WriterThread, shard, process, sigpipes)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(WriteSums, attempted, accepted, short_writes, errors,
-                                   would_block, cancelled, accepted_after_act, accepted_after_fin,
-                                   accepted_bytes, delivered_bytes, lost_bytes,
-                                   lost_after_act_bytes, queued_bytes, untold_bytes,
-                                   unexplained_bytes, unexplained, sigpipes, sigpipes_predicted,
-                                   sigpipes_of_short, sigpipe_connections, killed, first_errors,
-                                   second_errors, by_accepted_after_act, by_accepted_after_fin,
-                                   first_error, second_error)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Spread, count, min_ns, p50_ns, p90_ns, p99_ns, max_ns)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProbeSums, promised, nominal_ns, since, spans, after_nominal,
-                                   after_predicted, early, within, later, false_alarms,
-                                   false_alarms_in_stalls, longest_silence_ns)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(LedgerRow, strategy, watch, probe, family, skipped, expected,
-                                   requested, established, torn_down, found, nothing, undecided,
-                                   unexpected, late, findings, bytes_received, bytes_sent, alive,
-                                   not_established, not_established_by, not_torn_down, issued,
-                                   scheduled, written, write_path, writes, probing, stalled)
+
+inline void to_json(nlohmann::json& json, const LedgerRow& row) {
+  for (const LedgerQuantity& quantity : ledger_quantities())
+    if (!quantity.place.empty())
+      read_field(quantity, row,
+                 [&](const auto& value) { json[std::string(quantity.place)] = value; });
+}
+inline void from_json(const nlohmann::json& json, LedgerRow& row) {
+  for (const LedgerQuantity& quantity : ledger_quantities())
+    if (!quantity.place.empty())
+      std::visit([&](auto* value) { json.at(std::string(quantity.place)).get_to(*value); },
+                 quantity.field(row));
+}
+
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Surprise, pair, strategy, watch, probe, survivor_address,
                                    expected, seen, error, before_act)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Event, pair, row, victim_address, survivor_address, scheduled_ns,

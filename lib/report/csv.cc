@@ -5,238 +5,68 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
+
+#include "ledger/quantities.h"
 
 namespace lastack {
 namespace {
 
-// A latency figure of a row, empty where there is no finding: no percentile of nothing.
-std::string figure(const Histogram& histogram, int64_t value) {
-  return histogram.count() ? fmt::format("{}", value) : "";
-}
-
 // An instant or a count; below 0 there is none.
 std::string instant(int64_t value) { return value < 0 ? "" : fmt::format("{}", value); }
 
-// A figure of the writes, empty for a row without.
-std::string written(const LedgerRow& row, int64_t value) {
-  return row.write_path.empty() ? "" : fmt::format("{}", value);
+std::string text_of(const Histogram& histogram, Figure figure) {
+  if (figure == Figure::count) return fmt::format("{}", histogram.count());
+  if (histogram.count() == 0) return "";  // no percentile of nothing
+  const std::map<Figure, double> kQuantiles = {
+      {Figure::p50, 0.5}, {Figure::p90, 0.9}, {Figure::p99, 0.99}, {Figure::p999, 0.999}};
+  const auto quantile = kQuantiles.find(figure);
+  return fmt::format("{}", figure == Figure::min    ? histogram.min()
+                           : figure == Figure::max  ? histogram.max()
+                           : figure == Figure::mean ? std::llround(histogram.mean())
+                                                    : histogram.quantile(quantile->second));
 }
 
-// A figure of a probe's lateness, empty where the row's probe promised nothing or found nobody.
-std::string promised(const LedgerRow& row, int64_t value) {
-  return row.probing.promised ? fmt::format("{}", value) : "";
-}
-std::string lateness(const Spread& spread, int64_t value) {
-  return spread.count ? fmt::format("{}", value) : "";
+std::string text_of(const Spread& spread, Figure figure) {
+  if (spread.count == 0) return "";
+  return fmt::format("{}", figure == Figure::min   ? spread.min_ns
+                           : figure == Figure::p50 ? spread.p50_ns
+                           : figure == Figure::p90 ? spread.p90_ns
+                           : figure == Figure::p99 ? spread.p99_ns
+                           : figure == Figure::max ? spread.max_ns
+                                                   : spread.count);
 }
 
-std::string predicted_text(const LedgerRow& row) {
+std::string text_of(const std::vector<std::pair<int64_t, int64_t>>& spans) {
   std::vector<std::string> parts;
-  for (const auto& [least, most] : row.probing.spans)
-    parts.push_back(fmt::format("{}..{}", least, most));
+  for (const auto& [least, most] : spans) parts.push_back(fmt::format("{}..{}", least, most));
   return fmt::format("{}", fmt::join(parts, ";"));
 }
 
-using Rows = Column<LedgerRow>;
-constexpr Rows kSummary[] = {
-    {"strategy", "close strategy: how the victim went away",
-     [](const LedgerRow& r) { return r.strategy; }},
-    {"watch", "how the survivor waited", [](const LedgerRow& r) { return r.watch; }},
-    {"probe", "what made a silent peer noticeable", [](const LedgerRow& r) { return r.probe; }},
-    {"family", "what the strategy puts on the wire first: fin, rst, fin-rst or silent",
-     [](const LedgerRow& r) { return r.family; }},
-    {"expected", "findings that the model allows, separated by |",
-     [](const LedgerRow& r) { return fmt::format("{}", fmt::join(r.expected, "|")); }},
-    {"requested", "connections of this row",
-     [](const LedgerRow& r) { return fmt::format("{}", r.requested); }},
-    {"established", "connections that stood and whose two ends were joined",
-     [](const LedgerRow& r) { return fmt::format("{}", r.established); }},
-    {"torn_down", "successful acts",
-     [](const LedgerRow& r) { return fmt::format("{}", r.torn_down); }},
-    {"found", "survivors that found out before the deadline",
-     [](const LedgerRow& r) { return fmt::format("{}", r.found); }},
-    {"nothing", "survivors that did not: right-censored at the deadline",
-     [](const LedgerRow& r) { return fmt::format("{}", r.nothing); }},
-    {"late", "those of `nothing` that found out after their deadline",
-     [](const LedgerRow& r) { return fmt::format("{}", r.late); }},
-    {"undecided", "interrupted before the deadline",
-     [](const LedgerRow& r) { return fmt::format("{}", r.undecided); }},
-    {"unexpected", "ended otherwise than `expected`, or before the act",
-     [](const LedgerRow& r) { return fmt::format("{}", r.unexpected); }},
-    {"findings", "FINDING=COUNT separated by ;, without `nothing`", findings_text},
-    {"skipped", "why the row did not run; empty when it ran",
-     [](const LedgerRow& r) { return r.skipped; }},
-    {"bytes_received", "by the row's survivors, all in all",
-     [](const LedgerRow& r) { return fmt::format("{}", r.bytes_received); }},
-    {"bytes_sent", "accepted from the row's victims by their kernel; delivered or not",
-     [](const LedgerRow& r) { return fmt::format("{}", r.bytes_sent); }},
-    {"alive", "answered an echo after their path had come back; empty where nobody was asked",
-     [](const LedgerRow& r) { return r.alive < 0 ? "" : fmt::format("{}", r.alive); }},
-    {"latency_count", "findings with a latency since the act (t0)",
-     [](const LedgerRow& r) { return fmt::format("{}", r.issued.count()); }},
-    {"latency_min_ns", "smallest latency since t0; empty without a finding, as the next ones",
-     [](const LedgerRow& r) { return figure(r.issued, r.issued.min()); }},
-    {"latency_p50_ns", "median",
-     [](const LedgerRow& r) { return figure(r.issued, r.issued.quantile(0.5)); }},
-    {"latency_p90_ns", "90th percentile",
-     [](const LedgerRow& r) { return figure(r.issued, r.issued.quantile(0.9)); }},
-    {"latency_p99_ns", "99th percentile",
-     [](const LedgerRow& r) { return figure(r.issued, r.issued.quantile(0.99)); }},
-    {"latency_p999_ns", "99.9th percentile",
-     [](const LedgerRow& r) { return figure(r.issued, r.issued.quantile(0.999)); }},
-    {"latency_max_ns", "largest latency",
-     [](const LedgerRow& r) { return figure(r.issued, r.issued.max()); }},
-    {"latency_mean_ns", "mean",
-     [](const LedgerRow& r) {
-       return figure(r.issued, static_cast<int64_t>(std::llround(r.issued.mean())));
-     }},
-    {"scheduled_p50_ns", "median latency since the scheduled instant (open loop)",
-     [](const LedgerRow& r) { return figure(r.scheduled, r.scheduled.quantile(0.5)); }},
-    {"scheduled_p99_ns", "99th percentile since the scheduled instant",
-     [](const LedgerRow& r) { return figure(r.scheduled, r.scheduled.quantile(0.99)); }},
-    {"scheduled_max_ns", "largest latency since the scheduled instant",
-     [](const LedgerRow& r) { return figure(r.scheduled, r.scheduled.max()); }},
-    {"written_p50_ns", "median since the survivor's own write, where the strategy has one",
-     [](const LedgerRow& r) { return figure(r.written, r.written.quantile(0.5)); }},
-    {"write_path", "how the survivor wrote; empty but for --watch writer",
-     [](const LedgerRow& r) { return r.write_path; }},
-    {"writes_attempted", "by --watch writer; empty for other watches, as the next ones",
-     [](const LedgerRow& r) { return written(r, r.writes.attempted); }},
-    {"writes_accepted", "of them: accepted by the kernel, whole or in part",
-     [](const LedgerRow& r) { return written(r, r.writes.accepted); }},
-    {"writes_short", "of the accepted: in part",
-     [](const LedgerRow& r) { return written(r, r.writes.short_writes); }},
-    {"writes_failed", "of the attempted: with an error",
-     [](const LedgerRow& r) { return written(r, r.writes.errors); }},
-    {"writes_would_block",
-     "of the attempted: no room in the send queue (EAGAIN), or for send-zc within RLIMIT_MEMLOCK",
-     [](const LedgerRow& r) { return written(r, r.writes.would_block); }},
-    {"writes_cancelled",
-     "of the attempted: linked to one that was not accepted whole, or in flight at the end",
-     [](const LedgerRow& r) { return written(r, r.writes.cancelled); }},
-    {"writes_accepted_after_act", "accepted, and begun at t0 or later",
-     [](const LedgerRow& r) { return written(r, r.writes.accepted_after_act); }},
-    {"writes_accepted_after_fin",
-     "accepted, and begun when the FIN or RST had arrived at the survivor",
-     [](const LedgerRow& r) { return written(r, r.writes.accepted_after_fin); }},
-    {"bytes_accepted", "by the survivors' kernel; = delivered + lost + queued + untold",
-     [](const LedgerRow& r) { return written(r, r.writes.accepted_bytes); }},
-    {"bytes_delivered", "that the victims' reads returned",
-     [](const LedgerRow& r) { return written(r, r.writes.delivered_bytes); }},
-    {"bytes_lost", "of connections that ended: nobody will read them",
-     [](const LedgerRow& r) { return written(r, r.writes.lost_bytes); }},
-    {"bytes_lost_after_act", "of the lost: accepted at t0 or later",
-     [](const LedgerRow& r) { return written(r, r.writes.lost_after_act_bytes); }},
-    {"bytes_queued", "of connections that stand at the end: in the queues of either side",
-     [](const LedgerRow& r) { return written(r, r.writes.queued_bytes); }},
-    {"bytes_untold",
-     "acknowledged by the kernel of a victim that cannot say whether it read them: a process that "
-     "was killed or frozen, a host that rebooted",
-     [](const LedgerRow& r) { return written(r, r.writes.untold_bytes); }},
-    {"bytes_unexplained", "by which the sums do not add up",
-     [](const LedgerRow& r) { return written(r, r.writes.unexplained_bytes); }},
-    {"sigpipes", "SIGPIPEs that the writing threads got; none with --sigpipe ignore",
-     [](const LedgerRow& r) { return written(r, r.writes.sigpipes); }},
-    {"sigpipes_predicted",
-     "one for each EPIPE of a write path that raises it, and sigpipes_of_short",
-     [](const LedgerRow& r) { return written(r, r.writes.sigpipes_predicted); }},
-    {"sigpipes_of_short", "of them: by sendfile(2) calls that returned a short count and no errno",
-     [](const LedgerRow& r) { return written(r, r.writes.sigpipes_of_short); }},
-    {"sigpipe_connections", "connections with at least one",
-     [](const LedgerRow& r) { return written(r, r.writes.sigpipe_connections); }},
-    {"killed",
-     "writes that killed their process (--sigpipe default); each counts as a failed one with EPIPE",
-     [](const LedgerRow& r) { return written(r, r.writes.killed); }},
-    {"first_errors", "ERRNO=CONNECTIONS separated by ;: what the first failed write said",
-     [](const LedgerRow& r) { return errors_text(r.writes.first_errors); }},
-    {"second_errors", "the same of the write that failed next",
-     [](const LedgerRow& r) { return errors_text(r.writes.second_errors); }},
-    {"first_error_p50_ns", "median from t0 to the first failed write",
-     [](const LedgerRow& r) {
-       return figure(r.writes.first_error, r.writes.first_error.quantile(0.5));
-     }},
-    {"first_error_p99_ns", "99th percentile of it",
-     [](const LedgerRow& r) {
-       return figure(r.writes.first_error, r.writes.first_error.quantile(0.99));
-     }},
-    {"nominal_ns",
-     "the probe's time as configured; empty where it promises nothing, as the next ones",
-     [](const LedgerRow& r) { return promised(r, r.probing.nominal_ns); }},
-    {"predicted_since",
-     "from when the prediction counts: heard (the last packet or byte that came), written (the "
-     "first message that nobody answered) or shut (the window)",
-     [](const LedgerRow& r) { return r.probing.since; }},
-    {"predicted_ns",
-     "computed before the run, LEAST..MOST after that: what kernel timers round and the mechanism "
-     "leaves open; several separated by ; where an RTO a little longer ends it a whole RTO earlier",
-     predicted_text},
-    {"predicted_early", "deaths that the probe found earlier than that",
-     [](const LedgerRow& r) { return promised(r, r.probing.early); }},
-    {"predicted_within", "deaths within the two",
-     [](const LedgerRow& r) { return promised(r, r.probing.within); }},
-    {"predicted_later", "deaths later than that",
-     [](const LedgerRow& r) { return promised(r, r.probing.later); }},
-    {"after_predicted_min_ns",
-     "smallest time from `predicted_since` to the finding, less LEAST; below 0: early",
-     [](const LedgerRow& r) {
-       return lateness(r.probing.after_predicted, r.probing.after_predicted.min_ns);
-     }},
-    {"after_predicted_p50_ns", "median of it",
-     [](const LedgerRow& r) {
-       return lateness(r.probing.after_predicted, r.probing.after_predicted.p50_ns);
-     }},
-    {"after_predicted_p99_ns", "99th percentile",
-     [](const LedgerRow& r) {
-       return lateness(r.probing.after_predicted, r.probing.after_predicted.p99_ns);
-     }},
-    {"after_predicted_max_ns", "largest",
-     [](const LedgerRow& r) {
-       return lateness(r.probing.after_predicted, r.probing.after_predicted.max_ns);
-     }},
-    {"after_nominal_min_ns",
-     "smallest latency since t0, less nominal_ns; below 0: the timer was running when the peer "
-     "died",
-     [](const LedgerRow& r) {
-       return lateness(r.probing.after_nominal, r.probing.after_nominal.min_ns);
-     }},
-    {"after_nominal_p50_ns", "median of it",
-     [](const LedgerRow& r) {
-       return lateness(r.probing.after_nominal, r.probing.after_nominal.p50_ns);
-     }},
-    {"after_nominal_p99_ns", "99th percentile",
-     [](const LedgerRow& r) {
-       return lateness(r.probing.after_nominal, r.probing.after_nominal.p99_ns);
-     }},
-    {"after_nominal_max_ns", "largest",
-     [](const LedgerRow& r) {
-       return lateness(r.probing.after_nominal, r.probing.after_nominal.max_ns);
-     }},
-    {"false_alarms", "peers that the probe declared dead while they lived",
-     [](const LedgerRow& r) { return fmt::format("{}", r.probing.false_alarms); }},
-    {"longest_silence_ns",
-     "longest time between two bytes of a live peer that heartbeats watched: a shorter deadline "
-     "would have been a false alarm",
-     [](const LedgerRow& r) {
-       return r.probing.longest_silence_ns ? fmt::format("{}", r.probing.longest_silence_ns) : "";
-     }},
-    {"stalled",
-     "connections that were waiting for their finding while the run stood still: `host` of "
-     "run.json",
-     [](const LedgerRow& r) { return fmt::format("{}", r.stalled); }},
-    {"false_alarms_in_stalls",
-     "of false_alarms: the run stood still between the last byte and them",
-     [](const LedgerRow& r) { return fmt::format("{}", r.probing.false_alarms_in_stalls); }},
-    {"not_established", "connections that do not stand; requested = established + these",
-     [](const LedgerRow& r) { return fmt::format("{}", r.not_established); }},
-    {"not_established_errors",
-     "ERRNO=CONNECTIONS separated by ;: what connecting or accepting them said; `pending`: not "
-     "tried, or without an answer, when the run ended",
-     not_established_text},
-    {"not_torn_down",
-     "established, and their act failed or was not tried when the run ended; established = "
-     "torn_down + these",
-     [](const LedgerRow& r) { return fmt::format("{}", r.not_torn_down); }},
-};
+// The quantity's column in this row.
+std::string text_of(const LedgerQuantity& quantity, const LedgerRow& row) {
+  if (!applies_to(quantity, row)) return "";
+  std::string text;
+  read_field(quantity, row, [&]<class Value>(const Value& value) {
+    if constexpr (std::is_same_v<Value, int64_t>)
+      text = quantity.absent == value ? "" : fmt::format("{}", value);
+    else if constexpr (std::is_same_v<Value, std::string>)
+      text = value;
+    else if constexpr (std::is_same_v<Value, std::vector<std::string>>)
+      text = fmt::format("{}", fmt::join(value, "|"));
+    else if constexpr (std::is_same_v<Value, std::map<std::string, int64_t>>)
+      text = errors_text(value);
+    else if constexpr (std::is_same_v<Value, std::map<int, int64_t>>)
+      text = not_established_text(row);
+    else if constexpr (std::is_same_v<Value, decltype(row.findings)>)
+      text = findings_text(row);
+    else if constexpr (std::is_same_v<Value, Histogram> || std::is_same_v<Value, Spread>)
+      text = text_of(value, quantity.figure);
+    else if constexpr (std::is_same_v<Value, decltype(row.probing.spans)>)
+      text = text_of(value);
+  });
+  return text;
+}
 
 constexpr Column<CurvePoint> kLatency[] = {
     {"strategy", "close strategy", [](const CurvePoint& p) { return p.row->strategy; }},
@@ -319,9 +149,15 @@ constexpr Column<WriteCount> kWrites[] = {
 };
 
 std::string summary_csv(const RunResult& result) {
-  Csv<LedgerRow> csv(kSummary);
-  for (const LedgerRow& row : result.ledger) csv.add(row);
-  return csv.take();
+  std::string text = "schema_version";
+  append_summary_names(text);
+  text += "\n";
+  for (const LedgerRow& row : result.ledger) {
+    text += fmt::format("{}", kSchemaVersion);
+    append_summary_values(text, row);
+    text += "\n";
+  }
+  return text;
 }
 
 std::string latency_csv(const RunResult& result) {
@@ -366,7 +202,23 @@ bool has_writers(const RunResult& result) {
 
 }  // namespace
 
-std::span<const Column<LedgerRow>> summary_columns() { return kSummary; }
+ColumnNames summary_columns() {
+  ColumnNames list = {{"schema_version", "version of this file's columns"}};
+  for (const LedgerQuantity& quantity : ledger_quantities())
+    if (!quantity.column.empty()) list.emplace_back(quantity.column, quantity.help);
+  return list;
+}
+
+void append_summary_names(std::string& line) {
+  for (const LedgerQuantity& quantity : ledger_quantities())
+    if (!quantity.column.empty()) line.append(",").append(quantity.column);
+}
+
+void append_summary_values(std::string& line, const LedgerRow& row) {
+  for (const LedgerQuantity& quantity : ledger_quantities())
+    if (!quantity.column.empty()) line.append(",").append(quoted(text_of(quantity, row)));
+}
+
 std::span<const Column<CurvePoint>> latency_columns() { return kLatency; }
 std::span<const Column<TimelineBin>> timeline_columns() { return kTimeline; }
 std::span<const Column<EventRow>> event_columns() { return kEvents; }
@@ -422,7 +274,7 @@ std::vector<CurvePoint> percentile_curve(const LedgerRow& row, std::string_view 
 const std::vector<CsvFile>& csv_files() {
   static const std::vector<CsvFile> kFiles = {
       {"summary.csv", "one row per strategy x watch x probe x write path", summary_csv,
-       names_and_help(summary_columns()), always},
+       summary_columns(), always},
       {"latency.csv", "the percentile curve of each row of summary.csv", latency_csv,
        names_and_help(latency_columns()), always},
       {"timeline.csv", "what happened when, in at most 400 bins of 1, 10, 100 ms ... each",

@@ -37,7 +37,10 @@ struct EventRow {
   const LedgerRow* row;
 };
 
-std::span<const Column<LedgerRow>> summary_columns();
+// summary.csv: a column per quantity (ledger/quantities.h). The line has begun.
+ColumnNames summary_columns();
+void append_summary_names(std::string& line);
+void append_summary_values(std::string& line, const LedgerRow& row);
 std::span<const Column<CurvePoint>> latency_columns();
 std::span<const Column<TimelineBin>> timeline_columns();
 std::span<const Column<EventRow>> event_columns();

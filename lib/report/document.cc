@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/parse.h"
+#include "ledger/quantities.h"
 #include "report/csv.h"
 #include "report/json_text.h"
 
@@ -36,98 +37,77 @@ Json counts_json(const std::map<int64_t, int64_t>& counts) {
   return list;
 }
 
-Json writes_json(const LedgerRow& row) {
-  if (row.write_path.empty()) return nullptr;
-  const WriteSums& sums = row.writes;
-  return {{"attempted", sums.attempted},
-          {"accepted", sums.accepted},
-          {"short", sums.short_writes},
-          {"failed", sums.errors},
-          {"would_block", sums.would_block},
-          {"cancelled", sums.cancelled},
-          {"accepted_after_act", sums.accepted_after_act},
-          {"accepted_after_fin", sums.accepted_after_fin},
-          {"bytes",
-           {{"accepted", sums.accepted_bytes},
-            {"delivered", sums.delivered_bytes},
-            {"lost", sums.lost_bytes},
-            {"lost_after_act", sums.lost_after_act_bytes},
-            {"queued", sums.queued_bytes},
-            {"untold", sums.untold_bytes},
-            {"unexplained", sums.unexplained_bytes}}},
-          {"unexplained_connections", sums.unexplained},
-          {"sigpipes", sums.sigpipes},
-          {"sigpipes_predicted", sums.sigpipes_predicted},
-          {"sigpipes_of_short", sums.sigpipes_of_short},
-          {"sigpipe_connections", sums.sigpipe_connections},
-          {"killed", sums.killed},
-          {"first_errors", sums.first_errors},
-          {"second_errors", sums.second_errors},
-          {"by_accepted_after_act", counts_json(sums.by_accepted_after_act)},
-          {"by_accepted_after_fin", counts_json(sums.by_accepted_after_fin)},
-          {"first_error_ns", latency_json(sums.first_error)},
-          {"second_error_ns", latency_json(sums.second_error)}};
-}
-
 Json spread_json(const Spread& spread) {
   if (spread.count == 0) return nullptr;
   return {{"count", spread.count}, {"min", spread.min_ns}, {"p50", spread.p50_ns},
           {"p90", spread.p90_ns},  {"p99", spread.p99_ns}, {"max", spread.max_ns}};
 }
 
-// What the row's probe promised before the run, and what it did.
-Json probing_json(const ProbeSums& sums) {
-  Json prediction = nullptr;
-  if (sums.promised)
-    prediction = {{"nominal_ns", sums.nominal_ns}, {"since", sums.since}, {"spans_ns", sums.spans}};
-  return {{"prediction", std::move(prediction)},
-          {"after_nominal_ns", spread_json(sums.after_nominal)},
-          {"after_predicted_ns", spread_json(sums.after_predicted)},
-          {"early", sums.early},
-          {"within", sums.within},
-          {"later", sums.later},
-          {"false_alarms", sums.false_alarms},
-          {"false_alarms_in_stalls", sums.false_alarms_in_stalls},
-          {"longest_silence_ns",
-           sums.longest_silence_ns ? Json(sums.longest_silence_ns) : Json(nullptr)}};
+Json findings_json(const LedgerRow& row) {
+  Json findings = Json::object();
+  for (const FindingRow& finding : kFindings)
+    if (const int64_t count = row.findings[static_cast<size_t>(finding.id)])
+      findings[std::string(finding.name)] = count;
+  return findings;
+}
+
+Json json_of(const LedgerQuantity& quantity, const LedgerRow& row) {
+  Json json;
+  read_field(quantity, row, [&]<class Value>(const Value& value) {
+    if constexpr (std::is_same_v<Value, int64_t>)
+      json = quantity.absent == value ? Json(nullptr) : Json(value);
+    else if constexpr (std::is_same_v<Value, std::string>)
+      json = value.empty() ? Json(nullptr) : Json(value);
+    else if constexpr (std::is_same_v<Value, std::map<int64_t, int64_t>>)
+      json = counts_json(value);
+    else if constexpr (std::is_same_v<Value, std::map<int, int64_t>>)
+      json = not_established_by_name(row);
+    else if constexpr (std::is_same_v<Value, decltype(row.findings)>)
+      json = findings_json(row);
+    else if constexpr (std::is_same_v<Value, Histogram>)
+      json = latency_json(value);
+    else if constexpr (std::is_same_v<Value, Spread>)
+      json = spread_json(value);
+    else
+      json = value;
+  });
+  return json;
+}
+
+// Objects that are null where they do not apply, instead of what is in them.
+const std::pair<std::string_view, bool (*)(const LedgerRow&)> kWholes[] = {
+    {"writes", [](const LedgerRow& row) { return !row.write_path.empty(); }},
+    {"probing.prediction", [](const LedgerRow& row) { return row.probing.promised; }},
+};
+
+// The object that `place` lies in, made where it is missing; `place` becomes the name in it.
+Json& enclosing(Json& object, std::string_view& place) {
+  const size_t dot = place.find('.');
+  if (dot == std::string_view::npos) return object;
+  Json& inner = object[std::string(place.substr(0, dot))];
+  place.remove_prefix(dot + 1);
+  return enclosing(inner, place);
+}
+
+Json row_json(const LedgerRow& row) {
+  Json json = Json::object();
+  for (const LedgerQuantity& quantity : ledger_quantities()) {
+    std::string_view place = quantity.place;
+    if (place.empty() || place.starts_with('.')) continue;
+    const auto whole = std::ranges::find_if(kWholes, [&](const auto& one) {
+      return place.starts_with(one.first) && place[one.first.size()] == '.';
+    });
+    const bool absent = whole != std::end(kWholes) && !whole->second(row);
+    if (absent) place = whole->first;
+    Json& in = enclosing(json, place);
+    in[std::string(place)] = absent ? Json(nullptr) : json_of(quantity, row);
+  }
+  return json;
 }
 
 Json ledger_json(const RunResult& result) {
   Json ledger = Json::array();
-  for (const LedgerRow& row : result.ledger) {
-    Json findings = Json::object();
-    for (const FindingRow& finding : kFindings)
-      if (const int64_t count = row.findings[static_cast<size_t>(finding.id)])
-        findings[std::string(finding.name)] = count;
-    ledger.push_back({{"strategy", row.strategy},
-                      {"watch", row.watch},
-                      {"probe", row.probe},
-                      {"family", row.family},
-                      {"expected", row.expected},
-                      {"requested", row.requested},
-                      {"established", row.established},
-                      {"torn_down", row.torn_down},
-                      {"found", row.found},
-                      {"nothing", row.nothing},
-                      {"late", row.late},
-                      {"undecided", row.undecided},
-                      {"unexpected", row.unexpected},
-                      {"skipped", row.skipped.empty() ? Json(nullptr) : Json(row.skipped)},
-                      {"findings", std::move(findings)},
-                      {"bytes_received", row.bytes_received},
-                      {"bytes_sent", row.bytes_sent},
-                      {"alive", row.alive < 0 ? Json(nullptr) : Json(row.alive)},
-                      {"latency_ns", latency_json(row.issued)},
-                      {"scheduled_latency_ns", latency_json(row.scheduled)},
-                      {"written_latency_ns", latency_json(row.written)},
-                      {"write_path", row.write_path.empty() ? Json(nullptr) : Json(row.write_path)},
-                      {"writes", writes_json(row)},
-                      {"probing", probing_json(row.probing)},
-                      {"stalled", row.stalled},
-                      {"not_established", row.not_established},
-                      {"not_established_errors", not_established_by_name(row)},
-                      {"not_torn_down", row.not_torn_down}});
-  }
+  for (const LedgerRow& row : result.ledger) ledger.push_back(row_json(row));
   return ledger;
 }
 

@@ -219,7 +219,7 @@ std::string suite_summary_csv(const SuiteResult& result) {
   std::string text = "schema_version";
   append_names(text, std::span<const Column<SuiteLine>>(kFront));
   for (const std::string_view setting : kSettings) text.append(",").append(setting);
-  append_names(text, summary_columns());
+  append_summary_names(text);
   text += "\n";
   for (const SuiteRun& run : result.runs) {
     std::string front = fmt::format("{}", kSchemaVersion);
@@ -230,7 +230,7 @@ std::string suite_summary_csv(const SuiteResult& result) {
         if (name == setting) front.append(",").append(quoted(value));
     for (const LedgerRow& row : run.result.ledger) {
       text += front;
-      append_values(text, summary_columns(), row);
+      append_summary_values(text, row);
       text += "\n";
     }
   }

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/parse.h"
 #include "base/random.h"
+#include "ledger/quantities.h"
 #include "ledger/result_json.h"
 #include "plan/plan.h"
 
@@ -337,29 +338,6 @@ constexpr Suite kSuites[] = {
     {"full", "every row of rst, pipe, scale and dead-peer", full, true},
 };
 
-// Adds what can be added.
-void add(const LedgerRow& more, LedgerRow& sum) {
-  sum.requested += more.requested;
-  sum.established += more.established;
-  sum.not_established += more.not_established;
-  for (const auto& [error, connections] : more.not_established_by)
-    sum.not_established_by[error] += connections;
-  sum.torn_down += more.torn_down;
-  sum.not_torn_down += more.not_torn_down;
-  sum.found += more.found;
-  sum.nothing += more.nothing;
-  sum.undecided += more.undecided;
-  sum.unexpected += more.unexpected;
-  sum.late += more.late;
-  for (size_t i = 0; i < sum.findings.size(); ++i) sum.findings[i] += more.findings[i];
-  sum.issued.merge(more.issued);
-  sum.scheduled.merge(more.scheduled);
-  sum.written.merge(more.written);
-  sum.probing.false_alarms += more.probing.false_alarms;
-  sum.probing.false_alarms_in_stalls += more.probing.false_alarms_in_stalls;
-  sum.stalled += more.stalled;
-}
-
 // Beyond what a plan counts: processes that start and end, and under --load bulk the acts, whose
 // thread gets its turn between two survivors' data.
 int64_t overhead_ns(const RunSpec& spec) {
@@ -499,7 +477,7 @@ std::vector<LedgerRow> merged_ledger(const SuiteResult& result, size_t row) {
       if (known == merged.end())
         merged.push_back(one);
       else
-        add(one, *known);
+        merge(one, *known);
     }
   }
   return merged;

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "ledger/quantities.h"
 #include "ledger/result_json.h"
 #include "report/csv.h"
 #include "report/document.h"
@@ -698,13 +699,75 @@ TEST(RunTable, WithoutALedgerIsTheError) {
 template <class T>
 class Serialized : public testing::Test {};
 using SerializedTypes =
-    testing::Types<RunResult, LedgerRow, WriteSums, ProbeSums, Spread, Surprise, Event, TimelineBin,
-                   Check, Phase, TrafficCounters, RoleCost, Cost, Stall, HostLoad, Frequencies,
-                   HostService, WorkerPlace, SocketReport, RingReport, Limit, WriterThread>;
+    testing::Types<RunResult, Spread, Surprise, Event, TimelineBin, Check, Phase, TrafficCounters,
+                   RoleCost, Cost, Stall, HostLoad, Frequencies, HostService, WorkerPlace,
+                   SocketReport, RingReport, Limit, WriterThread>;
 TYPED_TEST_SUITE(Serialized, SerializedTypes);
 
 TYPED_TEST(Serialized, NamesEveryField) {
   EXPECT_EQ(nlohmann::json(TypeParam()).size(), count_fields<TypeParam>());
+}
+
+// A field without a row would be lost on the way, and added to nothing.
+TEST(Quantities, EveryFieldHasOneRowThatOwnsIt) {
+  LedgerRow row;
+  std::set<const void*> fields;
+  std::set<std::string_view> places, columns;
+  size_t owned = 0, shown = 0;
+  for (const LedgerQuantity& quantity : ledger_quantities()) {
+    if (!quantity.column.empty()) columns.insert(quantity.column), ++shown;
+    if (quantity.place.empty()) continue;
+    ++owned;
+    places.insert(quantity.place);
+    fields.insert(
+        std::visit([](auto* field) -> const void* { return field; }, quantity.field(row)));
+  }
+  EXPECT_EQ(fields.size(), owned);
+  EXPECT_EQ(places.size(), owned);
+  EXPECT_EQ(columns.size(), shown);
+  constexpr size_t kParts = 2;  // `writes` and `probing` are what is in them
+  EXPECT_EQ(owned, count_fields<LedgerRow>() - kParts + count_fields<WriteSums>() +
+                       count_fields<ProbeSums>());
+}
+
+TEST(Quantities, RepetitionsBecomeOneRow) {
+  LedgerRow one = sample_result().ledger.front();
+  one.probing.longest_silence_ns = 7;
+  LedgerRow sum = one;
+  merge(one, sum);
+  for (const LedgerQuantity& quantity : ledger_quantities()) {
+    if (quantity.place.empty() || quantity.merge != Merge::by_kind) continue;
+    SCOPED_TRACE(quantity.place);
+    read_field(quantity, one, [&]<class Value>(const Value& before) {
+      read_field(quantity, sum, [&]<class Same>(const Same& after) {
+        if constexpr (!std::is_same_v<Value, Same>) {
+          ADD_FAILURE();
+        } else if constexpr (std::is_same_v<Value, int64_t>) {
+          EXPECT_EQ(after, quantity.absent == before ? before : 2 * before);
+        } else if constexpr (std::is_same_v<Value, Histogram>) {
+          EXPECT_EQ(after.count(), 2 * before.count());
+        } else if constexpr (std::is_same_v<Value, Spread>) {
+          EXPECT_EQ(after, Spread());
+        } else if constexpr (requires { typename Value::mapped_type; }) {
+          for (const auto& [key, connections] : before) EXPECT_EQ(after.at(key), 2 * connections);
+        } else if constexpr (!std::is_same_v<Value, decltype(one.findings)>) {
+          EXPECT_EQ(after, before);
+        }
+      });
+    });
+  }
+  EXPECT_EQ(sum.probing.nominal_ns, one.probing.nominal_ns);
+  EXPECT_EQ(sum.findings[1], 2 * one.findings[1]);
+  LedgerRow quieter = one;
+  quieter.probing.longest_silence_ns = one.probing.longest_silence_ns - 1;
+  merge(quieter, sum);
+  EXPECT_EQ(sum.probing.longest_silence_ns, one.probing.longest_silence_ns);
+  // Who was not asked adds nothing.
+  LedgerRow asked = one, unasked = one;
+  asked.alive = 3;
+  unasked.alive = -1;
+  merge(asked, unasked);
+  EXPECT_EQ(unasked.alive, 3);
 }
 
 TEST(Serialize, NothingIsLostOnTheWay) {
