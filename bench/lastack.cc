@@ -22,6 +22,7 @@
 #include "compare/recorded.h"
 #include "doctor/doctor.h"
 #include "output.h"
+#include "plan/rules.h"
 #include "report/cost_text.h"
 #include "report/csv.h"
 #include "report/document.h"
@@ -521,15 +522,15 @@ void add_parameters(CLI::App& command, RunSpec& spec, std::span<const FixedParam
       continue;
     }
     const auto read = [&parameter, &spec](const std::string& text) {
-      if (const Status bad = parameter.read(spec, text))
+      if (const Status bad = parameter.access.read(spec, text))
         throw CLI::ValidationError(std::string(parameter.flag), bad->message());
     };
-    if (parameter.kind == ParameterKind::flag) {
+    if (parameter.access.kind == ParameterKind::flag) {
       command.add_flag_callback(
           std::string(parameter.flag), [read] { read("true"); }, std::string(parameter.help));
       continue;
     }
-    const std::string shown = parameter.flag == "--mix" ? "all" : parameter.print(defaults);
+    const std::string shown = parameter.flag == "--mix" ? "all" : parameter.access.print(defaults);
     command
         .add_option_function<std::string>(std::string(parameter.flag), read,
                                           std::string(parameter.help))

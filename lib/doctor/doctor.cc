@@ -39,6 +39,7 @@
 #include "net/socket.h"
 #include "net/tcp_memory.h"
 #include "plan/plan.h"
+#include "plan/rules.h"
 #include "ring/ring.h"
 #include "shard/establish.h"
 #include "shard/table.h"
@@ -91,7 +92,7 @@ constexpr WaitRow kWaits[] = {
     {"pselect6", "--watch select", any_watch_of<Engine::select>, "",
      [] { return pselect(0, nullptr, nullptr, nullptr, &kAtOnce, nullptr) >= 0; }},
     {"signalfd4", "--sigpipe signalfd",
-     [](const RunSpec& spec) { return spec.sigpipe == SigpipeMode::signalfd; }, "",
+     [](const RunSpec& spec) { return spec.writing.sigpipe == SigpipeMode::signalfd; }, "",
      [] {
        sigset_t none;
        sigemptyset(&none);

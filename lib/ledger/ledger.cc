@@ -351,7 +351,7 @@ void Filler::count_writes(const Ends& ends) {
   const PlanRow& cell = plan_.rows[ends.victim.row].row;
   const std::string wrong = add_writes(
       {&cell, &ends.victim, ends.write, ends.read, raises_sigpipe(spec_, cell.write_path)},
-      spec_.sigpipe, result_.ledger[ends.victim.row].writes);
+      spec_.writing.sigpipe, result_.ledger[ends.victim.row].writes);
   if (wrong.empty()) return;
   Surprise what;
   what.expected = "sums that add up";

@@ -32,8 +32,8 @@ void add_keepalive_probes(const PlannedRow& planned, const Outcome& outcome, int
   const bool by_answer =
       outcome.finding == Finding::econnreset && strategy_of(row).finding == Finding::nothing;
   // Data in flight suspends keepalive, or draws the RST before any probe does.
-  const bool may_be_silent = outcome.late || planned.when.reader_stopped || sends_heartbeats(row) ||
-                             planned.when.load != Load::idle ||
+  const bool may_be_silent = outcome.late || planned.when.victims.reader_stopped ||
+                             sends_heartbeats(row) || planned.when.load != Load::idle ||
                              engine_row(watch_row(row.watch).engine).only_writes;
   const int64_t least = may_be_silent ? 0 : by_count ? settings.keepalive_count : by_answer ? 1 : 0;
   range.least[Counter::keepalive] += least * outcome.connections;
@@ -62,8 +62,8 @@ std::vector<Check> reconcile(const Plan& plan, const std::vector<Outcome>& outco
       }
     }
     ending.add(least, most, outcome.connections);
-    if (strategy.victim_sends || planned.row.watch == Watch::writer || when.reader_stopped ||
-        when.load == Load::bulk) {
+    if (strategy.victim_sends || planned.row.watch == Watch::writer ||
+        when.victims.reader_stopped || when.load == Load::bulk) {
       // Sent into a window that shuts: what no longer fits is dropped and sent again
       // (tcp_prune_queue).
       constexpr int64_t kSegments = 256, kTimeouts = 8;  // of a full send and receive buffer

@@ -309,14 +309,14 @@ std::vector<Expected> expected_by_writing(const Strategy& strategy, const Circum
   if (strategy.silence == Silence::forgets) return expect({Finding::econnreset});
   if (strategy.silence == Silence::frozen) return expect({Finding::nothing});
   const bool returns_in_time =
-      strategy.silence == Silence::returns && when.cut_for_ns < deadly_absence_ns(when);
+      strategy.silence == Silence::returns && when.victims.cut_for_ns < deadly_absence_ns(when);
   if (returns_in_time) return expect({Finding::nothing});
   return expected_by_silence(strategy, when);
 }
 
 // A survivor that writes all the time, before the act and after it, to a victim that reads.
 std::vector<Expected> expected_by_streaming(const Strategy& strategy, const Circumstances& when) {
-  const bool looks = when.before_write != BeforeWrite::none;
+  const bool looks = when.writing.before_write != BeforeWrite::none;
   std::vector<Expected> expected;
   const auto add = [&](std::initializer_list<Finding> findings) {
     for (const Expected& one : expect(findings)) expected.push_back(one);
@@ -324,7 +324,7 @@ std::vector<Expected> expected_by_streaming(const Strategy& strategy, const Circ
   if (strategy.finding == Finding::econnreset || strategy.victim_sends) {
     add({Finding::econnreset});
     // Who reads what the victim sends may reach its FIN.
-    if (strategy.victim_sends && when.before_write == BeforeWrite::recv)
+    if (strategy.victim_sends && when.writing.before_write == BeforeWrite::recv)
       add({Finding::eof, Finding::epipe});
   } else if (strategy.act == Step::shutdown_write) {
     add({looks ? Finding::eof : Finding::nothing});  // the victim reads on
@@ -356,9 +356,9 @@ std::vector<Expected> expected_by_streaming(const Strategy& strategy, const Circ
   if (when.write_path == WritePath::send_zc && !has(Finding::nothing)) add({Finding::nothing});
   // A deadline without room for the writes that it takes. 30 gaps of a Poisson process fail to
   // hold two writes once in 10^11; a retransmission that must draw the RST waits for an RTO.
-  const double gaps = when.poisson_writes ? 30 : 4;
+  const double gaps = when.writing.poisson_writes ? 30 : 4;
   const double needed_ns =
-      (when.writes_per_second > 0 ? gaps * 1e9 / when.writes_per_second : 0) + 1e9;
+      (when.writing.writes_per_second > 0 ? gaps * 1e9 / when.writing.writes_per_second : 0) + 1e9;
   if (static_cast<double>(when.deadline_ns) < needed_ns && !has(Finding::nothing))
     add({Finding::nothing});
   return expected;
@@ -372,10 +372,12 @@ void add_streaming(const Strategy& strategy, const Circumstances& when, Finding 
   if (fin_first) {
     most[Counter::estab_resets] = 2;
     least = {};
-    const bool drew_rst = finding == Finding::epipe && when.before_write == BeforeWrite::none;
+    const bool drew_rst =
+        finding == Finding::epipe && when.writing.before_write == BeforeWrite::none;
     if (drew_rst) least = counter_changes({{Counter::out_rsts, 1}, {Counter::estab_resets, 1}});
   }
-  const bool many = when.veth || when.writes_per_second == 0 || strategy.scope == Scope::process;
+  const bool many =
+      when.veth || when.writing.writes_per_second == 0 || strategy.scope == Scope::process;
   most[Counter::out_rsts] += many ? 64 : 4;
   least[Counter::abort_on_data] = 0;
   most[Counter::abort_on_data] += 1;
@@ -393,7 +395,7 @@ std::vector<Expected> expected_of_the_living(const Circumstances& when) {
   // Answers to a window's probes are rationed to one in 500 ms (tcp_oow_rate_limited,
   // tcp_invalid_ratelimit): of two quick ones, one stays unanswered.
   const bool rationed = when.settings.retries2 < 2;
-  if (when.reader_stopped && (probe.user_timeout || rationed))
+  if (when.victims.reader_stopped && (probe.user_timeout || rationed))
     return expect({Finding::etimedout, Finding::nothing});
   return expect({Finding::nothing});
 }
@@ -444,7 +446,7 @@ std::vector<Expected> expected_of_silence(const Strategy& strategy, const Circum
                               : probe.heartbeat_decides
                                   ? promise.least_ns - when.settings.heartbeat_interval_ns
                                   : promise.least_ns;
-  if (strategy.silence == Silence::returns && when.cut_for_ns < deadly_absence_ns(when))
+  if (strategy.silence == Silence::returns && when.victims.cut_for_ns < deadly_absence_ns(when))
     return expected_of_the_living(when);
   if (when.deadline_ns < earliest_ns) {
     // A connection between two requests has nothing in flight, and keepalive runs.
@@ -468,7 +470,8 @@ std::vector<Expected> expected_of_silence(const Strategy& strategy, const Circum
   }
   // A request that was acknowledged and not answered leaves nothing in flight, for ever; traffic
   // on many connections is seldom; and a deadline inside the timer's own rounding may cut it short.
-  const bool may_return = strategy.silence == Silence::returns && when.cut_for_ns < promise.most_ns;
+  const bool may_return =
+      strategy.silence == Silence::returns && when.victims.cut_for_ns < promise.most_ns;
   const bool seldom = pending != Pending::nothing && !probe.heartbeat_decides;
   if (seldom || may_return || when.deadline_ns < promise.most_ns + timer_slack_ns(promise.most_ns))
     add({Finding::nothing});
@@ -498,7 +501,7 @@ std::vector<size_t> close_strategies() {
 }
 
 Pending pending_of(const Circumstances& when) {
-  if (when.reader_stopped) return Pending::window;
+  if (when.victims.reader_stopped) return Pending::window;
   if (is_late(when)) return Pending::request;
   if (is_writer(when) || when.load == Load::bulk) return Pending::stream;
   return sends_by_itself(when) ? Pending::request : Pending::nothing;
@@ -508,13 +511,13 @@ Prediction prediction_of(const Circumstances& when) {
   Prediction promise =
       predict(when.probe, when.settings, pending_of(when), when.tick_ns, when.warm_up_ns);
   // The first write after the death counts, and the last answer may be a pause older.
-  if (is_writer(when) && when.writes_per_second > 0 && promise.since == Since::heard &&
-      !when.reader_stopped)
+  if (is_writer(when) && when.writing.writes_per_second > 0 && promise.since == Since::heard &&
+      !when.victims.reader_stopped)
     promise.since = Since::written;
   // And it is the next write that hears of it.
-  if (is_writer(when) && when.writes_per_second > 0) {
+  if (is_writer(when) && when.writing.writes_per_second > 0) {
     for (Span& span : promise.spans)
-      span.most_ns += static_cast<int64_t>(1e9 / when.writes_per_second);
+      span.most_ns += static_cast<int64_t>(1e9 / when.writing.writes_per_second);
     if (promise.promised) promise.most_ns = promise.spans.back().most_ns;
   }
   return promise;
@@ -561,8 +564,8 @@ bool close_waits(const Strategy& strategy, const Circumstances& when) {
   // A victim whose survivor's byte is to stay unread has no receive in flight.
   const bool receives = !strategy.survivor_sends_unread &&
                         (is_writer(when) || strategy.when_told != WhenTold::writes_after_fin);
-  return when.victim_requests == VictimRequests::recv && strategy.scope == Scope::connection &&
-         strategy.act == Step::close && receives;
+  return when.victims.victim_requests == VictimRequests::recv &&
+         strategy.scope == Scope::connection && strategy.act == Step::close && receives;
 }
 
 std::vector<Expected> expected_findings(const Strategy& strategy, const Circumstances& when) {
@@ -571,7 +574,7 @@ std::vector<Expected> expected_findings(const Strategy& strategy, const Circumst
     // answers meanwhile, as of a frozen process.
     const bool never = !is_late(when) && !is_writer(when) && !sends_by_itself(when);
     Circumstances cancelled = when;
-    cancelled.victim_requests = VictimRequests::recv_cancel;
+    cancelled.victims.victim_requests = VictimRequests::recv_cancel;
     std::vector<Expected> expected;
     if (!never) expected = expected_findings(strategy, cancelled);
     expected.push_back({Finding::nothing, 0});
@@ -601,7 +604,7 @@ std::pair<CounterValues, CounterValues> expected_changes(const Strategy& strateg
                                                          Finding finding) {
   if (close_waits(strategy, when) && finding == Finding::nothing) {
     Circumstances cancelled = when;
-    cancelled.victim_requests = VictimRequests::recv_cancel;
+    cancelled.victims.victim_requests = VictimRequests::recv_cancel;
     return {CounterValues{}, expected_changes(strategy, cancelled, finding).second};
   }
   CounterValues least = strategy.changes;
@@ -651,8 +654,8 @@ std::pair<CounterValues, CounterValues> expected_changes(const Strategy& strateg
     most[Counter::out_rsts] += 2;
     most[Counter::estab_resets] += strategy.finding == Finding::eof ? 2 : 0;
   }
-  const bool unacknowledged = when.reader_stopped || sends_by_itself(when) || is_writer(when) ||
-                              (is_late(when) && strategy.family == "silent");
+  const bool unacknowledged = when.victims.reader_stopped || sends_by_itself(when) ||
+                              is_writer(when) || (is_late(when) && strategy.family == "silent");
   if (unacknowledged) {
     // Data that nobody acknowledges is sent again until the ledger closes: RTO >= 200 ms and
     // doubling (RFC 6298), so at most log2(deadline / RTO) + 1 times.

@@ -66,6 +66,15 @@ enum class VictimRequests : uint8_t {
   recv_cancel,  // an armed receive each, which is cancelled before t0
 };
 
+// What victims do until they go away, and for how long some of them are away.
+struct VictimSettings {
+  bool direct_descriptors = false;
+  VictimRequests victim_requests = VictimRequests::none;  // load or not
+  bool reader_stopped = false;       // they do not read: the survivors fill their windows
+  int64_t cut_for_ns = 500'000'000;  // Silence::returns
+  bool operator==(const VictimSettings&) const = default;
+};
+
 enum class Side : uint8_t { server, client };  // which end survives
 std::string_view side_name(Side side);
 
@@ -125,17 +134,12 @@ struct Circumstances {
   ProbeSettings settings;
   Load load;
   int64_t deadline_ns;
-  int64_t cut_for_ns = 0;  // Silence::returns
-  // Watch::writer
+  VictimSettings victims = {};
+  WriteSettings writing = {};  // Watch::writer
   WritePath write_path = WritePath::none;
-  BeforeWrite before_write = BeforeWrite::none;
-  double writes_per_second = 0;  // 0: as fast as it can
-  bool poisson_writes = false;
   bool veth = false;
-  bool reader_stopped = false;   // the victims' windows are shut
-  int64_t warm_up_ns = 0;        // ... for so long at least, when the first one dies
+  int64_t warm_up_ns = 0;        // with reader_stopped windows are shut for so long, at least
   int64_t tick_ns = 10'000'000;  // of the kernel's timers
-  VictimRequests victim_requests = VictimRequests::none;
 };
 // Whether the act is a close() that sends nothing as long as a receive of the victim is in flight:
 // a request holds the file (io_assign_file), and the socket goes with the last reference (fput).

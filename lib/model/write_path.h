@@ -51,6 +51,15 @@ enum class BeforeWrite : uint8_t { none, poll, recv };
 // What becomes of the SIGPIPE of a writing survivor.
 enum class SigpipeMode : uint8_t { handler, signalfd, ignore, kill };
 
+// How survivors of Watch::writer write.
+struct WriteSettings {
+  bool poisson_writes = false;    // else evenly spaced
+  double writes_per_second = 10;  // of each connection; 0: as fast as it can
+  BeforeWrite before_write = BeforeWrite::none;
+  SigpipeMode sigpipe = SigpipeMode::handler;
+  bool operator==(const WriteSettings&) const = default;
+};
+
 struct BeforeWriteRow {
   BeforeWrite id;
   std::string_view name;

@@ -28,7 +28,7 @@ int64_t victim_processes(const RunSpec& spec) {
 }  // namespace
 
 int64_t step_patience_ns(const RunSpec& spec) {
-  const bool fills = spec.reader_stopped ||
+  const bool fills = spec.victims.reader_stopped ||
                      count_in_mix(spec, [](const Strategy& one) { return one.victim_sends; }) > 0;
   return 30 * kSecond_ns + all_connections(spec) * 250 * kMicrosecond_ns +
          victim_processes(spec) * 50 * kMillisecond_ns +

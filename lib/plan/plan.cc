@@ -58,16 +58,12 @@ std::string missing_for(Probe probe, Watch watch, const Host& host) {
 Circumstances circumstances(const RunSpec& spec, const PlanRow& row) {
   Circumstances when{row.watch, row.probe, spec.probe_settings,
                      traffic_of(spec, strategy_of(row)).load, spec.deadline_ns};
-  when.cut_for_ns = spec.cut_for_ns;
+  when.victims = spec.victims;
+  when.writing = spec.writing;
   when.write_path = row.write_path;
-  when.before_write = spec.before_write;
-  when.writes_per_second = spec.writes_per_second;
-  when.poisson_writes = spec.poisson_writes;
   when.veth = spec.veth || strategy_of(row).scope == Scope::path;
-  when.reader_stopped = spec.reader_stopped;
   when.warm_up_ns = spec.warm_up_ns;
   when.tick_ns = kernel_tick_ns();
-  when.victim_requests = spec.victim_requests;
   return when;
 }
 
@@ -128,7 +124,7 @@ void give_connections(int64_t connections, std::span<const double> weights,
 bool fills(const PlannedRow& row) { return row.requested > 0 && strategy_of(row.row).victim_sends; }
 
 int64_t count_filled(const RunSpec& spec, std::span<const PlannedRow> rows) {
-  if (spec.reader_stopped) return all_connections(spec);
+  if (spec.victims.reader_stopped) return all_connections(spec);
   int64_t filled = 0;
   for (const PlannedRow& row : rows) filled += fills(row) ? row.requested : 0;
   return filled;
@@ -140,7 +136,8 @@ bool skip_what_fills_too_much(const RunSpec& spec, const Host& host, std::span<P
                               std::span<double> weights, std::vector<std::string>& notes) {
   const int64_t filled = count_filled(spec, rows);
   // With a stopped reader all rows do, and the plan is refused.
-  if (spec.reader_stopped || filled * kFilledConnectionBytes <= host.tcp_memory_bytes) return false;
+  if (spec.victims.reader_stopped || filled * kFilledConnectionBytes <= host.tcp_memory_bytes)
+    return false;
   const std::string reason = too_much_filled(filled, host);
   for (size_t i = 0; i < rows.size(); ++i) {
     if (!fills(rows[i])) continue;
@@ -379,7 +376,7 @@ Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
                     plan.rows.size(), kMostRows));
 
   const int64_t most_filled = host.tcp_memory_bytes / kFilledConnectionBytes;
-  if (spec.reader_stopped && all_connections(spec) > most_filled)
+  if (spec.victims.reader_stopped && all_connections(spec) > most_filled)
     return plain_error("--reader stopped: " + too_much_filled(all_connections(spec), host));
 
   const int64_t per_connection = descriptors_of(plan.rows);

@@ -53,12 +53,10 @@ struct RunSpec {
   Side survivor = Side::server;
   Wait wait = Wait::block;
   RingMode ring = RingMode::defer;
-  bool direct_descriptors = false;  // at the victim
-  VictimRequests victim_requests = VictimRequests::none;
+  VictimSettings victims;
   int64_t per_process = 100;  // connections of one victim process
   Family family = Family::inet;
-  bool veth = false;                 // --path
-  int64_t cut_for_ns = 500'000'000;  // cable-restore
+  bool veth = false;  // --path
   Arrival arrival = Arrival::storm;
   double arrivals_per_second = 0;  // constant and poisson
   int64_t deadline_ns = 5'000'000'000;
@@ -67,16 +65,12 @@ struct RunSpec {
   Traffic traffic;            // of all connections of the mix together
   int64_t neighbours = 0;     // live connections beside `connections`
   Traffic neighbour_traffic = {.load = Load::echo, .round_trips_per_second = 1000};
-  bool reader_stopped = false;  // --reader
-  int64_t cpu_hogs = 0;         // processes that compete for the CPU
+  int64_t cpu_hogs = 0;  // processes that compete for the CPU
 
   int64_t payload_bytes = 512;
   // Watch::writer
   std::vector<WritePath> write_paths = {WritePath::send};
-  bool poisson_writes = false;
-  double writes_per_second = 10;  // of each connection; 0: as fast as it can
-  BeforeWrite before_write = BeforeWrite::none;
-  SigpipeMode sigpipe = SigpipeMode::handler;
+  WriteSettings writing;
   int64_t shards = 0;  // 0: as many as descriptors demand
   int64_t seed = 1;
   bool host_network = false;
@@ -87,21 +81,37 @@ struct RunSpec {
 };
 
 enum class ParameterKind : uint8_t { text, count, flag };
+// What a parameter belongs to, for help and manual.
+enum class Group : uint8_t {
+  connections,
+  dying,
+  watching,
+  probes,
+  writers,
+  load,
+  path,
+  output,
+  tests,
+};
+std::string_view group_title(Group group);
 
-struct Parameter {
-  std::string_view flag;         // "--connections"
-  std::string_view placeholder;  // "N"; empty for a flag without a value
-  ParameterKind kind;            // how run.json shows it
-  std::string_view help;
+struct Access {
+  ParameterKind kind;  // how run.json shows it
   Status (*read)(RunSpec& spec, std::string_view text);
   std::string (*print)(const RunSpec& spec);  // read(print()) changes nothing
 };
 
-std::span<const Parameter> parameters();
+struct Parameter {
+  std::string_view flag;         // "--connections"
+  std::string_view placeholder;  // "N"; empty for a flag without a value
+  Group group;
+  std::string_view help;
+  Access access;
+  // Of a probe's parameter: whether this probe has it.
+  bool (*sets)(const ProbeRow& probe) = nullptr;
+};
 
-// What no single parameter can see: contradictions, a deadline below a probe's prediction, fewer
-// connections than rows.
-Status check_spec(const RunSpec& spec);
+std::span<const Parameter> parameters();
 
 // The strategies of the mix with their weights, the default spelled out.
 std::vector<Weight> effective_mix(const RunSpec& spec);

@@ -221,10 +221,10 @@ Json spec_json(const std::vector<std::pair<std::string, std::string>>& values) {
                                           return row.flag.substr(2) == wanted;
                                         });
     const bool known = parameter != parameters().end();
-    if (known && parameter->kind == ParameterKind::count) {
+    if (known && parameter->access.kind == ParameterKind::count) {
       const auto count = parse_count(text);
       spec[name] = count ? Json(*count) : Json(text);
-    } else if (known && parameter->kind == ParameterKind::flag) {
+    } else if (known && parameter->access.kind == ParameterKind::flag) {
       spec[name] = text == "true";
     } else {
       spec[name] = text;

@@ -514,24 +514,18 @@ Done Coordinator::start_workers() {
     settings.row_count = static_cast<uint32_t>(plan_.rows.size());
     settings.engine = engine;
     settings.survivors_connect = spec_.survivor == Side::client;
-    settings.poisson_writes = spec_.poisson_writes;
-    settings.writes_per_second = spec_.writes_per_second;
-    settings.before_write = spec_.before_write;
-    settings.sigpipe = spec_.sigpipe;
+    settings.writing = spec_.writing;
     settings.write_seed = static_cast<uint64_t>(spec_.seed) + (i << 32);
     settings.family = spec_.family;
     settings.traffic = share_of(spec_.traffic, i, false);
     settings.neighbour_traffic = share_of(spec_.neighbour_traffic, i, true);
     settings.has_neighbours = spec_.neighbours > 0;
-    settings.reader_stopped = spec_.reader_stopped;
-    settings.direct_descriptors = spec_.direct_descriptors;
-    settings.victim_requests = spec_.victim_requests;
+    settings.victims = spec_.victims;
     const PlannedGroup& group = plan_.groups[plan_.shard_groups[i]];
     const Network& network = networks_[network_of_[i]];
     settings.in_backlog = group.in_backlog;
     settings.victims_send = group.victims_send;
     settings.network = network.number;
-    settings.cut_for_ns = spec_.cut_for_ns;
     if (network.veth) {
       const bool victims_listen = spec_.survivor == Side::client;
       settings.listen_host =
@@ -775,7 +769,7 @@ Done Coordinator::inject() {
   for (Shard& shard : shards_)
     for (const VictimEnd& end : shard.table.view().victims)
       last_ns = std::max(last_ns, start_ns_ + end.scheduled_ns);
-  last_ns += spec_.cut_for_ns;
+  last_ns += spec_.victims.cut_for_ns;
   Waited late;
   bool told = false;
   while (true) {
@@ -856,12 +850,12 @@ Done Coordinator::ask_alive() {
         waiting.push_back({&end, end.bytes_received});
     }
   }
-  if (waiting.empty() || halted_ || spec_.reader_stopped) return std::nullopt;
+  if (waiting.empty() || halted_ || spec_.victims.reader_stopped) return std::nullopt;
   begin_phase("alive");
   asked_alive_ = true;
   if (Done failed = ask_all(1, Verb::ask_alive, Verb::asked)) return failed;
   // A request that was lost in the cut is sent again after an RTO, which may have doubled.
-  const int64_t until_ns = now_ns() + kAliveTimeout_ns + 2 * spec_.cut_for_ns;
+  const int64_t until_ns = now_ns() + kAliveTimeout_ns + 2 * spec_.victims.cut_for_ns;
   while (!waiting.empty() && now_ns() < until_ns) {
     if (Done failed = pump(now_ns() + kMillisecond_ns)) return failed;
     if (halted_) return asked_alive_ = false, std::nullopt;

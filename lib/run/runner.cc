@@ -13,6 +13,7 @@
 #include "base/process.h"
 #include "net/tcp_memory.h"
 #include "plan/patience.h"
+#include "plan/rules.h"
 #include "run/coordinator.h"
 #include "run/worker.h"
 #include "shard/shortage.h"

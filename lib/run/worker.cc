@@ -313,7 +313,7 @@ int survivor_worker_main() {
         return message_of(Verb::prepared);
       }
       case Verb::arm:
-        if (shard.header->settings.reader_stopped)
+        if (shard.header->settings.victims.reader_stopped)
           if (Status failed = fill_windows(shard)) return *failed;
         if (Status failed = survivor->arm()) return *failed;
         if (Status failed = check_sockets(shard)) return *failed;
@@ -353,7 +353,7 @@ int victim_worker_main() {
   const ShardSettings& settings = shard.header->settings;
   pin(settings.victim_cpu, shard.header->progress.victim_pin_error);
   Establisher establisher = establisher_of(shard, channel, shard.victims, shard.survivors);
-  establisher.receive_buffer = settings.reader_stopped ? kFilledBuffer : 0;
+  establisher.receive_buffer = settings.victims.reader_stopped ? kFilledBuffer : 0;
   std::optional<RingVictim> victim;
   GroupVictims groups(shard, table->descriptor(), establisher.listeners, channel);
   bool armed = false;

@@ -128,16 +128,13 @@ struct ShardSettings {
   Family family;
   Traffic traffic;            // of the mix's connections of this shard
   Traffic neighbour_traffic;  // of its neighbours
-  bool reader_stopped;        // the survivors fill the victims' windows
   bool victims_send;          // the victims fill the survivors' windows
   bool has_neighbours;        // then those who stay alive are the neighbours
-  bool direct_descriptors;
-  VictimRequests victim_requests;  // load or not
+  VictimSettings victims;
   bool in_backlog;        // nobody accepts: the victims' ends stay in the listeners' backlogs
   uint32_t network;       // number of the veth pair, where victims have a namespace of their own
   uint32_t listen_host;   // where the listeners are; 0: loopback
   uint32_t connect_from;  // source address of connects; 0: any
-  int64_t cut_for_ns;     // cable-restore
   bool spin;              // survivors spin instead of sleeping
   int64_t reap_delay_ns;  // a known slowdown
   int64_t patience_ns;    // how long one step may take (plan/patience.h)
@@ -148,12 +145,9 @@ struct ShardSettings {
   uint32_t stamps_per_message;  // a storm's acts are told in batches, a rate's one by one
   int64_t payload_bytes;
   ProbeSettings probe_settings;
-  bool writers;              // the survivors' engine is the writer: the table has their records
-  bool survivors_connect;    // a connecting end's bytes_acked counts the SYN
-  bool poisson_writes;       // else evenly spaced
-  double writes_per_second;  // of each connection; 0: as fast as it can
-  BeforeWrite before_write;
-  SigpipeMode sigpipe;
+  bool writers;            // the survivors' engine is the writer: the table has their records
+  bool survivors_connect;  // a connecting end's bytes_acked counts the SYN
+  WriteSettings writing;
   uint64_t write_seed;
 };
 
@@ -239,7 +233,7 @@ inline unsigned ring_completions(size_t connections, unsigned requests_each) {
 inline bool victims_answer(const ShardView& shard) {
   const ShardSettings& settings = shard.header->settings;
   const auto rows = std::span(shard.header->rows, settings.row_count);
-  return !settings.reader_stopped &&
+  return !settings.victims.reader_stopped &&
          (has_traffic(settings) || std::any_of(rows.begin(), rows.end(), sends_heartbeats));
 }
 

@@ -7,6 +7,7 @@
 #include "ledger/stalls.h"
 #include "model/strategy.h"
 #include "plan/plan.h"
+#include "plan/rules.h"
 
 namespace lastack {
 namespace {

@@ -11,6 +11,7 @@
 #include "ledger/quantities.h"
 #include "ledger/result_json.h"
 #include "plan/plan.h"
+#include "plan/rules.h"
 
 namespace lastack {
 namespace {

@@ -69,8 +69,8 @@ Result<WriterSurvivor> WriterSurvivor::open(const ShardView& shard, int control)
 // In the process that writes: requests of a ring belong to the process that opened it.
 Status WriterSurvivor::open_paths() {
   const ShardSettings& settings = shard_.header->settings;
-  set_sigpipe_action(settings.sigpipe);
-  if (settings.sigpipe == SigpipeMode::signalfd) {
+  set_sigpipe_action(settings.writing.sigpipe);
+  if (settings.writing.sigpipe == SigpipeMode::signalfd) {
     const sigset_t set = only_sigpipe();
     signals_ = Fd(signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
     if (!signals_.valid()) return errno_error("signalfd", "SIGPIPE");
@@ -90,7 +90,7 @@ Status WriterSurvivor::open_paths() {
       RingSetup setup;
       setup.mode = polled ? RingMode::sqpoll : settings.ring;
       // Who may die of a write waits for each; its rings are made anew after each death.
-      const bool one_by_one = settings.sigpipe == SigpipeMode::kill;
+      const bool one_by_one = settings.writing.sigpipe == SigpipeMode::kill;
       setup.submission_entries = one_by_one ? 8 : 256;
       // Few are in flight: only kernel workers take their time. What overflows is kept.
       setup.completion_entries = one_by_one ? 16 : 4096;
@@ -141,10 +141,10 @@ Status WriterSurvivor::arm() {
     if (fcntl(end.descriptor, F_SETFL, flags | O_NONBLOCK) != 0)
       return errno_error("fcntl", "O_NONBLOCK");
     // Evenly spread over the first gap, so that they do not all write at once.
-    record.due_ns = now + (settings.poisson_writes ? gap_ns() : gap_ns() * slot / count);
+    record.due_ns = now + (settings.writing.poisson_writes ? gap_ns() : gap_ns() * slot / count);
   }
   if (Status failed = open_paths()) return failed;
-  if (settings.sigpipe == SigpipeMode::kill) {
+  if (settings.writing.sigpipe == SigpipeMode::kill) {
     // The children open their own; what is missing was said here.
     ring_.reset();
     polled_ring_.reset();
@@ -156,9 +156,9 @@ Status WriterSurvivor::arm() {
 
 int64_t WriterSurvivor::gap_ns() {
   const ShardSettings& settings = shard_.header->settings;
-  if (settings.writes_per_second == 0) return 0;
-  const double gap = 1e9 / settings.writes_per_second;
-  return static_cast<int64_t>(settings.poisson_writes ? gap * random_.exponential() : gap);
+  if (settings.writing.writes_per_second == 0) return 0;
+  const double gap = 1e9 / settings.writing.writes_per_second;
+  return static_cast<int64_t>(settings.writing.poisson_writes ? gap * random_.exponential() : gap);
 }
 
 void WriterSurvivor::queue_writes() {
@@ -175,8 +175,8 @@ Ring* WriterSurvivor::ring_of(WritePath path) {
 
 Status WriterSurvivor::run_until_control() {
   if (!stopped_)
-    return shard_.header->settings.sigpipe == SigpipeMode::kill ? write_in_children()
-                                                                : write_until_control();
+    return shard_.header->settings.writing.sigpipe == SigpipeMode::kill ? write_in_children()
+                                                                        : write_until_control();
   pollfd control{control_, POLLIN, 0};
   if (poll(&control, 1, -1) < 0 && errno != EINTR) return errno_error("poll", "control");
   return std::nullopt;
@@ -303,7 +303,7 @@ void WriterSurvivor::write_due() {
     // Open loop: lag and the next instant follow from the one that was due, however late the write.
     if (now - record.due_ns > worst_lag_ns.load(std::memory_order_relaxed))
       worst_lag_ns.store(now - record.due_ns, std::memory_order_relaxed);
-    const bool as_fast_as_it_can = shard_.header->settings.writes_per_second == 0;
+    const bool as_fast_as_it_can = shard_.header->settings.writing.writes_per_second == 0;
     record.due_ns = as_fast_as_it_can ? now : record.due_ns + gap_ns();
     const uint32_t full_before = record.would_block;
     write_one(due.slot);
@@ -315,7 +315,7 @@ void WriterSurvivor::write_due() {
 
 bool WriterSurvivor::look_before(uint32_t slot) {
   SurvivorEnd& end = shard_.survivors[slot];
-  switch (shard_.header->settings.before_write) {
+  switch (shard_.header->settings.writing.before_write) {
     case BeforeWrite::none:
       return true;
     case BeforeWrite::poll: {
@@ -385,7 +385,7 @@ void WriterSurvivor::write_one(uint32_t slot) {
   // its own; and who may die of this write must not die with another's.
   const bool alone = row.write_path == WritePath::splice ||
                      row.write_path == WritePath::write_linked ||
-                     shard_.header->settings.sigpipe == SigpipeMode::kill;
+                     shard_.header->settings.writing.sigpipe == SigpipeMode::kill;
   if (alone) await_requests(slot, *ring, may_wait);
   // One write per submission: two signals of one call would be delivered as one.
   blame_sigpipes(slot);

@@ -47,7 +47,8 @@ void GroupVictims::act(uint32_t group) {
   if (failed) progress.failed_acts += slots.size();
   progress.injected += slots.size();
   if (failed || strategy.silence != Silence::returns) return;
-  sleep_unless_halted(shard_.victims[slots.front()].issued_ns + shard_.header->settings.cut_for_ns);
+  sleep_unless_halted(shard_.victims[slots.front()].issued_ns +
+                      shard_.header->settings.victims.cut_for_ns);
   if (Status lost = restore_path(path_)) failed_ = std::move(lost);
 }
 

@@ -325,8 +325,8 @@ int process_host_main() {
         answer.verb = Verb::prepared;
         // Without work for it a ring would only change how the process dies.
         if (strategy_of(shard, shard.victims[slots.front()]).victim_sends || settings.writers ||
-            (!victims_answer(shard) && settings.victim_requests == VictimRequests::none &&
-             !settings.direct_descriptors))
+            (!victims_answer(shard) && settings.victims.victim_requests == VictimRequests::none &&
+             !settings.victims.direct_descriptors))
           break;
         auto opened = RingVictim::open(shard, channel.descriptor(), slots);
         if (opened)

@@ -71,8 +71,8 @@ Result<RingVictim> RingVictim::open(const ShardView& shard, int control,
   const ShardSettings& settings = shard.header->settings;
   RingSetup setup;
   setup.mode = RingMode::defer;  // the victim's thread asks for completions when it has time
-  const bool receives =
-      settings.victim_requests != VictimRequests::none || settings.writers || victims_answer(shard);
+  const bool receives = settings.victims.victim_requests != VictimRequests::none ||
+                        settings.writers || victims_answer(shard);
   const unsigned requests = has_traffic(settings) ? 2 : receives ? 1 : 0;
   setup.completion_entries = ring_completions(slots.size(), requests);
   setup.enters = &shard.header->progress.victim_ring_enters;
@@ -94,7 +94,7 @@ Result<RingVictim> RingVictim::open(const ShardView& shard, int control,
     if (!diag) return diag.error();
     victim.diag_.emplace(std::move(*diag));
   }
-  if (settings.direct_descriptors && !victim.slots_.empty()) {
+  if (settings.victims.direct_descriptors && !victim.slots_.empty()) {
     const int failed = io_uring_register_files_sparse(victim.ring_->raw(),
                                                       static_cast<unsigned>(victim.slots_.size()));
     if (failed < 0) return make_error("io_uring_register_files_sparse", -failed, "");
@@ -157,7 +157,7 @@ Status RingVictim::arm() {
     const uint32_t slot = slots_[i];
     VictimEnd& end = shard_.victims[slot];
     const Strategy& strategy = strategy_of(shard_, end);
-    if (settings.direct_descriptors && may_be_direct(strategy)) {
+    if (settings.victims.direct_descriptors && may_be_direct(strategy)) {
       const auto index = static_cast<unsigned>(i);
       const int updated = io_uring_register_files_update(ring_->raw(), index, &end.descriptor, 1);
       if (updated < 0) return make_error("io_uring_register_files_update", -updated, "");
@@ -168,9 +168,9 @@ Status RingVictim::arm() {
     // Who comes back is asked whether he is alive.
     const bool reads = drains(shard_.row_of(end));
     const PlanRow& row = shard_.row_of(end);
-    const bool receives = !settings.reader_stopped &&
+    const bool receives = !settings.victims.reader_stopped &&
                           (traffic_of(settings, row).load != Load::idle || sends_heartbeats(row) ||
-                           settings.victim_requests != VictimRequests::none ||
+                           settings.victims.victim_requests != VictimRequests::none ||
                            strategy.silence == Silence::returns || reads);
     // A receive would eat the byte that must stay unread, and turn the RST into a FIN.
     if (receives && !strategy.survivor_sends_unread &&
@@ -318,7 +318,7 @@ void RingVictim::inject(uint32_t slot) {
     return;
   }
   const bool in_flight = end.flags & (kReceiveArmed | kSendInFlight);
-  const bool stays = shard_.header->settings.victim_requests == VictimRequests::recv;
+  const bool stays = shard_.header->settings.victims.victim_requests == VictimRequests::recv;
   int failed = in_flight && !stays && !reads_on(end) ? cancel_receive(slot) : 0;
   end.flags |= kInjected;
   if (failed == 0) failed = perform(strategy.ready, end);

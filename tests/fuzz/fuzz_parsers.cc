@@ -39,9 +39,9 @@ void check_parameter(const Parameter& parameter,
                      Status (*read)(RunSpec& spec, std::string_view text), std::string_view text) {
   RunSpec spec;
   if (read(spec, text)) return;
-  const std::string printed = parameter.print(spec);
+  const std::string printed = parameter.access.print(spec);
   RunSpec again;
-  if (read(again, printed) || parameter.print(again) != printed)
+  if (read(again, printed) || parameter.access.print(again) != printed)
     fail(parameter.flag, text, printed);
 }
 
@@ -76,7 +76,7 @@ void check(size_t choice, std::string_view text) {
       return check_number("parse_rate", parse_rate, format_rate, text);
     default:
       const Parameter& parameter = parameters()[choice - kParsers];
-      return check_parameter(parameter, parameter.read, text);
+      return check_parameter(parameter, parameter.access.read, text);
   }
 }
 

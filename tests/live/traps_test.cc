@@ -107,7 +107,7 @@ struct OneConnection {
     settings.payload_bytes = 64;
     settings.traffic.load = load;
     settings.traffic.round_trips_per_second = 100;
-    settings.direct_descriptors = direct;
+    settings.victims.direct_descriptors = direct;
     for (uint16_t i = 0; i < strategies().size(); ++i)
       if (strategies()[i].name == strategy) table.view().header->rows[0] = {i, watch, Probe::none};
     VictimEnd& victim = table.view().victims[0];

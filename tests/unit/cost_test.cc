@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 
+#include "plan/rules.h"
 #include "report/cost_text.h"
 
 namespace lastack {

@@ -88,7 +88,7 @@ int64_t count_of(const LedgerRow& row, Finding finding) {
 TEST(Ledger, APeerThatWasAwayAndIsDeclaredDeadIsAFalseAlarm) {
   Books books("cable-restore", 2);
   books.spec.probes = {Probe::keepalive};
-  books.spec.cut_for_ns = 2 * kSecond;
+  books.spec.victims.cut_for_ns = 2 * kSecond;
   books.spec.deadline_ns = 10 * kSecond;
   books.plan_again();
   books.act(0, 0);

@@ -147,7 +147,7 @@ TEST(PlanTcpMemory, BoundsAStoppedReadersConnections) {
   Host host = host_with({0, 1});
   host.tcp_memory_bytes = 200 * kFilledConnectionBytes;
   RunSpec spec = spec_of("silent", 200);
-  spec.reader_stopped = true;
+  spec.victims.reader_stopped = true;
   EXPECT_EQ(refusal(spec, host), "");
   spec.connections = 201;
   EXPECT_THAT(refusal(spec, host), AllOf(HasSubstr("--reader stopped"), HasSubstr("at most 200")));

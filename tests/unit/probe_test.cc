@@ -204,7 +204,7 @@ TEST(ExpectedByProbes, OnlyHeartbeatsMayTakeTheLivingForDead) {
 
 TEST(ExpectedByProbes, AUserTimeoutDoesNotForgiveAShutWindow) {
   Circumstances when = silence_with(Probe::user_timeout);
-  when.reader_stopped = true;
+  when.victims.reader_stopped = true;
   EXPECT_THAT(findings("alive", when), UnorderedElementsAre(Finding::etimedout, Finding::nothing));
   when.probe = Probe::keepalive;
   EXPECT_THAT(findings("alive", when), ElementsAre(Finding::nothing));

@@ -91,7 +91,7 @@ TEST(Patience, FollowsFromWhatTheStepHasToDo) {
             30 * kSecond_ns + 250 * kMillisecond_ns + 11 * 50 * kMillisecond_ns);
   // Windows that are filled first.
   spec.mix = *parse_mix("fin");
-  spec.reader_stopped = true;
+  spec.victims.reader_stopped = true;
   EXPECT_EQ(step_patience_ns(spec), 30 * kSecond_ns + 250 * kMillisecond_ns + 2 * kSecond_ns);
 }
 

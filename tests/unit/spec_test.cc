@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "base/clock.h"
+#include "plan/rules.h"
 
 namespace lastack {
 namespace {
@@ -70,15 +71,15 @@ RunSpec unusual_spec() {
                          .heartbeat_interval_ns = 123 * kMillisecond_ns,
                          .heartbeat_deadline_ns = 456 * kMillisecond_ns,
                          .heartbeats_aligned = true};
-  spec.reader_stopped = true;
+  spec.victims.reader_stopped = true;
   spec.survivor = Side::client;
   spec.wait = Wait::spin;
   spec.ring = RingMode::coop;
-  spec.direct_descriptors = true;
-  spec.victim_requests = VictimRequests::recv_cancel;
+  spec.victims.direct_descriptors = true;
+  spec.victims.victim_requests = VictimRequests::recv_cancel;
   spec.per_process = 7;
   spec.veth = true;
-  spec.cut_for_ns = 1700 * kMillisecond_ns;
+  spec.victims.cut_for_ns = 1700 * kMillisecond_ns;
   spec.family = Family::inet6;
   spec.arrival = Arrival::poisson;
   spec.arrivals_per_second = 1234.5;
@@ -92,10 +93,10 @@ RunSpec unusual_spec() {
   spec.cpu_hogs = 3;
   spec.payload_bytes = 3000;
   spec.write_paths = {WritePath::splice, WritePath::write_call};
-  spec.poisson_writes = true;
-  spec.writes_per_second = 2.5;
-  spec.before_write = BeforeWrite::recv;
-  spec.sigpipe = SigpipeMode::signalfd;
+  spec.writing.poisson_writes = true;
+  spec.writing.writes_per_second = 2.5;
+  spec.writing.before_write = BeforeWrite::recv;
+  spec.writing.sigpipe = SigpipeMode::signalfd;
   spec.shards = 3;
   spec.seed = 999'999'999'999;
   spec.host_network = true;
@@ -185,7 +186,7 @@ TEST(Parameters, AreFlagsWithDifferentNamesAndHelp) {
   for (const Parameter& row : parameters()) {
     EXPECT_TRUE(row.flag.starts_with("--")) << row.flag;
     EXPECT_FALSE(row.help.empty()) << row.flag;
-    EXPECT_EQ(row.placeholder.empty(), row.kind == ParameterKind::flag) << row.flag;
+    EXPECT_EQ(row.placeholder.empty(), row.access.kind == ParameterKind::flag) << row.flag;
     EXPECT_EQ(++times[row.flag], 1) << row.flag;
   }
 }
@@ -193,13 +194,13 @@ TEST(Parameters, AreFlagsWithDifferentNamesAndHelp) {
 TEST(Parameters, UnusualSpecDiffersFromTheDefaultInEach) {
   // Otherwise the tests below would prove nothing of a new parameter.
   for (const Parameter& row : parameters())
-    EXPECT_NE(row.print(unusual_spec()), row.print(RunSpec())) << row.flag;
+    EXPECT_NE(row.access.print(unusual_spec()), row.access.print(RunSpec())) << row.flag;
 }
 
 TEST(Parameters, ReadingWhatWasPrintedChangesNothing) {
   for (const Parameter& row : parameters()) {
     RunSpec spec = unusual_spec();
-    EXPECT_EQ(refusal(row.read(spec, row.print(spec))), "accepted") << row.flag;
+    EXPECT_EQ(refusal(row.access.read(spec, row.access.print(spec))), "accepted") << row.flag;
     EXPECT_TRUE(spec == unusual_spec()) << row.flag;
   }
 }
@@ -207,9 +208,10 @@ TEST(Parameters, ReadingWhatWasPrintedChangesNothing) {
 TEST(Parameters, ReadingOneChangesThatOneAlone) {
   for (const Parameter& changed : parameters()) {
     RunSpec spec;
-    EXPECT_EQ(refusal(changed.read(spec, changed.print(unusual_spec()))), "accepted");
+    EXPECT_EQ(refusal(changed.access.read(spec, changed.access.print(unusual_spec()))), "accepted");
     for (const Parameter& row : parameters())
-      EXPECT_EQ(row.print(spec), row.print(&row == &changed ? unusual_spec() : RunSpec()))
+      EXPECT_EQ(row.access.print(spec),
+                row.access.print(&row == &changed ? unusual_spec() : RunSpec()))
           << row.flag << " after " << changed.flag;
   }
 }
@@ -217,7 +219,7 @@ TEST(Parameters, ReadingOneChangesThatOneAlone) {
 TEST(Parameters, RefusingLeavesTheSpecAsItWas) {
   for (const Parameter& row : parameters()) {
     RunSpec spec = unusual_spec();
-    EXPECT_NE(refusal(row.read(spec, "no such value")), "accepted") << row.flag;
+    EXPECT_NE(refusal(row.access.read(spec, "no such value")), "accepted") << row.flag;
     EXPECT_TRUE(spec == unusual_spec()) << row.flag;
   }
 }
@@ -225,29 +227,30 @@ TEST(Parameters, RefusingLeavesTheSpecAsItWas) {
 TEST(Parameters, EveryNameOfEveryTableIsRead) {
   RunSpec spec;
   for (const WatchRow& row : watches()) {
-    EXPECT_EQ(refusal(parameter("--watch").read(spec, row.name)), "accepted");
+    EXPECT_EQ(refusal(parameter("--watch").access.read(spec, row.name)), "accepted");
     EXPECT_THAT(spec.watches, ElementsAre(row.id));
   }
   for (const ProbeRow& row : probes()) {
-    EXPECT_EQ(refusal(parameter("--probe").read(spec, row.name)), "accepted");
+    EXPECT_EQ(refusal(parameter("--probe").access.read(spec, row.name)), "accepted");
     EXPECT_THAT(spec.probes, ElementsAre(row.id));
   }
   for (const RingModeRow& row : ring_modes()) {
-    EXPECT_EQ(refusal(parameter("--ring").read(spec, row.name)), "accepted");
+    EXPECT_EQ(refusal(parameter("--ring").access.read(spec, row.name)), "accepted");
     EXPECT_EQ(spec.ring, row.id);
   }
 }
 
 TEST(Parameters, ListsRefuseTheUnknownTheDoubleAndTheEmpty) {
   RunSpec spec;
-  EXPECT_THAT(refusal(parameter("--watch").read(spec, "recv,pol")),
+  EXPECT_THAT(refusal(parameter("--watch").access.read(spec, "recv,pol")),
               HasSubstr("unknown watch 'pol' (did you mean 'poll'?)"));
-  EXPECT_THAT(refusal(parameter("--watch").read(spec, "recv,poll,recv")),
+  EXPECT_THAT(refusal(parameter("--watch").access.read(spec, "recv,poll,recv")),
               HasSubstr("watch 'recv' is named twice"));
-  EXPECT_THAT(refusal(parameter("--probe").read(spec, "")), HasSubstr("no probe given"));
-  EXPECT_THAT(refusal(parameter("--expect").read(spec, "fin")), HasSubstr("STRATEGY=FINDING"));
-  EXPECT_THAT(refusal(parameter("--expect").read(spec, "fin=eoff")), HasSubstr("'eof'"));
-  EXPECT_THAT(refusal(parameter("--expect").read(spec, "finn=eof")), HasSubstr("'fin'"));
+  EXPECT_THAT(refusal(parameter("--probe").access.read(spec, "")), HasSubstr("no probe given"));
+  EXPECT_THAT(refusal(parameter("--expect").access.read(spec, "fin")),
+              HasSubstr("STRATEGY=FINDING"));
+  EXPECT_THAT(refusal(parameter("--expect").access.read(spec, "fin=eoff")), HasSubstr("'eof'"));
+  EXPECT_THAT(refusal(parameter("--expect").access.read(spec, "finn=eof")), HasSubstr("'fin'"));
 }
 
 struct OutOfRange {
@@ -274,7 +277,7 @@ TEST(Parameters, NumbersKeepTheirRange) {
            {"--seed", "1000000000001"},
        }) {
     RunSpec spec;
-    EXPECT_THAT(refusal(parameter(flag).read(spec, text)), HasSubstr("out of range"))
+    EXPECT_THAT(refusal(parameter(flag).access.read(spec, text)), HasSubstr("out of range"))
         << flag << " " << text;
   }
 }
@@ -284,16 +287,16 @@ TEST(Parameters, KernelTimersKeepTheKernelsUnits) {
                                                           {"--keepalive-interval", "1.001s"},
                                                           {"--user-timeout", "1500us"}}) {
     RunSpec spec;
-    EXPECT_THAT(refusal(parameter(flag).read(spec, text)), HasSubstr("not a multiple of"))
+    EXPECT_THAT(refusal(parameter(flag).access.read(spec, text)), HasSubstr("not a multiple of"))
         << flag << " " << text;
   }
 }
 
 TEST(Parameters, IdleLoadForgetsTheRateOfAnEarlierEcho) {
   RunSpec spec;
-  ASSERT_EQ(refusal(parameter("--load").read(spec, "echo=5k/s")), "accepted");
+  ASSERT_EQ(refusal(parameter("--load").access.read(spec, "echo=5k/s")), "accepted");
   EXPECT_EQ(spec.traffic.round_trips_per_second, 5000);
-  ASSERT_EQ(refusal(parameter("--load").read(spec, "idle")), "accepted");
+  ASSERT_EQ(refusal(parameter("--load").access.read(spec, "idle")), "accepted");
   EXPECT_EQ(spec.traffic.load, Load::idle);
   EXPECT_EQ(spec.traffic.round_trips_per_second, 0);
 }
@@ -339,13 +342,13 @@ TEST(CheckSpec, TakesTheDefaultAndTheUnusual) {
   unusual.veth = false;  // contradicts its IPv6
   // A writer cannot stand beside its load.
   unusual.write_paths = RunSpec().write_paths;
-  unusual.poisson_writes = false;
-  unusual.writes_per_second = RunSpec().writes_per_second;
-  unusual.before_write = BeforeWrite::none;
-  unusual.sigpipe = SigpipeMode::handler;
+  unusual.writing.poisson_writes = false;
+  unusual.writing.writes_per_second = RunSpec().writing.writes_per_second;
+  unusual.writing.before_write = BeforeWrite::none;
+  unusual.writing.sigpipe = SigpipeMode::handler;
   unusual.expect_sigpipe.clear();
   // Nor does a stopped reader, and the host's sysctls stay as they are.
-  unusual.reader_stopped = false;
+  unusual.victims.reader_stopped = false;
   unusual.host_network = false;
   EXPECT_EQ(refusal(check_spec(unusual)), "accepted");
 }
@@ -440,7 +443,7 @@ TEST(WaitName, IsTheOneOfItsValue) {
 std::string refusal_of(std::initializer_list<std::pair<std::string_view, std::string_view>> given) {
   RunSpec spec;
   for (const auto& [flag, text] : given)
-    if (const Status bad = parameter(flag).read(spec, text)) return bad->message();
+    if (const Status bad = parameter(flag).access.read(spec, text)) return bad->message();
   const Status bad = check_spec(spec);
   return bad ? bad->message() : "accepted";
 }
@@ -456,11 +459,11 @@ TEST(Writers, TheirOptionsAreReadAndPrinted) {
       {"--expect", "fin=eof,write=no-sigpipe,send=sigpipe"}};
   for (const auto& [flag, text] : kValues) {
     RunSpec spec;
-    EXPECT_EQ(refusal(parameter(flag).read(spec, text)), "accepted") << flag;
-    EXPECT_EQ(parameter(flag).print(spec), text);
+    EXPECT_EQ(refusal(parameter(flag).access.read(spec, text)), "accepted") << flag;
+    EXPECT_EQ(parameter(flag).access.print(spec), text);
   }
   RunSpec spec;
-  EXPECT_EQ(refusal(parameter("--write-path").read(spec, "all")), "accepted");
+  EXPECT_EQ(refusal(parameter("--write-path").access.read(spec, "all")), "accepted");
   EXPECT_EQ(spec.write_paths.size(), write_paths().size());
 }
 

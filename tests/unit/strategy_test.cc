@@ -225,7 +225,7 @@ TEST(ExpectedFindings, OfAPathThatComesBackDependOnTheProbesPatience) {
   const Strategy& restored = strategy_named("cable-restore");
   const auto after = [&](int64_t cut_for_ns) {
     Circumstances when = circumstances_of(Probe::keepalive, Load::idle, 20 * kSecond_ns);
-    when.cut_for_ns = cut_for_ns;
+    when.victims.cut_for_ns = cut_for_ns;
     return findings(restored, when);
   };
   // Idle 1 s, 2 x 1 s: two probes are a second apart, and when both are lost nothing helps; an
@@ -240,7 +240,7 @@ TEST(ExpectedFindings, OfAPathThatComesBackDependOnTheProbesPatience) {
 
 TEST(ExpectedFindings, AHeartbeatMayTakeAPeerForDeadThatIsAwayForAMoment) {
   Circumstances when = circumstances_of(Probe::heartbeat_wheel, Load::idle, 20 * kSecond_ns);
-  when.cut_for_ns = 1;
+  when.victims.cut_for_ns = 1;
   EXPECT_THAT(findings(strategy_named("cable-restore"), when),
               UnorderedElementsAre(Finding::heartbeat_missed, kNothing));
 }
@@ -248,7 +248,7 @@ TEST(ExpectedFindings, AHeartbeatMayTakeAPeerForDeadThatIsAwayForAMoment) {
 TEST(ExpectedFindings, OfACloseWithAReceiveInFlightAreNothingUntilItEnds) {
   const auto with = [&](const char* name, VictimRequests requests, Watch watch, Load load) {
     Circumstances when = circumstances_of(Probe::none, load);
-    when.victim_requests = requests;
+    when.victims.victim_requests = requests;
     when.watch = watch;
     return findings(strategy_named(name), when);
   };
@@ -275,10 +275,10 @@ TEST(ExpectedFindings, OfACloseWithAReceiveInFlightAreNothingUntilItEnds) {
 
 TEST(ExpectedChanges, OfACloseThatWaitsAreNone) {
   Circumstances when = circumstances_of(Probe::none, Load::idle);
-  when.victim_requests = VictimRequests::recv;
+  when.victims.victim_requests = VictimRequests::recv;
   const auto [least, most] = expected_changes(strategy_named("rst-linger"), when, kNothing);
   EXPECT_EQ(least[Counter::out_rsts], 0);
-  when.victim_requests = VictimRequests::recv_cancel;
+  when.victims.victim_requests = VictimRequests::recv_cancel;
   EXPECT_EQ(expected_changes(strategy_named("rst-linger"), when, kReset).first[Counter::out_rsts],
             1);
 }
@@ -575,8 +575,8 @@ Circumstances writer_with(Probe probe, BeforeWrite before = BeforeWrite::none,
                           int64_t deadline_ns = 5 * kSecond_ns) {
   Circumstances when{Watch::writer, probe, ProbeSettings(), Load::idle, deadline_ns};
   when.write_path = WritePath::write;
-  when.before_write = before;
-  when.writes_per_second = 10;
+  when.writing.before_write = before;
+  when.writing.writes_per_second = 10;
   return when;
 }
 
@@ -606,9 +606,9 @@ TEST(ExpectedFindings, OfAStreamAreWhatItsWritesTell) {
   EXPECT_EQ(found("freeze", timed), (Set{Finding::nothing, Finding::etimedout}));
   // Too slow for the deadline.
   Circumstances slow = plain;
-  slow.writes_per_second = 1;
+  slow.writing.writes_per_second = 1;
   EXPECT_EQ(found("rst-linger", slow).count(Finding::nothing), 0u);
-  slow.poisson_writes = true;
+  slow.writing.poisson_writes = true;
   EXPECT_EQ(found("rst-linger", slow), (Set{Finding::econnreset, Finding::nothing}));
 }
 
