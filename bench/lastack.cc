@@ -526,8 +526,10 @@ void add_parameters(CLI::App& command, RunSpec& spec, std::span<const FixedParam
         throw CLI::ValidationError(std::string(parameter.flag), bad->message());
     };
     if (parameter.access.kind == ParameterKind::flag) {
-      command.add_flag_callback(
-          std::string(parameter.flag), [read] { read("true"); }, std::string(parameter.help));
+      command
+          .add_flag_callback(
+              std::string(parameter.flag), [read] { read("true"); }, std::string(parameter.help))
+          ->group(std::string(group_title(parameter.group)));
       continue;
     }
     const std::string shown = parameter.flag == "--mix" ? "all" : parameter.access.print(defaults);

@@ -182,6 +182,49 @@ Block kinds_block(const Comparison& comparison) {
   return block;
 }
 
+// A row's figures side by side, and what the comparison says of them.
+Cells compared_cells(const Quantity& quantity, const ComparedQuantity& compared, Cells cells) {
+  std::string remark;
+  for (size_t side = 0; side < compared.sides.size(); ++side) {
+    cells.push_back(side_cell(quantity, compared.sides[side]));
+    if (side == 0) continue;
+    const ChangeFigures& change = compared.changes[side - 1];
+    cells.push_back(change_cell(quantity, change));
+    cells.push_back(p_cell(change));
+    if (change.verdict == ChangeVerdict::worse || change.verdict == ChangeVerdict::better)
+      remark += (remark.empty() ? "" : ", ") + std::string(change_verdict_name(change.verdict));
+    else if (!change.reason.empty())
+      remark += (remark.empty() ? "" : ", ") + change.reason;
+  }
+  cells.push_back(std::move(remark));
+  return cells;
+}
+
+// The geometric means of all sides; empty where there is none. `keys`: columns before the figures.
+Cells mean_cells(const Comparison& comparison, const Quantity& quantity, size_t keys) {
+  Cells mean(keys);
+  mean[0] = "geometric mean";
+  bool any = false;
+  size_t rows_of_mean = 0;
+  for (size_t side = 0; side < comparison.sides.size(); ++side) {
+    mean.emplace_back("");
+    if (side == 0) continue;
+    std::string change;
+    for (const MeanChange& one : comparison.geometric_means)
+      if (one.quantity == &quantity && one.side == side) {
+        change = one.shown ? percent_text(one.percent) : "~";
+        if (one.percent_range)
+          change += fmt::format(" [{}..{}]", percent_text(one.percent_range->low),
+                                percent_text(one.percent_range->high));
+        rows_of_mean = one.rows;
+      }
+    any = any || !change.empty();
+    mean.insert(mean.end(), {change, ""});
+  }
+  mean.push_back(fmt::format("of {} rows", rows_of_mean));
+  return any ? mean : Cells();
+}
+
 Block quantity_block(const Comparison& comparison, const Quantity& quantity) {
   Block block{"", {}, 0, {}, {}};
   const auto rows = rows_with(comparison.rows, quantity);
@@ -210,45 +253,10 @@ Block quantity_block(const Comparison& comparison, const Quantity& quantity) {
         ++equal;  // a table of 100 % everywhere hides what matters
         continue;
       }
-      Cells cells = columns.cells(row->key);
-      std::string remark;
-      for (size_t side = 0; side < compared.sides.size(); ++side) {
-        cells.push_back(side_cell(quantity, compared.sides[side]));
-        if (side == 0) continue;
-        const ChangeFigures& change = compared.changes[side - 1];
-        cells.push_back(change_cell(quantity, change));
-        cells.push_back(p_cell(change));
-        if (change.verdict == ChangeVerdict::worse || change.verdict == ChangeVerdict::better)
-          remark += (remark.empty() ? "" : ", ") + std::string(change_verdict_name(change.verdict));
-        else if (!change.reason.empty())
-          remark += (remark.empty() ? "" : ", ") + change.reason;
-      }
-      cells.push_back(std::move(remark));
-      block.rows.push_back(std::move(cells));
+      block.rows.push_back(compared_cells(quantity, compared, columns.cells(row->key)));
     }
-  if (!block.rows.empty()) {
-    Cells mean(keys);
-    mean[0] = "geometric mean";
-    bool any = false;
-    size_t rows_of_mean = 0;
-    for (size_t side = 0; side < comparison.sides.size(); ++side) {
-      mean.emplace_back("");
-      if (side == 0) continue;
-      std::string change;
-      for (const MeanChange& one : comparison.geometric_means)
-        if (one.quantity == &quantity && one.side == side) {
-          change = one.shown ? percent_text(one.percent) : "~";
-          if (one.percent_range)
-            change += fmt::format(" [{}..{}]", percent_text(one.percent_range->low),
-                                  percent_text(one.percent_range->high));
-          rows_of_mean = one.rows;
-        }
-      any = any || !change.empty();
-      mean.insert(mean.end(), {change, ""});
-    }
-    mean.push_back(fmt::format("of {} rows", rows_of_mean));
-    if (any && block.rows.size() > 1) block.rows.push_back(std::move(mean));
-  }
+  if (Cells mean = mean_cells(comparison, quantity, keys); !mean.empty() && block.rows.size() > 1)
+    block.rows.push_back(std::move(mean));
   if (equal > 0)
     block.after.push_back(fmt::format("{}equal in all repetitions: {} row{}",
                                       block.rows.empty() ? "" : "not listed, since ", equal,

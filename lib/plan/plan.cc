@@ -394,4 +394,20 @@ Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
   return plan;
 }
 
+Traffic traffic_of_shard(const RunSpec& spec, const Plan& plan, size_t shard, const Traffic& whole,
+                         bool neighbours) {
+  const PlannedGroup& group = plan.groups[plan.shard_groups[shard]];
+  int64_t of_group = 0;
+  for (const size_t row : group.rows) {
+    const bool neighbour = spec.neighbours > 0 && stays_alive(strategy_of(plan.rows[row].row));
+    if (neighbour == neighbours) of_group += plan.rows[row].requested;
+  }
+  const int64_t all = neighbours ? spec.neighbours : spec.connections;
+  if (of_group == 0 || all == 0) return {};
+  const double share = static_cast<double>(of_group) / static_cast<double>(all) *
+                       static_cast<double>(plan.shard_connections[shard]) /
+                       static_cast<double>(group.connections);
+  return {whole.load, whole.round_trips_per_second * share};
+}
+
 }  // namespace lastack

@@ -73,4 +73,9 @@ int64_t filled_connections(const RunSpec& spec, Host host);
 
 Result<Plan> make_plan(const RunSpec& spec, const Host& host);
 
+// A shard's part of the traffic `whole` of the mix, or of the neighbours: by the connections that
+// carry it.
+Traffic traffic_of_shard(const RunSpec& spec, const Plan& plan, size_t shard, const Traffic& whole,
+                         bool neighbours);
+
 }  // namespace lastack

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/parse.h"
 #include "base/text_table.h"
+#include "ledger/quantities.h"
 #include "report/cost_text.h"
 #include "report/csv.h"
 #include "report/json_text.h"
@@ -211,64 +212,54 @@ void append_surprises(const RunResult& result, std::string& text) {
   if (result.surprises.size() > kShown) text += "          ... more in run.json\n";
 }
 
-}  // namespace
+// A row's findings and what is wrong with them: "econnreset=833 nothing=2  (1 UNEXPECTED)".
+std::string findings_cell(const LedgerRow& row) {
+  std::string findings = findings_text(row);
+  if (row.nothing > 0)
+    findings += fmt::format("{}nothing={}", findings.empty() ? "" : ";", row.nothing);
+  std::replace(findings.begin(), findings.end(), ';', ' ');
+  if (row.unexpected > 0) findings += fmt::format("  ({} UNEXPECTED)", row.unexpected);
+  if (row.not_established > 0)
+    findings += fmt::format("{}not established: {}", findings.empty() ? "" : "  ",
+                            not_established_text(row));
+  return findings;
+}
 
-std::string run_table(const RunResult& result) {
-  if (result.ledger.empty()) return fmt::format("{}\n", result.error);
+std::string ledger_table(const RunResult& result, const LedgerRow& all) {
   TextTable table({"strategy", "watch", "probe", "requested", "found", "nothing", "p50", "p90",
                    "p99", "p99.9", "max", "findings"},
                   3);
-  int64_t requested = 0, found = 0, nothing = 0, unexpected = 0, undecided = 0, unexplained = 0,
-          not_torn_down = 0;
-  std::map<std::string, int64_t> missing;
   for (const LedgerRow& row : result.ledger) {
-    requested += row.requested;
-    found += row.found;
-    nothing += row.nothing;
-    unexpected += row.unexpected;
-    unexplained += row.writes.unexplained;
-    undecided += row.undecided;
-    not_torn_down += row.not_torn_down;
-    for (const auto& [error, connections] : not_established_by_name(row))
-      missing[error] += connections;
     if (!row.skipped.empty()) {
       table.add({row.strategy, watch_text(row), row.probe, "0", "-", "-", "-", "-", "-", "-", "-",
                  "skipped: " + row.skipped});
       continue;
     }
-    std::string findings = findings_text(row);
-    if (row.nothing > 0)
-      findings += fmt::format("{}nothing={}", findings.empty() ? "" : ";", row.nothing);
-    std::replace(findings.begin(), findings.end(), ';', ' ');
-    if (row.unexpected > 0) findings += fmt::format("  ({} UNEXPECTED)", row.unexpected);
-    if (row.not_established > 0)
-      findings += fmt::format("{}not established: {}", findings.empty() ? "" : "  ",
-                              not_established_text(row));
     const Histogram& h = row.issued;
     table.add({row.strategy, watch_text(row), row.probe, grouped(row.requested), grouped(row.found),
                grouped(row.nothing), duration(h, h.quantile(0.5)), duration(h, h.quantile(0.9)),
                duration(h, h.quantile(0.99)), duration(h, h.quantile(0.999)), duration(h, h.max()),
-               findings});
+               findings_cell(row)});
   }
-  table.add({"all", "", "", grouped(requested), grouped(found), grouped(nothing), "", "", "", "",
-             "", ""});
-  std::string text = table.render();
-  text += "latency: from just before the victim's act (t0) to the survivor's thread knowing\n\n";
-  append_writes(result, text);
-  append_probing(result, text);
+  table.add({"all", "", "", grouped(all.requested), grouped(all.found), grouped(all.nothing), "",
+             "", "", "", "", ""});
+  return table.render();
+}
 
+void append_ledger(const LedgerRow& all, std::string& text) {
   text += fmt::format("ledger    {} requested, {} found, {} nothing, {} undecided, {} unexpected\n",
-                      grouped(requested), grouped(found), grouped(nothing), grouped(undecided),
-                      grouped(unexpected));
-  if (!missing.empty())
-    text += fmt::format("          not established: {}\n", errors_text(missing));
-  if (not_torn_down > 0)
-    text += fmt::format("          {} established and not torn down\n", grouped(not_torn_down));
-  if (unexplained > 0)
+                      grouped(all.requested), grouped(all.found), grouped(all.nothing),
+                      grouped(all.undecided), grouped(all.unexpected));
+  if (all.not_established > 0)
+    text += fmt::format("          not established: {}\n", not_established_text(all));
+  if (all.not_torn_down > 0)
+    text += fmt::format("          {} established and not torn down\n", grouped(all.not_torn_down));
+  if (all.writes.unexplained > 0)
     text += fmt::format("          {} connections whose bytes or signals do not add up\n",
-                        grouped(unexplained));
-  append_surprises(result, text);
-  append_checks(result, text);
+                        grouped(all.writes.unexplained));
+}
+
+void append_pace(const RunResult& result, std::string& text) {
   if (result.backlog_drops > 0)
     text += fmt::format(
         "drops     {} packets at full backlogs of the host's CPUs (net.core.netdev_max_backlog): "
@@ -284,6 +275,22 @@ std::string run_table(const RunResult& result) {
   if (!result.writer_threads.empty() && result.write_lag_ns > 0)
     text += fmt::format("writers   the most delayed write missed its instant by {}\n",
                         milliseconds(result.write_lag_ns));
+}
+
+}  // namespace
+
+std::string run_table(const RunResult& result) {
+  if (result.ledger.empty()) return fmt::format("{}\n", result.error);
+  LedgerRow all;
+  for (const LedgerRow& row : result.ledger) merge(row, all);
+  std::string text = ledger_table(result, all);
+  text += "latency: from just before the victim's act (t0) to the survivor's thread knowing\n\n";
+  append_writes(result, text);
+  append_probing(result, text);
+  append_ledger(all, text);
+  append_surprises(result, text);
+  append_checks(result, text);
+  append_pace(result, text);
   const int64_t peak = result.cost.memory_peak_bytes;
   text += fmt::format(
       "cost      {} user + {} system CPU while armed, {:.1f} MiB in all processes, {} from first "

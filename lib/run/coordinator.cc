@@ -37,7 +37,7 @@
 #include "net/veth.h"
 #include "plan/patience.h"
 #include "plan/plan.h"
-#include "plan/schedule.h"
+#include "run/join.h"
 #include "run/worker.h"
 #include "shard/shortage.h"
 #include "shard/table.h"
@@ -95,44 +95,6 @@ bool softirqs_are_told_apart() {
   return is_set(read_kernel_config(), "CONFIG_IRQ_TIME_ACCOUNTING");
 }
 
-// Puts the victims that die together into groups, in the order of their instants; a group dies at
-// the instant of its first one. A process holds so many of a strategy, a listener those that came
-// to its port, and a path all of its shard.
-void form_groups(const ShardView& shard, int64_t per_process) {
-  std::map<std::pair<uint16_t, uint16_t>, std::vector<uint32_t>> together;
-  for (uint32_t slot = 0; slot < shard.victims.size(); ++slot) {
-    const VictimEnd& end = shard.victims[slot];
-    const Scope scope = strategy_of(shard, end).scope;
-    if (!(end.flags & kEstablished) || scope == Scope::connection) continue;
-    const bool by_listener = scope == Scope::listener;
-    const uint16_t port = by_listener ? end.tuple.local.port : 0;
-    together[{shard.row_of(end).strategy, port}].push_back(slot);
-  }
-  uint32_t group = 0;
-  for (auto& [key, slots] : together) {
-    std::stable_sort(slots.begin(), slots.end(), [&](uint32_t a, uint32_t b) {
-      return shard.victims[a].scheduled_ns < shard.victims[b].scheduled_ns;
-    });
-    const Scope scope = strategy_of(shard, shard.victims[slots.front()]).scope;
-    const size_t most = scope == Scope::process ? static_cast<size_t>(per_process) : slots.size();
-    for (size_t first = 0; first < slots.size(); first += most) {
-      const size_t last = std::min(first + most, slots.size());
-      for (size_t i = first; i < last; ++i) {
-        shard.victims[slots[i]].group = group;
-        shard.victims[slots[i]].scheduled_ns = shard.victims[slots[first]].scheduled_ns;
-      }
-      ++group;
-    }
-  }
-}
-
-// The end takes no part. Where it stood at the connecting side, its other end was not accepted.
-template <class End>
-void lose(End& end, int accept_error) {
-  if (end.flags & kEstablished) end.open_error = static_cast<uint8_t>(accept_error);
-  end.flags &= ~kEstablished;
-}
-
 // What the launcher's own namespace says, and those of each network.
 template <class Values>
 Result<Values> sum_over(const std::vector<Network>& networks, Result<Values> (*read_own)(),
@@ -162,7 +124,6 @@ class Coordinator {
  private:
   Done open_networks();
   Done start_workers();
-  Traffic share_of(const Traffic& whole, size_t shard, bool neighbours) const;
   Done start_hogs();
   Done end_hogs();
   Result<Worker> start_worker(const Role& role, int cpu, const ShardTable& table, const Fd& side);
@@ -174,6 +135,8 @@ class Coordinator {
   Done reboot(Shard& shard);
   Done establish();
   Done join();
+  Done check_established();
+  Done warm_up();
   Done arm();
   Done inject();
   Done wait_for_findings();
@@ -486,22 +449,6 @@ Done Coordinator::reboot(Shard& shard) {
   return reboot_victims(networks_[shard.network]);
 }
 
-// A shard's part of the traffic of the mix, or of the neighbours: by the connections that carry it.
-Traffic Coordinator::share_of(const Traffic& whole, size_t shard, bool neighbours) const {
-  const PlannedGroup& group = plan_.groups[plan_.shard_groups[shard]];
-  int64_t of_group = 0;
-  for (const size_t row : group.rows) {
-    const bool neighbour = spec_.neighbours > 0 && stays_alive(strategy_of(plan_.rows[row].row));
-    if (neighbour == neighbours) of_group += plan_.rows[row].requested;
-  }
-  const int64_t all = neighbours ? spec_.neighbours : spec_.connections;
-  if (of_group == 0 || all == 0) return {};
-  const double share = static_cast<double>(of_group) / static_cast<double>(all) *
-                       static_cast<double>(plan_.shard_connections[shard]) /
-                       static_cast<double>(group.connections);
-  return {whole.load, whole.round_trips_per_second * share};
-}
-
 Done Coordinator::start_workers() {
   for (size_t i = 0; i < plan_.shard_connections.size(); ++i) {
     give_sign_of_life();
@@ -517,8 +464,8 @@ Done Coordinator::start_workers() {
     settings.writing = spec_.writing;
     settings.write_seed = static_cast<uint64_t>(spec_.seed) + (i << 32);
     settings.family = spec_.family;
-    settings.traffic = share_of(spec_.traffic, i, false);
-    settings.neighbour_traffic = share_of(spec_.neighbour_traffic, i, true);
+    settings.traffic = traffic_of_shard(spec_, plan_, i, spec_.traffic, false);
+    settings.neighbour_traffic = traffic_of_shard(spec_, plan_, i, spec_.neighbour_traffic, true);
     settings.has_neighbours = spec_.neighbours > 0;
     settings.victims = spec_.victims;
     const PlannedGroup& group = plan_.groups[plan_.shard_groups[i]];
@@ -638,105 +585,29 @@ Done Coordinator::establish() {
 }
 
 // Finds for every connecting end the accepting end with the reversed 4-tuple, and gives both their
-// pair, their row and their instant. Connection i of a group is end i / shards of shard
-// i % shards, so that the assignment depends on the seed alone.
+// pair, their row and their instant.
 Done Coordinator::join() {
   joined_ = true;
   const bool survivor_listens = spec_.survivor == Side::server;
-  std::vector<int64_t> counts;
-  for (const PlannedRow& row : plan_.rows) counts.push_back(row.requested);
-  const std::vector<uint16_t> row_of = assign_rows(counts, static_cast<uint64_t>(spec_.seed));
-  // Who stays alive has no part in the schedule: its instant is the start.
-  const auto stays = [&](uint16_t row) { return stays_alive(strategy_of(plan_.rows[row].row)); };
-  const auto dying =
-      std::count_if(row_of.begin(), row_of.end(), [&](uint16_t row) { return !stays(row); });
-  const std::vector<int64_t> scheduled = schedule_instants(spec_, dying);
-  std::vector<int64_t> instants;
-  for (size_t pair = 0, next = 0; pair < row_of.size(); ++pair)
-    instants.push_back(stays(row_of[pair]) ? 0 : scheduled[next++]);
-  // The run's connections by group: of n shards of a group, shard i takes number i, i + n, ...
-  std::vector<size_t> group_of_row(plan_.rows.size());
-  for (size_t group = 0; group < plan_.groups.size(); ++group)
-    for (const size_t row : plan_.groups[group].rows) group_of_row[row] = group;
-  std::vector<std::vector<uint32_t>> pairs_of(plan_.groups.size());
-  for (uint32_t pair = 0; pair < row_of.size(); ++pair)
-    pairs_of[group_of_row[row_of[pair]]].push_back(pair);
-  for (size_t shard_index = 0; shard_index < shards_.size(); ++shard_index) {
-    Shard& shard = shards_[shard_index];
+  const bool relays = std::ranges::any_of(
+      plan_.rows, [](const PlannedRow& row) { return survivor_is_told(row.row); });
+  const Assignment assignment = assign_pairs(spec_, plan_);
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    Shard& shard = shards_[i];
     const ShardView& view = shard.table.view();
-    const size_t slots = view.victims.size();
-    const auto first_shard =
-        std::find(plan_.shard_groups.begin(), plan_.shard_groups.end(), shard.group);
-    const auto place = shard_index - static_cast<size_t>(first_shard - plan_.shard_groups.begin());
-    const auto shards_of_group = static_cast<size_t>(
-        std::count(plan_.shard_groups.begin(), plan_.shard_groups.end(), shard.group));
-    // Nobody accepts: the listener's kernel knows the victims' ends, and only their number was
-    // counted. What the survivors see must do.
-    if (plan_.groups[shard.group].in_backlog) {
-      for (uint32_t slot = 0; slot < slots; ++slot) {
-        if (!(view.survivors[slot].flags & kEstablished)) continue;
-        view.victims[slot].tuple = view.survivors[slot].tuple.reversed();
-        view.victims[slot].flags |= kEstablished;
-      }
-    }
+    if (plan_.groups[shard.group].in_backlog) accept_by_backlog(view);
     // In time, unless the run is interrupted: then nothing is known of them.
     const int refused = view.header->progress.accept_error.load();
     const int accept_error = refused ? refused : halted_ ? 0 : ETIMEDOUT;
-    // One key that sorts both sides alike; ports alone nearly always decide.
-    const auto key = [](const FourTuple& tuple) {
-      return std::tuple(tuple.local.port, tuple.remote.port, tuple.local.host, tuple.remote.host);
-    };
-    const auto accepted_tuple = [&](uint32_t slot) {
-      return (survivor_listens ? view.survivors[slot].tuple : view.victims[slot].tuple).reversed();
-    };
-    std::vector<uint32_t> accepted;
-    for (uint32_t slot = 0; slot < slots; ++slot) {
-      const uint8_t flags =
-          survivor_listens ? view.survivors[slot].flags : view.victims[slot].flags;
-      if (flags & kEstablished) accepted.push_back(slot);
-    }
-    std::sort(accepted.begin(), accepted.end(), [&](uint32_t a, uint32_t b) {
-      return key(accepted_tuple(a)) < key(accepted_tuple(b));
-    });
-    shard.acceptor_of.assign(slots, kNoPair);
-    const bool relays = std::any_of(plan_.rows.begin(), plan_.rows.end(),
-                                    [](const auto& row) { return survivor_is_told(row.row); });
-    if (relays) shard.survivor_of.assign(slots, kNoPair);
-    for (uint32_t slot = 0; slot < slots; ++slot) {
-      const size_t pair = pairs_of[shard.group][slot * shards_of_group + place];
-      const FourTuple& tuple =
-          survivor_listens ? view.victims[slot].tuple : view.survivors[slot].tuple;
-      const auto match = std::lower_bound(accepted.begin(), accepted.end(), tuple,
-                                          [&](uint32_t a, const FourTuple& wanted) {
-                                            return key(accepted_tuple(a)) < key(wanted);
-                                          });
-      const bool joined = match != accepted.end() && accepted_tuple(*match) == tuple;
-      if (joined) shard.acceptor_of[slot] = *match;
-      const uint32_t acceptor_slot = joined ? *match : kNoPair;
-      const uint32_t victim_slot = survivor_listens ? slot : acceptor_slot;
-      const uint32_t survivor_slot = survivor_listens ? acceptor_slot : slot;
-      if (victim_slot != kNoPair) {
-        VictimEnd& end = view.victims[victim_slot];
-        end.pair = static_cast<uint32_t>(pair);
-        end.row = row_of[pair];
-        end.scheduled_ns = instants[pair];
-        if (!joined) lose(end, accept_error);
-      }
-      if (survivor_slot != kNoPair) {
-        SurvivorEnd& end = view.survivors[survivor_slot];
-        end.pair = static_cast<uint32_t>(pair);
-        end.row = row_of[pair];
-        if (!joined) lose(end, accept_error);
-      }
-      if (joined && relays) shard.survivor_of[victim_slot] = survivor_slot;
-      if (joined && !view.writes.empty()) view.writes[survivor_slot].victim = victim_slot;
-    }
-    // An accepted end that nobody here opened takes no part.
-    for (SurvivorEnd& end : view.survivors)
-      if (end.pair == kNoPair) end.flags &= ~kEstablished;
-    for (VictimEnd& end : view.victims)
-      if (end.pair == kNoPair) end.flags &= ~kEstablished;
+    shard.acceptor_of = match_ends(view, spec_.survivor);
+    hand_out(view, pairs_of_shard(plan_, assignment, i), shard.acceptor_of, assignment,
+             spec_.survivor, accept_error);
     form_groups(view, spec_.per_process);
+    if (!relays) continue;
+    shard.survivor_of.assign(view.victims.size(), kNoPair);
+    for (uint32_t slot = 0; slot < shard.acceptor_of.size(); ++slot)
+      if (const uint32_t acceptor = shard.acceptor_of[slot]; acceptor != kNoPair)
+        shard.survivor_of[survivor_listens ? slot : acceptor] = survivor_listens ? acceptor : slot;
   }
   return std::nullopt;
 }
@@ -1106,6 +977,27 @@ void Coordinator::close_early(const Error& failed, RunResult& result) {
   }
 }
 
+// At least one pair stands; else what kept them from it.
+Done Coordinator::check_established() {
+  const bool any = std::any_of(shards_.begin(), shards_.end(), [](const Shard& shard) {
+    return std::any_of(shard.acceptor_of.begin(), shard.acceptor_of.end(),
+                       [](uint32_t acceptor) { return acceptor != kNoPair; });
+  });
+  if (any) return establishing_ = false, std::nullopt;
+  RunResult so_far;
+  fill_ledger(spec_, plan_, ledger_shards(), now_ns(), now_ns(), so_far);
+  return not_established(so_far);
+}
+
+Done Coordinator::warm_up() {
+  const int64_t until_ns = now_ns() + spec_.warm_up_ns;
+  if (spec_.warm_up_ns > 0) begin_phase("warm-up");
+  while (!halted_ && now_ns() < until_ns)
+    if (Done failed = pump(std::min(until_ns, now_ns() + kTick_ns))) return failed;
+  if (halted_) return plain_error("interrupted before the first death");
+  return std::nullopt;
+}
+
 RunResult Coordinator::lead(std::vector<std::string> notes) {
   RunResult result;
   result.exclusive = !spec_.host_network;
@@ -1132,16 +1024,7 @@ RunResult Coordinator::lead(std::vector<std::string> notes) {
       [&] { return opened_at_ns_ = now_ns(), snapshot(snapshots_.before); },
       [&] { return establish(); },
       [&] { return join(); },
-      [&]() -> Done {
-        const bool any = std::any_of(shards_.begin(), shards_.end(), [](const Shard& shard) {
-          return std::any_of(shard.acceptor_of.begin(), shard.acceptor_of.end(),
-                             [](uint32_t acceptor) { return acceptor != kNoPair; });
-        });
-        if (any) return establishing_ = false, std::nullopt;
-        RunResult so_far;
-        fill_ledger(spec_, plan_, ledger_shards(), now_ns(), now_ns(), so_far);
-        return not_established(so_far);
-      },
+      [&] { return check_established(); },
       [&] { return arm(); },
       [&] { return read_back(result), Done(); },
       [&]() -> Done {
@@ -1150,14 +1033,7 @@ RunResult Coordinator::lead(std::vector<std::string> notes) {
         return snapshot(snapshots_.armed);
       },
       [&] { return start_hogs(); },
-      [&]() -> Done {
-        const int64_t until_ns = now_ns() + spec_.warm_up_ns;
-        if (spec_.warm_up_ns > 0) begin_phase("warm-up");
-        while (!halted_ && now_ns() < until_ns)
-          if (Done failed = pump(std::min(until_ns, now_ns() + kTick_ns))) return failed;
-        if (halted_) return plain_error("interrupted before the first death");
-        return std::nullopt;
-      },
+      [&] { return warm_up(); },
       [&] { return inject(); },
       [&] { return wait_for_findings(); },
       [&] { return close_ledger(); },

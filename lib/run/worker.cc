@@ -345,6 +345,35 @@ int survivor_worker_main() {
   });
 }
 
+namespace {
+
+// Tells the survivor of acts that it waits for, in batches.
+struct Stamps {
+  Channel& channel;
+  uint32_t most;
+  Message message = message_of(Verb::stamp);
+  Status unsent = {};  // without them a survivor waits for nothing
+
+  void send() {
+    if (message.count > 0 && !unsent) unsent = channel.send(message);
+    message.count = 0;
+  }
+  void add(uint32_t slot) {
+    message.items[message.count++] = slot;
+    if (message.count >= most) send();
+  }
+};
+
+// All of them, whatever becomes of the first.
+Status clean_up_victims(GroupVictims& groups, std::optional<RingVictim>& victim) {
+  Status failed = groups.clean_up();
+  if (victim)
+    if (Status refused = victim->clean_up(); refused && !failed) failed = std::move(refused);
+  return failed;
+}
+
+}  // namespace
+
 int victim_worker_main() {
   auto table = ShardTable::attach(kFirstInherited);
   Channel channel(kFirstInherited + 1);
@@ -358,17 +387,9 @@ int victim_worker_main() {
   GroupVictims groups(shard, table->descriptor(), establisher.listeners, channel);
   bool armed = false;
 
-  Message stamps = message_of(Verb::stamp);
-  Status unsent;  // stamps without which a survivor waits for nothing
-  const auto send_stamps = [&] {
-    if (stamps.count > 0 && !unsent) unsent = channel.send(stamps);
-    stamps.count = 0;
-  };
+  Stamps stamps{channel, settings.stamps_per_message};
   ScheduleHooks hooks;
-  hooks.acted = [&](uint32_t slot) {
-    stamps.items[stamps.count++] = slot;
-    if (stamps.count >= settings.stamps_per_message) send_stamps();
-  };
+  hooks.acted = [&](uint32_t slot) { stamps.add(slot); };
   hooks.interrupted = [&] {
     const auto received = channel.receive(0);
     return !received || (*received && (*received)->verb == Verb::halt);
@@ -399,8 +420,8 @@ int victim_worker_main() {
         return message_of(Verb::armed);
       case Verb::act:
         if (Status failed = victim->run_schedule(message.value, hooks)) return *failed;
-        send_stamps();
-        if (unsent) return *unsent;
+        stamps.send();
+        if (stamps.unsent) return *stamps.unsent;
         if (Status failed = groups.collect()) return *failed;
         return message_of(Verb::done);
       case Verb::halt:
@@ -408,14 +429,10 @@ int victim_worker_main() {
       case Verb::close_ledger:
         if (Status failed = groups.check()) return *failed;
         return message_of(Verb::ledger_closed);
-      case Verb::clean_up: {
+      case Verb::clean_up:
         armed = false;
-        Status failed = groups.clean_up();
-        if (victim)
-          if (Status refused = victim->clean_up(); refused && !failed) failed = std::move(refused);
-        if (failed) return *failed;
+        if (Status failed = clean_up_victims(groups, victim)) return *failed;
         return message_of(Verb::clean);
-      }
       default:
         return plain_error("a victim does not understand this message");
     }

@@ -93,7 +93,7 @@ void BlockingSurvivor::survive(Line& line) {
     if (failed && end.evidence.read_error == 0)
       end.evidence.read_error = static_cast<int16_t>(failed);
     take_write_error(line, end);
-    if (conclude(shard_, end, stamp_ns) != Verdict::hang_up) return;
+    if (conclude(shard_, end, stamp_ns) != Conclusion::hang_up) return;
     // From here on recv() returns 0 at once: only POLLHUP tells the answer to the write.
     const unsigned events = wait_for_events(end, 0);
     if (stopping()) return;

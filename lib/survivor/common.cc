@@ -184,8 +184,8 @@ void read_until_empty(const ShardView& shard, SurvivorEnd& end, std::span<char> 
   }
 }
 
-Verdict conclude(const ShardView& shard, SurvivorEnd& end, int64_t stamp_ns) {
-  if (end.flags & kConcluded) return Verdict::found;
+Conclusion conclude(const ShardView& shard, SurvivorEnd& end, int64_t stamp_ns) {
+  if (end.flags & kConcluded) return Conclusion::found;
   Evidence& evidence = end.evidence;
   const bool named = evidence.read_error != 0 && evidence.read_error != EPIPE;
   if (!named) {
@@ -202,11 +202,11 @@ Verdict conclude(const ShardView& shard, SurvivorEnd& end, int64_t stamp_ns) {
     // Its completion decides, this instant stays.
     if (!(end.flags & kHeld)) end.found_ns = stamp_ns;
     set_flag(end, kHeld);
-    return Verdict::held;
+    return Conclusion::held;
   }
   const bool answer_to_come = strategy_of(shard, end).when_told == WhenTold::writes_after_fin &&
                               shard.row_of(end).watch != Watch::writer;
-  if (classified.finding == Finding::eof && answer_to_come) return Verdict::hang_up;
+  if (classified.finding == Finding::eof && answer_to_come) return Conclusion::hang_up;
   if (!(end.flags & kHeld)) end.found_ns = stamp_ns;
   end.finding = classified.finding;
   end.error_number = static_cast<int16_t>(classified.error_number);
@@ -217,18 +217,18 @@ Verdict conclude(const ShardView& shard, SurvivorEnd& end, int64_t stamp_ns) {
     end.silent_since_ns = now_ns() - looked(shard, read_silence_ns(end.descriptor));
   set_flag(end, kConcluded);
   shard.header->progress.found.fetch_add(1, std::memory_order_release);
-  return Verdict::found;
+  return Conclusion::found;
 }
 
-Verdict look(const ShardView& shard, SurvivorEnd& end, unsigned events, int64_t stamp_ns,
-             std::span<char> scratch) {
-  if (end.flags & kConcluded) return Verdict::found;
+Conclusion look(const ShardView& shard, SurvivorEnd& end, unsigned events, int64_t stamp_ns,
+                std::span<char> scratch) {
+  if (end.flags & kConcluded) return Conclusion::found;
   end.evidence.poll_events |= static_cast<uint16_t>(events);
   read_until_empty(shard, end, scratch);
   if (events & kDeathEvents) return conclude(shard, end, stamp_ns);
   // The wait spoke of data only; the end was learned by the read just now.
   if (end.evidence.read_eof || end.evidence.read_error) return conclude(shard, end, now_ns());
-  return Verdict::goes_on;
+  return Conclusion::goes_on;
 }
 
 bool send_request(const ShardView& shard, SurvivorEnd& end, std::span<const char> request) {

@@ -118,17 +118,17 @@ void count_received(const ShardView& shard, SurvivorEnd& end, uint32_t bytes);
 void read_until_empty(const ShardView& shard, SurvivorEnd& end, std::span<char> scratch);
 
 // What the evidence so far means for the watch of this connection.
-enum class Verdict : uint8_t {
+enum class Conclusion : uint8_t {
   goes_on,  // nothing has ended: wait on
   found,    // the finding is final
   held,     // the write in flight holds the errno and decides
   hang_up,  // the answer to the survivor's write is still to come, and only POLLHUP tells it
 };
 // Something said that the connection has ended: decides from all its evidence.
-Verdict conclude(const ShardView& shard, SurvivorEnd& end, int64_t stamp_ns);
+Conclusion conclude(const ShardView& shard, SurvivorEnd& end, int64_t stamp_ns);
 // A poll-like wait reported `events` at `stamp_ns`: reads, and concludes where there is an end.
-Verdict look(const ShardView& shard, SurvivorEnd& end, unsigned events, int64_t stamp_ns,
-             std::span<char> scratch);
+Conclusion look(const ShardView& shard, SurvivorEnd& end, unsigned events, int64_t stamp_ns,
+                std::span<char> scratch);
 // Sends one message without blocking, and concludes when that fails. Whether the kernel took it.
 bool send_request(const ShardView& shard, SurvivorEnd& end, std::span<const char> request);
 

@@ -222,13 +222,13 @@ void EpollSurvivor::handle(const epoll_event& event, int64_t stamp_ns) {
     return;
   }
   switch (look(shard_, end, event.events, stamp_ns, scratch_)) {
-    case Verdict::goes_on:
-    case Verdict::held:
+    case Conclusion::goes_on:
+    case Conclusion::held:
       return;
-    case Verdict::hang_up:  // EPOLLHUP and EPOLLERR are always reported
+    case Conclusion::hang_up:  // EPOLLHUP and EPOLLERR are always reported
       change_interest(EPOLL_CTL_MOD, slot, edge, Kind::watch);
       return;
-    case Verdict::found:
+    case Conclusion::found:
       // Level-triggered, an ended connection would be reported for ever.
       if (!edge) change_interest(EPOLL_CTL_DEL, slot, 0, Kind::watch);
       return;

@@ -133,17 +133,17 @@ void SelectSurvivor::handle(size_t index, unsigned events, int64_t stamp_ns) {
     return;
   }
   switch (look(shard_, end, events, stamp_ns, scratch_)) {
-    case Verdict::goes_on:
-    case Verdict::held:
+    case Conclusion::goes_on:
+    case Conclusion::held:
       return;
-    case Verdict::hang_up:
+    case Conclusion::hang_up:
       waiting_[index].stage = Stage::hang_up_awaited;
       polled_[index].events = 0;  // POLLHUP and POLLERR are always reported
       if (!by_select()) return;
       half_closed_.push_back(slot);
       remove(index);
       return;
-    case Verdict::found:
+    case Conclusion::found:
       remove(index);
       return;
   }
@@ -152,7 +152,7 @@ void SelectSurvivor::handle(size_t index, unsigned events, int64_t stamp_ns) {
 // TCP_INFO tells the reset that select cannot tell from the FIN before it.
 void SelectSurvivor::ask_half_closed() {
   std::erase_if(half_closed_, [&](uint32_t slot) {
-    return conclude(shard_, shard_.survivors[slot], now_ns()) == Verdict::found;
+    return conclude(shard_, shard_.survivors[slot], now_ns()) == Conclusion::found;
   });
 }
 

@@ -338,10 +338,10 @@ void UringSurvivor::handle_poll(uint32_t slot, const io_uring_cqe& completion, i
     conclude_or_wait(slot, stamp_ns);
     return;
   }
-  const Verdict verdict =
+  const Conclusion verdict =
       look(shard_, end, static_cast<unsigned>(completion.res), stamp_ns, scratch_);
-  if (verdict == Verdict::hang_up) arm_poll(slot, 0, Kind::poll);
-  if (verdict == Verdict::goes_on && !armed_still) arm_watch(slot);
+  if (verdict == Conclusion::hang_up) arm_poll(slot, 0, Kind::poll);
+  if (verdict == Conclusion::goes_on && !armed_still) arm_watch(slot);
 }
 
 void UringSurvivor::handle_write(uint32_t slot, int result, int64_t stamp_ns) {
@@ -356,7 +356,7 @@ void UringSurvivor::handle_write(uint32_t slot, int result, int64_t stamp_ns) {
 }
 
 void UringSurvivor::conclude_or_wait(uint32_t slot, int64_t stamp_ns) {
-  if (conclude(shard_, shard_.survivors[slot], stamp_ns) == Verdict::hang_up)
+  if (conclude(shard_, shard_.survivors[slot], stamp_ns) == Conclusion::hang_up)
     arm_poll(slot, 0, Kind::poll);
 }
 

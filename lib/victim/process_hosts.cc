@@ -284,6 +284,24 @@ Status ProcessHosts::clean_up() {
   return failed_;
 }
 
+namespace {
+
+// Takes the ends over whose descriptors came with the message.
+Status adopt(const ShardView& shard, const Message& message, std::vector<Fd>& descriptors,
+             std::vector<uint32_t>& slots) {
+  // The kernel hands over fewer where this process may not have more (SCM_RIGHTS in unix(7)).
+  if (descriptors.size() != message.count)
+    return make_error("receive the descriptors of connections", EMFILE,
+                      fmt::format("{} of {}", descriptors.size(), message.count));
+  for (size_t i = 0; i < descriptors.size(); ++i) {
+    shard.victims[message.items[i]].descriptor = descriptors[i].release();
+    slots.push_back(message.items[i]);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
 int process_host_main() {
   auto table = ShardTable::attach(3);
   Channel channel(4);
@@ -309,17 +327,8 @@ int process_host_main() {
     Status failed;
     switch ((*received)->verb) {
       case Verb::adopt:
-        // The kernel hands over fewer where this process may not have more (SCM_RIGHTS in unix(7)).
-        if (descriptors.size() != (*received)->count) {
-          failed = make_error("receive the descriptors of connections", EMFILE,
-                              fmt::format("{} of {}", descriptors.size(), (*received)->count));
-          return mute_exit(channel.send(failure_message(*failed)));
-        }
-        for (size_t i = 0; i < descriptors.size(); ++i) {
-          const uint32_t slot = (*received)->items[i];
-          shard.victims[slot].descriptor = descriptors[i].release();
-          slots.push_back(slot);
-        }
+        if (const Status short_of = adopt(shard, **received, descriptors, slots))
+          return mute_exit(channel.send(failure_message(*short_of)));
         continue;
       case Verb::prepare: {
         answer.verb = Verb::prepared;

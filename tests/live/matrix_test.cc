@@ -92,6 +92,72 @@ constexpr std::string_view kDieAlone =
     "fin-then-rst,destroy,vanish,silent,linger2";
 constexpr size_t kDyingAlone = 13;
 
+using Wants = std::map<std::string, std::map<std::string, Wanted>>;  // by watch, by strategy
+
+void expect_findings(const nlohmann::json& row, const Wanted& want, int64_t count) {
+  const std::string name = row["strategy"], watch = row["watch"];
+  if (name == "linger2" && watch != "late") {
+    EXPECT_EQ(row["findings"].value("eof", 0) + row["findings"].value("epipe", 0), count);
+  } else if (may_name_icmp(name, want)) {
+    const int icmp = row["findings"].value("ehostunreach", 0);
+    EXPECT_EQ(icmp + row["findings"].value("etimedout", 0), count);
+    EXPECT_GT(icmp, 0);
+  } else {
+    EXPECT_EQ(row["findings"].size(), 1u);
+    EXPECT_EQ(row["findings"].value(want.finding, 0), count);
+  }
+  const bool nothing = want.finding == "nothing";
+  EXPECT_EQ(row["found"], nothing ? 0 : count);
+  EXPECT_EQ(row["nothing"], nothing ? count : 0);
+  EXPECT_EQ(row["latency_ns"]["p50"].is_null(), nothing);
+}
+
+void expect_bytes(const nlohmann::json& row, int64_t count) {
+  const std::string name = row["strategy"], watch = row["watch"];
+  const int64_t received = row["bytes_received"], sent = row["bytes_sent"];
+  if (name == "sigkill-sending" && watch != "late") {
+    EXPECT_EQ(received, sent);  // an orphan's data is delivered
+    EXPECT_GT(received, 0);
+  } else if (name.starts_with("sigkill-sending")) {
+    EXPECT_LT(received, sent);  // a write to it cuts the data short
+  } else {
+    // Data that was sent before the end arrives, whatever the end was.
+    const bool sends_data = name == "fin-data" || name == "rst-unread-data";
+    EXPECT_EQ(received, sends_data ? 512 * count : name == "cable-restore" ? received : 0);
+  }
+  if (name == "cable-restore" && watch != "late") {
+    EXPECT_EQ(row["alive"], count);
+  } else {
+    EXPECT_TRUE(row["alive"].is_null());
+  }
+}
+
+void expect_row(const nlohmann::json& row, const Wanted& want, int64_t count) {
+  EXPECT_TRUE(row["skipped"].is_null());
+  EXPECT_EQ(row["requested"], count);
+  EXPECT_EQ(row["established"], count);
+  EXPECT_EQ(row["torn_down"], count);
+  EXPECT_EQ(row["unexpected"], 0);
+  expect_findings(row, want, count);
+  expect_bytes(row, count);
+}
+
+void expect_events(const std::string& path, const Wants& wanted, size_t connections) {
+  const auto events = read_csv(path);
+  ASSERT_EQ(events.size(), 1u + connections);
+  const auto column = [&](const std::string& name) {
+    return std::find(events[0].begin(), events[0].end(), name) - events[0].begin();
+  };
+  const auto strategy = column("strategy"), watch = column("watch"), error = column("errno"),
+             finding = column("finding");
+  for (size_t i = 1; i < events.size(); ++i) {
+    const Wanted& want = wanted.at(events[i][watch]).at(events[i][strategy]);
+    if (events[i][strategy] == "linger2" || may_name_icmp(events[i][strategy], want)) continue;
+    ASSERT_EQ(events[i][finding], want.finding) << events[i][strategy];
+    ASSERT_EQ(events[i][error], want.error) << events[i][strategy];
+  }
+}
+
 TEST_P(Matrix, EveryRowFindsWhatItMust) {
   const TemporaryFolder folder;
   const Case& param = GetParam();
@@ -117,7 +183,7 @@ TEST_P(Matrix, EveryRowFindsWhatItMust) {
   EXPECT_EQ(run["status"], "ok");
   EXPECT_TRUE(run["reconciliation"]["balanced"]);
   EXPECT_TRUE(run["reconciliation"]["exclusive"]);
-  std::map<std::string, std::map<std::string, Wanted>> wanted;  // by watch, by strategy
+  Wants wanted;
   for (const std::string& watch : param.watches) {
     wanted[watch] = wanted_findings(param.probe, watch);
     ASSERT_EQ(wanted[watch].size(), kStrategies);
@@ -130,56 +196,9 @@ TEST_P(Matrix, EveryRowFindsWhatItMust) {
       EXPECT_EQ(row["skipped"], "the server cannot be the survivor of 'listener-close'");
       continue;
     }
-    const Wanted& want = wanted[watch].at(name);
-    EXPECT_TRUE(row["skipped"].is_null());
-    EXPECT_EQ(row["requested"], count);
-    EXPECT_EQ(row["established"], count);
-    EXPECT_EQ(row["torn_down"], count);
-    EXPECT_EQ(row["unexpected"], 0);
-    if (name == "linger2" && watch != "late") {
-      EXPECT_EQ(row["findings"].value("eof", 0) + row["findings"].value("epipe", 0), count);
-    } else if (may_name_icmp(name, want)) {
-      const int icmp = row["findings"].value("ehostunreach", 0);
-      EXPECT_EQ(icmp + row["findings"].value("etimedout", 0), count);
-      EXPECT_GT(icmp, 0);
-    } else {
-      EXPECT_EQ(row["findings"].size(), 1u);
-      EXPECT_EQ(row["findings"].value(want.finding, 0), count);
-    }
-    const bool nothing = want.finding == "nothing";
-    EXPECT_EQ(row["found"], nothing ? 0 : count);
-    EXPECT_EQ(row["nothing"], nothing ? count : 0);
-    EXPECT_EQ(row["latency_ns"]["p50"].is_null(), nothing);
-    const int64_t received = row["bytes_received"], sent = row["bytes_sent"];
-    if (name == "sigkill-sending" && watch != "late") {
-      EXPECT_EQ(received, sent);  // an orphan's data is delivered
-      EXPECT_GT(received, 0);
-    } else if (name.starts_with("sigkill-sending")) {
-      EXPECT_LT(received, sent);  // a write to it cuts the data short
-    } else {
-      // Data that was sent before the end arrives, whatever the end was.
-      const bool sends_data = name == "fin-data" || name == "rst-unread-data";
-      EXPECT_EQ(received, sends_data ? 512 * count : name == "cable-restore" ? received : 0);
-    }
-    if (name == "cable-restore" && watch != "late") {
-      EXPECT_EQ(row["alive"], count);
-    } else {
-      EXPECT_TRUE(row["alive"].is_null());
-    }
+    expect_row(row, wanted[watch].at(name), count);
   }
-  const auto events = read_csv(folder.path() + "/events.csv");
-  ASSERT_EQ(events.size(), 1u + connections);
-  const auto column = [&](const std::string& name) {
-    return std::find(events[0].begin(), events[0].end(), name) - events[0].begin();
-  };
-  const auto strategy = column("strategy"), watch = column("watch"), error = column("errno"),
-             finding = column("finding");
-  for (size_t i = 1; i < events.size(); ++i) {
-    const Wanted& want = wanted[events[i][watch]].at(events[i][strategy]);
-    if (events[i][strategy] == "linger2" || may_name_icmp(events[i][strategy], want)) continue;
-    ASSERT_EQ(events[i][finding], want.finding) << events[i][strategy];
-    ASSERT_EQ(events[i][error], want.error) << events[i][strategy];
-  }
+  expect_events(folder.path() + "/events.csv", wanted, connections);
 }
 
 std::string name_of(const testing::TestParamInfo<Case>& test) {
