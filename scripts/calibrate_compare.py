@@ -188,7 +188,8 @@ def judge(lastack, rows, runs, splits, sides, repetitions, chance):
 
 
 def told(outcome):
-    return (f"{outcome['repetitions_a_side']} against {outcome['repetitions_a_side']} repetitions:\n"
+    side = outcome["repetitions_a_side"]
+    return (f"{side} against {side} repetitions:\n"
             f"  A against A: {outcome['false_alarms']} of {outcome['rows']} rows reported "
             f"({outcome['false_alarm_share']:.1%}; allowed {MOST_FALSE_ALARMS:.0%})\n"
             f"  slowdown of {SLOWDOWN:.0%}: found in {outcome['slowdowns_found']} of "

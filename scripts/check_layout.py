@@ -1,14 +1,21 @@
 #!/usr/bin/python3
-"""Check the layout of lib/: its floors, its one door to io_uring, dead files, prints and exits.
+"""Check the layout of lib/: its floors, its one door to io_uring, dead files, prints and exits;
+and the style of all code, scripts and pages (style_rules.py, clang-format).
+
+usage: check_layout.py [FOLDER]
 
 Prints a line per violation, "file:line: rule", and exits with 1; with 0 when there is none.
 """
 import os
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+import style_rules
+
+ROOT = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent.parent).resolve()
 LIB = ROOT / "lib"
 
 # A file includes files of its own folder and of lower floors. Two folders of one floor do not know
@@ -87,6 +94,45 @@ def call_violation(file, call):
     return f"lib/ neither prints nor exits: {word}"
 
 
+def is_test(file):
+    """Whether the file is none of the programs'."""
+    return file.relative_to(ROOT).parts[0] == "tests"
+
+
+def style_violations(codes):
+    """(file, line, rule) of C++ code and of everything else that people read."""
+    words = {file: style_rules.Words(code) for file, code in codes.items()}
+    for file, code in codes.items():
+        for line, rule in style_rules.long_functions(code):
+            yield file, line, rule
+        if file.suffix == ".h" and file.is_relative_to(LIB):
+            for rule in style_rules.dead_functions(file, words, is_test):
+                yield file, 1, rule
+    headers = {file: style_rules.types_of(code) for file, code in codes.items()
+               if file.suffix == ".h" and file.is_relative_to(LIB)}
+    for file, rule in style_rules.twice(headers):
+        yield file, 1, rule
+    scripts = [path for folder in ("scripts", "tests", "cmake", ".ci")
+               for path in (ROOT / folder).rglob("*")
+               if path.suffix in (".py", ".sh", ".cmake") or path.name == "CMakeLists.txt"]
+    pages = [*ROOT.glob("*.md"), *LIB.rglob("*.md")]
+    for file in [*codes, *sorted(scripts), *sorted(pages)]:
+        text = file.read_text(encoding="utf-8", errors="replace")
+        for line, rule in style_rules.long_lines(text, file.suffix == ".md"):
+            yield file, line, rule
+
+
+def format_violations(files):
+    """What clang-format would lay out otherwise, where it is installed."""
+    if not shutil.which("clang-format"):
+        return
+    done = subprocess.run(["clang-format", "--dry-run", "--ferror-limit=1", *map(str, files)],
+                          capture_output=True, text=True, check=False, cwd=ROOT)
+    for match in re.finditer(r"^(/[^:\n]+):(\d+):\d+: warning: code should be", done.stderr,
+                             re.MULTILINE):
+        yield Path(match[1]), int(match[2]), "clang-format lays it out otherwise"
+
+
 def main():
     # Whatever is no documentation counts as code: a new kind of header does not escape.
     in_lib = sorted(path for path in LIB.rglob("*") if path.is_file() and path.suffix != ".md")
@@ -97,8 +143,8 @@ def main():
 
     violations = []  # (file, line, rule)
     includers = {path: set() for path in in_lib}
-    for file in in_lib + users:
-        code = code_of(file)
+    codes = {file: code_of(file) for file in in_lib + users}
+    for file, code in codes.items():
 
         def report(match, rule):
             if rule:
@@ -123,6 +169,7 @@ def main():
         elif not includers[file] - {file, file.with_suffix(".cc")}:
             violations.append((file, 1, "dead: nothing but its own .cc includes it"))
 
+    violations += [*style_violations(codes), *format_violations(codes)]
     for file, line, rule in sorted(violations):
         print(f"{file.relative_to(ROOT)}:{line}: {rule}")
     if violations:

@@ -14,7 +14,10 @@ wanted=""
 for group in "$@"; do
   case "$group" in
     build | plots | test | kernels) wanted="$wanted ${!group}" ;;
-    *) echo "install_packages: unknown group '$group'; allowed: build, plots, test, kernels" >&2; exit 2 ;;
+    *)
+      echo "install_packages: unknown group '$group'; allowed: build, plots, test, kernels" >&2
+      exit 2
+      ;;
   esac
 done
 

@@ -25,8 +25,8 @@ sys.dont_write_bytecode = True  # leaves nothing beside the sources
 
 import sections
 from markup import Html, escaped
-from files import (a_path, check_version, deliver, fail, parse_json, printable, read_json, read_text,
-                   write_files)
+from files import (a_path, check_version, deliver, fail, parse_json, printable, read_json,
+                   read_text, write_files)
 from reading import key_of, read_suite
 from words import label_rows
 

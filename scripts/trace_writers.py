@@ -5,8 +5,8 @@ usage: trace_writers.py LASTACK
 
 Runs writing survivors for one close strategy of each family while signal:signal_generate and
 tcp:tcp_send_reset are recorded in a trace instance of their own, and prints both counts side by
-side. Needs root and tracefs at /sys/kernel/tracing. RSTs are counted on the whole host: nothing else
-may send any meanwhile. Exit code: 0 when all counts agree, 1 when not, 77 without tracefs.
+side. Needs root and tracefs at /sys/kernel/tracing. RSTs are counted on the whole host: nothing
+else may send any meanwhile. Exit code: 0 when all counts agree, 1 when not, 77 without tracefs.
 """
 import json
 import os

@@ -40,8 +40,8 @@ ROWS = [
     Row("RLIMIT_AS", prlimit("as"), [7 * M, 8 * M, 12 * M, 32 * M], "ulimit -v", True),
     Row("RLIMIT_CORE", prlimit("core"), [0], "", False),
     Row("RLIMIT_CPU", prlimit("cpu"), [1, 2], "ulimit -t", True, BURN),
-    Row("RLIMIT_DATA", prlimit("data"), [400 * K, 512 * K, 700 * K, M, 3 * M // 2, 2 * M, 5 * M // 2,
-                                         3 * M], "ulimit -v", True),
+    Row("RLIMIT_DATA", prlimit("data"),
+        [400 * K, 512 * K, 700 * K, M, 3 * M // 2, 2 * M, 5 * M // 2, 3 * M], "ulimit -v", True),
     Row("RLIMIT_FSIZE", prlimit("fsize"), [4 * K, 16 * K, M], "ulimit -f", True),
     Row("RLIMIT_LOCKS", prlimit("locks"), [0], "", False),
     Row("RLIMIT_MEMLOCK", prlimit("memlock"), [0, 64 * K], "-l", None),
@@ -121,8 +121,8 @@ def play_in_cgroup(lastack):
                 continue
             enter = (f"echo {{}} > {group}/{limit} && echo $$ > {group}/cgroup.procs && "
                      'exec "$0" "$@"')
-            return play(Row("a control group's memory", ["sh", "-c", enter], [5 * M, 12 * M, 64 * M],
-                            "control group's memory limit", True,
+            return play(Row("a control group's memory", ["sh", "-c", enter],
+                            [5 * M, 12 * M, 64 * M], "control group's memory limit", True,
                             RUN.replace("connections 100", "connections 1000")), lastack)
         finally:
             remove_cgroup(group)

@@ -25,7 +25,7 @@ def must(result):
 
 
 def enter_bare_root(root, program):
-    """Not chroot(2): who is in one may make no user namespace (current_chrooted, fs/namespace.c)."""
+    """Not chroot(2): who is in one makes no user namespace (current_chrooted, fs/namespace.c)."""
     user, group = os.geteuid(), os.getegid()
     must(LIBC.unshare(CLONE_NEWNS | (CLONE_NEWUSER if user else 0)))
     if user:
@@ -49,8 +49,8 @@ def run_bare(program, *arguments):
         done = subprocess.run(["/lastack", *arguments], capture_output=True, text=True,
                               stdin=subprocess.DEVNULL, timeout=60, env={}, check=False,
                               preexec_fn=lambda: enter_bare_root(root, program))
-    assert done.returncode == 0, f"{arguments}: exit code {done.returncode}\n{done.stdout[-3000:]}" \
-        f"{done.stderr[-3000:]}"
+    said = done.stdout[-3000:] + done.stderr[-3000:]
+    assert done.returncode == 0, f"{arguments}: exit code {done.returncode}\n{said}"
     return done.stdout
 
 

@@ -49,9 +49,9 @@ def exit_code(kind, outcome, expected_codes, named):
     if code in expected_codes or never_began(outcome):
         return
     if code not in EXIT_CODES:
-        yield Fault("exit-code", f"{code}: {last_line(outcome.err)}")
+        yield Fault("exit-code", f"{code}: {said_last(outcome)}")
     elif code in NEED_A_REASON and not has_reason(kind, outcome, named):
-        yield Fault("nameless", f"{code}: {last_line(outcome.err or outcome.out)}")
+        yield Fault("nameless", f"{code}: {said_last(outcome)}")
 
 
 def has_reason(kind, outcome, named):
@@ -135,6 +135,17 @@ def leftovers(outcome):
             yield Fault("leftover", f"half-written {name}")
         if not name.startswith("out/"):
             yield Fault("leftover", f"file {name}")
+
+
+def said_last(outcome):
+    """What the outcome says of itself: on standard error, or in its document."""
+    document = parsed(outcome.out)
+    if outcome.err or not document:
+        return last_line(outcome.err or outcome.out)
+    if isinstance(document, list):  # claims
+        return str(next((row for row in document if not row.get("ok")), "no row"))[:600]
+    stalls = document.get("host", {}).get("stalls", {}).get("count")
+    return f"{document.get('error') or document.get('unexpected', [])[:1]}, {stalls} stalls"
 
 
 def last_line(text):

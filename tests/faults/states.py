@@ -146,7 +146,7 @@ class States:
         right = CODES[wanted] + ([] if wanted == WORKS else [1, 2, 3])
         if not faults and outcome.code not in right and not judge.never_began(outcome):
             faults.append(judge.Fault("exit-code", f"{outcome.code}, it {wanted}: "
-                                                   f"{judge.last_line(outcome.err)}"))
+                                                   f"{judge.said_last(outcome)}"))
         return outcome, faults
 
 

@@ -7,8 +7,9 @@ usage: tests/kernels/run.py PROGRAM [--kernel 6.1|6.12]... [--short] [--cache DI
 PROGRAM is the one file that `cmake --workflow --preset static` makes. Kernels are Debian's cloud
 kernels: downloaded by apt-get, unpacked into the cache, never installed. A machine holds busybox,
 three modules and the program, nothing else. It is emulated (QEMU's TCG), some twenty times slower
-than the host, unless --accelerator says kvm. Needs qemu-system-x86, busybox-static, cpio and xz-utils
-(scripts/install_packages.sh kernels). Exit code 77 where these or the kernels cannot be had.
+than the host, unless --accelerator says kvm. Needs qemu-system-x86, busybox-static, cpio and
+xz-utils (scripts/install_packages.sh kernels). Exit code 77 where these or the kernels cannot be
+had.
 """
 
 import argparse
