@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "ledger/stalls.h"
 
@@ -284,6 +285,8 @@ Settled Filler::settle(const Ends& ends) const {
 }
 
 void Filler::count(const Ends& ends) {
+  LASTACK_ASSERT(ends.victim.row < plan_.rows.size(), ends.victim.row, ends.victim.pair);
+  LASTACK_ASSERT(ends.victim.pair == ends.survivor.pair, ends.victim.pair, ends.survivor.pair);
   LedgerRow& row = result_.ledger[ends.victim.row];
   ++row.established;
   row.bytes_received += ends.survivor.bytes_received;
@@ -429,6 +432,12 @@ void Filler::count_rates(std::span<const LedgerShard> shards) {
 }
 
 std::vector<Outcome> Filler::close(std::span<const LedgerShard> shards) {
+  for (const LedgerRow& row : result_.ledger) {
+    LASTACK_ASSERT(row.established == row.torn_down + row.not_torn_down, row.established,
+                   row.torn_down, row.not_torn_down);
+    LASTACK_ASSERT(row.torn_down == row.found + row.nothing + row.undecided, row.torn_down,
+                   row.found, row.nothing, row.undecided);
+  }
   for (size_t row = 0; row < probing_.size(); ++row)
     result_.ledger[row].probing = probing_[row].take();
   note_lost_resets(lost_resets_, result_);

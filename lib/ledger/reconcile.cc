@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/assert.h"
+
 namespace lastack {
 namespace {
 
@@ -49,6 +51,7 @@ std::vector<Check> reconcile(const Plan& plan, const std::vector<Outcome>& outco
               counter_changes({{Counter::active_opens, 1}, {Counter::passive_opens, 1}}),
               established);
   for (const Outcome& outcome : outcomes) {
+    LASTACK_ASSERT(outcome.row < plan.rows.size(), outcome.row, plan.rows.size());
     const PlannedRow& planned = plan.rows[outcome.row];
     const Strategy& strategy = strategy_of(planned.row);
     const Circumstances& when = planned.when;

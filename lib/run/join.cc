@@ -6,6 +6,7 @@
 #include <tuple>
 #include <utility>
 
+#include "base/assert.h"
 #include "plan/schedule.h"
 
 namespace lastack {
@@ -99,8 +100,10 @@ void accept_by_backlog(const ShardView& view) {
 void hand_out(const ShardView& view, const std::vector<uint32_t>& pairs,
               const std::vector<uint32_t>& acceptor_of, const Assignment& assignment, Side survivor,
               int accept_error) {
+  LASTACK_ASSERT(pairs.size() == acceptor_of.size(), pairs.size(), acceptor_of.size());
   for (uint32_t slot = 0; slot < acceptor_of.size(); ++slot) {
     const uint32_t pair = pairs[slot];
+    LASTACK_ASSERT(pair < assignment.row_of.size(), pair, assignment.row_of.size());
     const uint16_t row = assignment.row_of[pair];
     const bool joined = acceptor_of[slot] != kNoPair;
     const uint32_t victim = survivor == Side::server ? slot : acceptor_of[slot];

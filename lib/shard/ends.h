@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 
+#include "base/assert.h"
 #include "model/finding.h"
 #include "model/load.h"
 #include "model/probe.h"
@@ -198,11 +199,18 @@ struct ShardView {
   std::span<WriteRecord> writes;  // by the survivor's slot; empty without writers
   std::span<ReadRecord> reads;    // by the victim's slot; empty without writers
 
-  const PlanRow& row_of(const VictimEnd& end) const { return header->rows[end.row]; }
-  const PlanRow& row_of(const SurvivorEnd& end) const { return header->rows[end.row]; }
+  const PlanRow& row_of(const VictimEnd& end) const { return row_at(end.row, end.pair); }
+  const PlanRow& row_of(const SurvivorEnd& end) const { return row_at(end.row, end.pair); }
+  const PlanRow& row_at(size_t row, uint32_t pair) const {
+    LASTACK_ASSERT(row < kMostRows, row, pair);
+    return header->rows[row];
+  }
 };
 
-inline const Strategy& strategy_of(const PlanRow& row) { return strategies()[row.strategy]; }
+inline const Strategy& strategy_of(const PlanRow& row) {
+  LASTACK_ASSERT(row.strategy < strategies().size(), row.strategy);
+  return strategies()[row.strategy];
+}
 inline const Strategy& strategy_of(const ShardView& shard, const VictimEnd& end) {
   return strategy_of(shard.row_of(end));
 }

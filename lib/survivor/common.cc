@@ -6,6 +6,8 @@
 
 #include <cerrno>
 
+#include "base/assert.h"
+
 namespace lastack {
 namespace {
 
@@ -186,6 +188,8 @@ void read_until_empty(const ShardView& shard, SurvivorEnd& end, std::span<char> 
 
 Conclusion conclude(const ShardView& shard, SurvivorEnd& end, int64_t stamp_ns) {
   if (end.flags & kConcluded) return Conclusion::found;
+  LASTACK_ASSERT((end.flags & kEstablished) && end.descriptor >= 0, end.pair, end.flags,
+                 end.descriptor);
   Evidence& evidence = end.evidence;
   const bool named = evidence.read_error != 0 && evidence.read_error != EPIPE;
   if (!named) {

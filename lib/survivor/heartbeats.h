@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "base/assert.h"
 #include "shard/ends.h"
 #include "survivor/common.h"
 
@@ -58,6 +59,7 @@ class TimerWheel {
       turned_ns_ += tick_ns_;
       taken_.clear();
       taken_.swap(ticks_[index_of(turned_ns_)]);
+      LASTACK_ASSERT(taken_.size() <= count_, taken_.size(), count_);
       count_ -= taken_.size();
       for (const uint32_t slot : taken_) due(slot);
     }

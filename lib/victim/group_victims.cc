@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "model/strategy.h"
 #include "net/network.h"
@@ -32,7 +33,9 @@ Status GroupVictims::prepare() {
 }
 
 void GroupVictims::act(uint32_t group) {
+  LASTACK_ASSERT(groups_.contains(group), group, groups_.size());
   const std::vector<uint32_t>& slots = groups_.at(group);
+  LASTACK_ASSERT(!slots.empty(), group);
   const Strategy& strategy = strategy_of(shard_, shard_.victims[slots.front()]);
   if (strategy.scope == Scope::process) return hosts_.act(group);
 

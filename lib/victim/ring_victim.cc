@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <unordered_set>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "net/byte_account.h"
 
@@ -311,6 +312,7 @@ Status RingVictim::run_schedule(int64_t start_ns, const ScheduleHooks& hooks) {
 
 void RingVictim::inject(uint32_t slot) {
   VictimEnd& end = shard_.victims[slot];
+  LASTACK_ASSERT((end.flags & kEstablished) && !(end.flags & kInjected), slot, end.flags);
   const Strategy& strategy = strategy_of(shard_, end);
   if (stays_alive(strategy)) {
     stamp_acts(shard_, std::span(&slot, 1));

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "base/assert.h"
 #include "shard/table.h"
 
 namespace lastack {
@@ -47,7 +48,7 @@ class Books {
   // The act of connection `slot`, which was due at `due_ns` after the start.
   void act(uint32_t slot, int64_t issued_ns, int64_t due_ns = 0, uint16_t row = 0) {
     VictimEnd& end = victim(slot);
-    end.pair = slot;
+    end.pair = survivor(slot).pair = slot;
     end.row = row;
     end.flags = kEstablished | kInjected;
     end.scheduled_ns = due_ns;
@@ -55,7 +56,7 @@ class Books {
   }
   void find(uint32_t slot, int64_t found_ns, Finding finding, int error_number = 0) {
     SurvivorEnd& end = survivor(slot);
-    end.pair = slot;
+    end.pair = victim(slot).pair = slot;
     end.flags = kEstablished | kConcluded;
     end.finding = finding;
     end.error_number = static_cast<int16_t>(error_number);
@@ -560,8 +561,8 @@ TEST(LedgerEvents, TellInstantsSinceTheStartInTheOrderOfPairs) {
   books.survivor(0).tuple.local = {0x7f000001, 22};
   books.act(1, 50);
   books.act(2, 60);
-  books.victim(0).pair = 2;
-  books.victim(2).pair = 0;
+  books.victim(0).pair = books.survivor(0).pair = 2;
+  books.victim(2).pair = books.survivor(2).pair = 0;
   books.close();
   ASSERT_THAT(books.result.events, SizeIs(3));
   EXPECT_EQ(books.result.events[0].pair, 0u);
@@ -776,6 +777,24 @@ TEST(Ledger, OtherIsMetByAnyErrnoWithoutARow) {
 
 TEST(Result, TextOfAnotherShapeIsAnError) {
   for (const char* text : {"", "\x01", "\x81\xa1x\x01"}) EXPECT_FALSE(deserialize(text));
+}
+
+TEST(Assertions, SayTheValues) {
+  const int one = 1, two = 2;
+  EXPECT_DEATH(LASTACK_ASSERT(one > two, one, two), "assertion failed: one > two; one, two = 1, 2");
+}
+
+TEST(Assertions, ARecordOfAnotherRunEndsTheLedger) {
+  Books books("fin", 2);
+  books.act(0, kMillisecond);
+  books.act(1, kMillisecond);
+  books.find(0, 2 * kMillisecond, Finding::eof);
+  books.find(1, 2 * kMillisecond, Finding::eof);
+  books.survivor(1).pair = 9;
+  EXPECT_DEATH(books.close(), "victim.pair == ends.survivor.pair; .* = 1, 9");
+  books.survivor(1).pair = 1;
+  books.victim(1).row = 77;
+  EXPECT_DEATH(books.close(), "victim.row < plan_.rows.size.*= 77, 1");
 }
 
 }  // namespace
