@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Installs what is missing from the distribution (Debian 12 or newer, Ubuntu 24.04 or newer).
 # usage: scripts/install_packages.sh build|plots|test|kernels ...
+# shellcheck disable=SC2034  # the groups are used by name
 set -euo pipefail
 
 build="g++ cmake ninja-build pkg-config git ca-certificates liburing-dev libfmt-dev libcli11-dev
   libnl-3-dev libnl-route-3-dev nlohmann-json3-dev libcsv-dev libbenchmark-dev zlib1g-dev"
 plots="python3 python3-matplotlib python3-numpy python3-pandas libjs-chart.js"
-test="libgtest-dev libgmock-dev python3 strace util-linux clang-format libbenchmark-tools
-  python3-scipy chromium chromium-driver python3-selenium"
+test="libgtest-dev libgmock-dev python3 strace util-linux clang-format shellcheck flake8
+  libbenchmark-tools python3-scipy chromium chromium-driver python3-selenium"
 kernels="qemu-system-x86 busybox-static cpio xz-utils"
 
 wanted=""

@@ -221,13 +221,13 @@ def draw_latency(runs, labels, facts, since):
     for index, (key, label) in enumerate(labels.items()):
         turn, hue = divmod(index, len(ROW_COLOURS))  # neighbours differ in both colour and marker
         look = {"color": ROW_COLOURS[hue], "marker": ROW_MARKERS[(turn + hue) % len(ROW_MARKERS)]}
-        with_curve = [(number, run) for number, run in enumerate(runs) if key in run["curves"]]
-        for number, run in with_curve:
+        with_curve = [(nth, run) for nth, run in enumerate(runs) if key in run["curves"]]
+        for nth, run in with_curve:
             drawn.append(curve_points(run["curves"][key]))
             # Staggered markers stay apart where the lines do not.
             ax.plot(*drawn[-1], **look, linestyle=run["style"], linewidth=1.3, markersize=5.5,
                     markevery=((index % 8) / 80, 0.1) if len(drawn[-1][0]) > 1 else None,
-                    clip_on=False, zorder=3, markerfacecolor="white" if number % 2 else None)
+                    clip_on=False, zorder=3, markerfacecolor="white" if nth % 2 else None)
         if not with_curve:
             skipped = any(run["rows"].get(key, {}).get("skipped") for run in runs)
             label += " (skipped)" if skipped else " (no finding)"
@@ -355,9 +355,9 @@ def draw_findings(runs, labels, facts):
     fig, ax = plt.subplots(figsize=(11, (0.28 if several else 0.36) * (end + 1)))
     names = {}
     for index, (key, label) in enumerate(labels.items()):
-        for number, run in enumerate(runs):
-            place = step * index + number
-            names[place] = label if number == 0 else ""
+        for nth, run in enumerate(runs):
+            place = step * index + nth
+            names[place] = label if nth == 0 else ""
             if several:
                 names[place] += f"  {run['tag']}"
             row = run["rows"].get(key, {"skipped": "not in this run", "findings": {}})

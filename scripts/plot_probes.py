@@ -147,9 +147,9 @@ def draw_rows(ax, rows, names):
         is_own = [row_name(row) == name for _, row in rows.iterrows()]
         own = rows.loc[rows.index[is_own]]  # an empty list would select columns
         own = own.sort_values("latency_p50_ns")
-        for number, (_, row) in enumerate(own.iterrows()):
+        for nth, (_, row) in enumerate(own.iterrows()):
             draw_point(ax, row, place)
-            annotate(ax, row["latency_p50_ns"] / 1e9, place, setting_label(row), number % 2 == 0)
+            annotate(ax, row["latency_p50_ns"] / 1e9, place, setting_label(row), nth % 2 == 0)
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.set_yticks(range(len(names)), names)
 

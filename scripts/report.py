@@ -9,7 +9,6 @@ import argparse
 import base64
 import hashlib
 import json
-import os
 import re
 import shlex
 import shutil

@@ -39,7 +39,7 @@ def functions_of(code):
     code without comments and literals defines in a namespace or a type."""
     code = re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", "", code, flags=re.MULTILINE)
     stack = []  # (kind, name, line of the start)
-    start, line, start_line = 0, 1, 1
+    start, line = 0, 1
     hidden = 0
     for at, sign in enumerate(code):
         if sign == "\n":
@@ -151,4 +151,3 @@ class Words:
     def __init__(self, code):
         self.counts = collections.Counter(re.findall(r"\w+", code))
         self.declared = declared_of(code)
-

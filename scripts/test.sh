@@ -9,3 +9,6 @@ scripts/install_packages.sh build plots test kernels
 cmake --preset "$preset"
 cmake --build --preset "$preset"
 ctest --preset "$preset"
+echo "The slowest, in seconds:"
+sed '/^---/,$d' "build/$preset/Testing/Temporary/CTestCostData.txt" | sort -k3 -rn |
+  awk 'NR <= 10 {printf "%7.1f  %s\n", $3, $1}'

@@ -61,7 +61,7 @@ class Layout(unittest.TestCase):
 
     def test_a_print_in_a_comment_is_none(self):
         said = self.check({"lib/ring/ring.cc": '#include "ring/ring.h"\n// puts("a");\n'
-                                               "int turn() { return code_of({}); }\nint unsaid;  \n"})
+                                               "int turn() { return code_of({}); }\nint  wide;\n"})
         self.assertNotIn("puts", said)
 
     def test_a_dead_header(self):

@@ -194,6 +194,7 @@ def caveats(comparison, suites):
 
 def kinds(comparison):
     labels = label_rows([key_of(row) for row in comparison["rows"]])
+
     def told(name):
         return [join(tag("strong", labels[key_of(row)]), ": ", text)
                 for row in comparison["rows"] for text in row.get(name, [])]
@@ -314,7 +315,7 @@ def side_switches(suites):
     if len(suites) < 2:
         return Html("")
     boxes = [tag("label", tag("input", type="checkbox", checked=True, autocomplete="off",
-                                   data_side=side),
+                              data_side=side),
                  " ", side_name(suites, side), class_="side") for side in range(len(suites))]
     return tag("fieldset", tag("legend", "Sides"), *boxes)
 
@@ -344,7 +345,7 @@ def numbers(keys, labels, suites):
         bodies.append(tag("tbody", heading, *lines, data_row=place))
     head = ["Side", "Found out", "Of", *PERCENTILES.values()]
     table = tag("table", caption("Latency from the act (t0) to the finding, all repetitions "
-                             "merged; \u2013: too few findings to tell"),
+                                 "merged; \u2013: too few findings to tell"),
                 tag("thead", tag("tr", *[tag("th", name, scope="col") for name in head])),
                 *bodies, id="numbers-table")
     return box("Latency figures", table)
@@ -396,7 +397,7 @@ def matrix(comparison, suites):
         lines.append(tag("tr", *row))
     head = ["Close strategy"] + ["Probe"] * has_probes + list(watches)
     table = tag("table", caption("Findings by close strategy and watch, share of the "
-                             "connections of all repetitions"),
+                                 "connections of all repetitions"),
                 tag("thead", tag("tr", *[tag("th", name, scope="col") for name in head])),
                 tag("tbody", *lines), id="matrix")
     return box("Findings matrix", table)
@@ -464,7 +465,7 @@ def frontier_table(suites):
     head = ["Run", "Side", "Probe", "Settings", "Host", "Found", "p50", "p99",
             "CPU per connection and second", "Live peers taken for dead"]
     table = tag("table", caption("Every setting of every probe; ~: not distinguishable from "
-                             "zero, \u2013: not measured"),
+                                 "zero, \u2013: not measured"),
                 tag("thead", tag("tr", *[tag("th", name, scope="col") for name in head])),
                 tag("tbody", *lines), id="frontier-table")
     return box("Every setting of every probe", table)

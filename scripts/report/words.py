@@ -11,8 +11,6 @@ QUANTITIES = {
 STATES = {"quiet": "quiet", "cpu-hog": "CPUs taken by other processes"}
 
 
-
-
 def duration(nanoseconds):
     """Three digits and a unit, as lastack prints times."""
     if nanoseconds < 0:

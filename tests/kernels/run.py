@@ -14,10 +14,8 @@ had.
 
 import argparse
 import gzip
-import os
 import pathlib
 import re
-import shlex
 import shutil
 import subprocess
 import sys
