@@ -20,26 +20,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// The parameters in which rows of suites differ, in front of the columns of a run.
-constexpr std::string_view kSettings[] = {
-    "keepalive-idle",
-    "keepalive-interval",
-    "keepalive-count",
-    "user-timeout",
-    "retries2",
-    "rto-max",
-    "heartbeat-interval",
-    "heartbeat-deadline",
-    "heartbeat-phase",
-    "load",
-    "reader",
-    "cpu-hog",
-    "neighbours",
-    "cut-for",
-    "warm-up",
-    "deadline",
-};
-
 // --- The columns in front of those of a run
 
 struct SuiteLine {
@@ -218,14 +198,14 @@ Status other_plan(const std::string& path, const Json& found, const Json& wanted
 std::string suite_summary_csv(const SuiteResult& result) {
   std::string text = "schema_version";
   append_names(text, std::span<const Column<SuiteLine>>(kFront));
-  for (const std::string_view setting : kSettings) text.append(",").append(setting);
+  for (const std::string_view setting : varied_parameters()) text.append(",").append(setting);
   append_summary_names(text);
   text += "\n";
   for (const SuiteRun& run : result.runs) {
     std::string front = fmt::format("{}", kSchemaVersion);
     append_values(front, std::span<const Column<SuiteLine>>(kFront), {&result, &run});
     const auto values = print_spec(run.spec);
-    for (const std::string_view setting : kSettings)
+    for (const std::string_view setting : varied_parameters())
       for (const auto& [name, value] : values)
         if (name == setting) front.append(",").append(quoted(value));
     for (const LedgerRow& row : run.result.ledger) {
@@ -239,7 +219,7 @@ std::string suite_summary_csv(const SuiteResult& result) {
 
 CsvSchema suite_summary_csv_schema() {
   ColumnNames columns = names_and_help(std::span<const Column<SuiteLine>>(kFront));
-  for (const std::string_view setting : kSettings)
+  for (const std::string_view setting : varied_parameters())
     columns.emplace_back(setting, "the run's option of this name");
   columns.emplace_back("strategy ...", "the columns of a run's summary.csv");
   return {"summary.csv of a suite", "of `lastack suite`: the rows of all its runs' summary.csv",

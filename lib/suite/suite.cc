@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/clock.h"
 #include "base/parse.h"
@@ -402,6 +403,25 @@ Parameters parse_parameters(std::string_view text) {
     parameters.emplace_back(word.substr(0, equals), word.substr(value));
   }
   return parameters;
+}
+
+const std::vector<std::string_view>& varied_parameters() {
+  static const std::vector<std::string_view> kVaried = [] {
+    std::set<std::string, std::less<>> given;
+    for (const Suite& suite : suites())
+      for (const bool quick : {false, true})
+        for (const SuiteRow& row : suite.rows(quick))
+          for (const auto& [name, value] : row.parameters) given.insert(name);
+    for (const std::string_view of_ledger : {"mix", "watch", "probe", "write-path"})
+      given.erase(given.find(of_ledger));
+    std::vector<std::string_view> varied;
+    for (const Parameter& parameter : parameters()) {
+      const std::string_view name = parameter.flag.substr(2);
+      if (parameter.sets || given.contains(name)) varied.push_back(name);
+    }
+    return varied;
+  }();
+  return kVaried;
 }
 
 Result<RunSpec> run_of(const SuiteRow& row) {

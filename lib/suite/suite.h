@@ -65,6 +65,9 @@ std::vector<SuiteTurn> turns_of(std::span<const SuiteRow> rows, int64_t seed);
 
 // "mix=silent=1,alive=1 probe=keepalive" in pairs.
 Parameters parse_parameters(std::string_view text);
+// The names of the parameters in which runs of suites differ, and of those that set probes: columns
+// of a suite's summary.csv. Without those that name a row of the ledger.
+const std::vector<std::string_view>& varied_parameters();
 
 // What a row asks for; an Error where its text says nonsense.
 Result<RunSpec> run_of(const SuiteRow& row);

@@ -343,7 +343,7 @@ TEST(SuiteRepetitions, AreMergedAndTheWarmUpIsNot) {
 TEST(SuiteRepetitions, AreMarkedInTheSummary) {
   const std::string text = suite_summary_csv(repeated_suite());
   EXPECT_THAT(text, HasSubstr("schema_version,row,run,repetition,warm_up,run_status,"
-                              "cpu_ns_per_connection,segments_per_connection,keepalive-idle,"));
+                              "cpu_ns_per_connection,segments_per_connection,connections,"));
   EXPECT_THAT(text, HasSubstr("1,one,01-one/warm-up,0,1,ok,100.0,2.5,"));
   EXPECT_THAT(text, HasSubstr("1,two,02-two/rep-2,2,0,ok,100.0,2.5,"));
   SuiteResult spinning = repeated_suite();
