@@ -649,7 +649,7 @@ int main_with_arguments(int argc, char** argv) {
   cost->footer(
       "Every round runs each --watch without a probe and with each --probe, in an order by "
       "chance,\n"
-      "and the differences count. Whoever measures needs the host for himself.\n" +
+      "and the differences count. A measurement needs the host for itself.\n" +
       exit_code_help());
   SuiteOptions suite_options;
   CLI::App* suite =

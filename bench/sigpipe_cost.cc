@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/process.h"
 #include "net/socket.h"
 
 namespace lastack {
@@ -46,15 +47,8 @@ Result<Sockets> connect_sockets() {
   return Sockets{std::move(*writer), std::move(peer)};
 }
 
-sigset_t only_sigpipe() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGPIPE);
-  return set;
-}
-
 uint64_t collect_pending() {
-  const sigset_t set = only_sigpipe();
+  const sigset_t set = only_signal(SIGPIPE);
   const timespec now{};
   uint64_t taken = 0;
   while (sigtimedwait(&set, nullptr, &now) == SIGPIPE) ++taken;
@@ -87,7 +81,7 @@ const Way kWays[] = {
     // What a library does that must not change its program's signals.
     {"write(2), blocked around each write", SIG_DFL, false,
      [](int s, uint64_t& collected) {
-       const sigset_t set = only_sigpipe();
+       const sigset_t set = only_signal(SIGPIPE);
        sigset_t before;
        pthread_sigmask(SIG_BLOCK, &set, &before);
        const bool taken = plain_write(s);
@@ -115,7 +109,7 @@ void apply(const Way& way) {
   struct sigaction action {};
   action.sa_handler = way.handler;
   sigaction(SIGPIPE, &action, nullptr);
-  const sigset_t set = only_sigpipe();
+  const sigset_t set = only_signal(SIGPIPE);
   pthread_sigmask(way.blocked ? SIG_BLOCK : SIG_UNBLOCK, &set, nullptr);
 }
 

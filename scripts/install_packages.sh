@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing from the distribution (Debian 12 or newer, Ubuntu 24.04 or newer).
-# usage: scripts/install_packages.sh build|plots|test|kernels ...
+# usage: scripts/install_packages.sh build|plots|test|kernels|coverage ...
 # shellcheck disable=SC2034  # the groups are used by name
 set -euo pipefail
 
@@ -10,13 +10,15 @@ plots="python3 python3-matplotlib python3-numpy python3-pandas libjs-chart.js"
 test="libgtest-dev libgmock-dev python3 strace util-linux clang-format shellcheck flake8
   libbenchmark-tools python3-scipy chromium chromium-driver python3-selenium"
 kernels="qemu-system-x86 busybox-static cpio xz-utils"
+coverage="gcovr"
 
 wanted=""
 for group in "$@"; do
   case "$group" in
-    build | plots | test | kernels) wanted="$wanted ${!group}" ;;
+    build | plots | test | kernels | coverage) wanted="$wanted ${!group}" ;;
     *)
-      echo "install_packages: unknown group '$group'; allowed: build, plots, test, kernels" >&2
+      echo "install_packages: unknown group '$group'; allowed: build, plots, test," \
+        "kernels, coverage" >&2
       exit 2
       ;;
   esac

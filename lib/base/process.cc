@@ -125,6 +125,13 @@ std::vector<std::string> kept_state() {
   return notes;
 }
 
+sigset_t only_signal(int number) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, number);
+  return set;
+}
+
 void name_process(std::string_view role, int64_t number) {
   prctl(PR_SET_NAME, fmt::format("lastack:{} {}", role.substr(0, 4), number).c_str());
 }

@@ -1,6 +1,7 @@
 // Processes: the state that one starts in, its name, its children's ends.
 #pragma once
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -29,6 +30,8 @@ std::vector<std::string> kept_state();
 // The name in ps(1), top(1) and the kernel's own messages, where `role` and `number` are cut to
 // 15 characters in all (PR_SET_NAME).
 void name_process(std::string_view role, int64_t number);
+
+sigset_t only_signal(int number);
 
 // What a process of a run is: its part, and which of several. ps(1) shows it as
 // "lastack: survivor 3".

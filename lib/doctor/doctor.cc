@@ -116,7 +116,7 @@ struct Trial {
   char sysctl_text[256] = {};
 };
 
-struct Patient {
+struct HostFacts {
   const RunSpec& spec;
   Host host;
   Result<Plan> plan;
@@ -386,8 +386,8 @@ Examination fine(std::string observed, std::string needed) {
   return judge(true, Health::ok, std::move(observed), std::move(needed), "");
 }
 
-int64_t descriptors_of(const Patient& patient, int64_t shards) {
-  return divide_up(patient.connections, shards) * patient.descriptors_per_connection +
+int64_t descriptors_of(const HostFacts& facts, int64_t shards) {
+  return divide_up(facts.connections, shards) * facts.descriptors_per_connection +
          kReservedDescriptors;
 }
 
@@ -397,8 +397,8 @@ int64_t launcher_descriptors(int64_t shards) {
 }
 
 // Raises the hard limit so far that `shards` are enough. setrlimit(2) refuses more than nr_open.
-std::string raise_descriptors(const Patient& patient, int64_t shards) {
-  const int64_t wanted = std::max(descriptors_of(patient, shards), launcher_descriptors(shards));
+std::string raise_descriptors(const HostFacts& facts, int64_t shards) {
+  const int64_t wanted = std::max(descriptors_of(facts, shards), launcher_descriptors(shards));
   const int64_t most = read_sysctl("fs.nr_open").value_or(kUnlimited);
   if (wanted <= most) return fmt::format("ulimit -Hn {}", wanted);
   return fmt::format("{} && ulimit -Hn {}", set_sysctl("fs.nr_open", wanted), wanted);
@@ -406,78 +406,78 @@ std::string raise_descriptors(const Patient& patient, int64_t shards) {
 
 // Processes and, with SQPOLL, the survivors' kernel threads, which count like the user's own
 // (create_io_thread() in kernel/fork.c).
-int64_t processes_of(const Patient& patient) {
-  const bool threads = patient.plan && patient.plan->ring == RingMode::sqpoll;
+int64_t processes_of(const HostFacts& facts) {
+  const bool threads = facts.plan && facts.plan->ring == RingMode::sqpoll;
   // --watch blocking: a thread per connection.
   const bool blocking =
-      std::any_of(patient.spec.watches.begin(), patient.spec.watches.end(),
+      std::any_of(facts.spec.watches.begin(), facts.spec.watches.end(),
                   [](Watch watch) { return watch_row(watch).engine == Engine::blocking; });
-  return patient.shards * (threads ? 3 : 2) + 2 + (blocking ? patient.connections : 0);
+  return facts.shards * (threads ? 3 : 2) + 2 + (blocking ? facts.connections : 0);
 }
 
-Examination examine_plan(const Patient& patient) {
+Examination examine_plan(const HostFacts& facts) {
   const std::string needed = "a plan for these flags on this host";
-  if (!patient.refused) {
-    return fine(fmt::format("{} connections in {} shard{}, about {:.0f} s", patient.connections,
-                            patient.shards, patient.shards == 1 ? "" : "s",
-                            static_cast<double>(patient.plan->estimated_ns) / 1e9),
+  if (!facts.refused) {
+    return fine(fmt::format("{} connections in {} shard{}, about {:.0f} s", facts.connections,
+                            facts.shards, facts.shards == 1 ? "" : "s",
+                            static_cast<double>(facts.plan->estimated_ns) / 1e9),
                 needed);
   }
-  const int64_t least = patient.spec.shards > 0
-                            ? descriptors_of(patient, patient.spec.shards)
-                            : kReservedDescriptors + patient.descriptors_per_connection;
+  const int64_t least = facts.spec.shards > 0
+                            ? descriptors_of(facts, facts.spec.shards)
+                            : kReservedDescriptors + facts.descriptors_per_connection;
   std::string mend = "change the flag that the message names";
-  if (patient.host.descriptor_limit < least)
-    mend = raise_descriptors(patient, std::max<int64_t>(1, patient.spec.shards));
-  else if (!patient.host.net_admin && !patient.plan)
+  if (facts.host.descriptor_limit < least)
+    mend = raise_descriptors(facts, std::max<int64_t>(1, facts.spec.shards));
+  else if (!facts.host.net_admin && !facts.plan)
     mend = "run as root, or without --host-network";
-  return judge(false, Health::bad, patient.refused->message(), needed, mend);
+  return judge(false, Health::bad, facts.refused->message(), needed, mend);
 }
 
 // Rows of the plan that this kernel or its settings deny, and what is done otherwise here.
-Examination examine_rows(const Patient& patient) {
+Examination examine_rows(const HostFacts& facts) {
   const std::string needed = "what every row of mix x watch x probe x write path needs";
-  if (!patient.plan) return fine("no plan, no rows", needed);
+  if (!facts.plan) return fine("no plan, no rows", needed);
   std::map<std::string, int64_t> reasons;
   int64_t skipped = 0;
-  for (const PlannedRow& row : patient.plan->rows) {
+  for (const PlannedRow& row : facts.plan->rows) {
     if (!row.skipped.starts_with("needs ")) continue;  // who cannot survive is no lack of the host
     ++reasons[row.skipped];
     ++skipped;
   }
   if (skipped == 0)
-    return fine(patient.plan->otherwise.empty()
+    return fine(facts.plan->otherwise.empty()
                     ? "all there"
-                    : fmt::format("{}", fmt::join(patient.plan->otherwise, "; ")),
+                    : fmt::format("{}", fmt::join(facts.plan->otherwise, "; ")),
                 needed);
   std::vector<std::string> parts;
   for (const auto& [reason, rows] : reasons) parts.push_back(fmt::format("{} {}", rows, reason));
-  parts.insert(parts.end(), patient.plan->otherwise.begin(), patient.plan->otherwise.end());
+  parts.insert(parts.end(), facts.plan->otherwise.begin(), facts.plan->otherwise.end());
   return judge(false, Health::warning,
-               fmt::format("{} of {} rows are skipped: {}", skipped, patient.plan->rows.size(),
+               fmt::format("{} of {} rows are skipped: {}", skipped, facts.plan->rows.size(),
                            fmt::join(parts, "; ")),
                needed, "name others, or boot a kernel that has it");
 }
 
-Examination examine_open_files(const Patient& patient) {
-  const int64_t launcher = launcher_descriptors(patient.shards);
+Examination examine_open_files(const HostFacts& facts) {
+  const int64_t launcher = launcher_descriptors(facts.shards);
   const int64_t worker =
-      patient.plan ? patient.plan->descriptors_needed : descriptors_of(patient, patient.shards);
-  return judge(patient.host.descriptor_limit >= std::max(worker, launcher), Health::bad,
-               fmt::format("{}", patient.host.descriptor_limit),
+      facts.plan ? facts.plan->descriptors_needed : descriptors_of(facts, facts.shards);
+  return judge(facts.host.descriptor_limit >= std::max(worker, launcher), Health::bad,
+               fmt::format("{}", facts.host.descriptor_limit),
                fmt::format("{} in each of {} worker processes, {} in the launcher", worker,
-                           2 * patient.shards, launcher),
-               raise_descriptors(patient, std::max<int64_t>(1, patient.spec.shards)));
+                           2 * facts.shards, launcher),
+               raise_descriptors(facts, std::max<int64_t>(1, facts.spec.shards)));
 }
 
 // dup(2) and open(2) fail with EMFILE at nr_open, whatever the limit says (expand_files() in
 // fs/file.c), and setrlimit(2) with EPERM while the hard limit is above it: then the launcher
 // cannot raise the soft one.
-Examination examine_nr_open(const Patient& patient) {
+Examination examine_nr_open(const HostFacts& facts) {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   const int64_t worker =
-      patient.plan ? patient.plan->descriptors_needed : descriptors_of(patient, patient.shards);
+      facts.plan ? facts.plan->descriptors_needed : descriptors_of(facts, facts.shards);
   const int64_t needed = std::max(worker, static_cast<int64_t>(limit.rlim_max));
   const auto most = read_sysctl("fs.nr_open");
   if (!most) return fine("cannot be read", fmt::format("{}", needed));
@@ -487,16 +487,16 @@ Examination examine_nr_open(const Patient& patient) {
                set_sysctl("fs.nr_open", needed));
 }
 
-Examination examine_file_max(const Patient& patient) {
+Examination examine_file_max(const HostFacts& facts) {
   const std::string in_use = read_first_line("/proc/sys/fs/file-nr");
   const auto most = read_sysctl("fs.file-max");
   const int64_t used = to_number(in_use).value_or(0);
-  const int64_t own = 2 * patient.connections + 2 * kReservedDescriptors * patient.shards;
+  const int64_t own = 2 * facts.connections + 2 * kReservedDescriptors * facts.shards;
   const std::string needed =
       fmt::format("{}: {} in use and {} for this run", used + own, used, own);
   if (!most) return fine("cannot be read", needed);
   // alloc_empty_file() in fs/file_table.c asks for CAP_SYS_ADMIN in the first user namespace.
-  const bool exempt = patient.spec.host_network && has_capability(CAP_SYS_ADMIN);
+  const bool exempt = facts.spec.host_network && has_capability(CAP_SYS_ADMIN);
   return judge(exempt || *most >= used + own, Health::bad,
                fmt::format("{}{}", *most, exempt ? ", which CAP_SYS_ADMIN may exceed" : ""), needed,
                set_sysctl("fs.file-max", used + own + own / 10));
@@ -517,15 +517,15 @@ int64_t tasks_of_user() {
   return count;
 }
 
-Examination examine_processes(const Patient& patient) {
+Examination examine_processes(const HostFacts& facts) {
   const int64_t limit = soft_limit(RLIMIT_NPROC);
-  const int64_t own = processes_of(patient), used = tasks_of_user();
+  const int64_t own = processes_of(facts), used = tasks_of_user();
   // copy_process() in kernel/fork.c: the host's root is never refused; other holders of these
   // capabilities lose them in a private namespace.
   const bool root = getuid() == 0 && in_first_user_namespace();
-  const bool exempt = root || (patient.spec.host_network &&
+  const bool exempt = root || (facts.spec.host_network &&
                                (has_capability(CAP_SYS_RESOURCE) || has_capability(CAP_SYS_ADMIN)));
-  const bool forked = patient.tried || patient.tried.error().error_number != EAGAIN;
+  const bool forked = facts.tried || facts.tried.error().error_number != EAGAIN;
   return judge(
       forked && (exempt || limit >= used + own), Health::bad,
       fmt::format("{}{}{}", limit_text(limit), exempt ? ", which this user may exceed" : "",
@@ -534,9 +534,9 @@ Examination examine_processes(const Patient& patient) {
       fmt::format("ulimit -u {}", used + own + 64));
 }
 
-Examination examine_cgroup_processes(const Patient& patient) {
+Examination examine_cgroup_processes(const HostFacts& facts) {
   constexpr CgroupFiles kVersions[] = {kPidsV1, kPidsV2};
-  const int64_t own = processes_of(patient);
+  const int64_t own = processes_of(facts);
   const auto tightest = tightest_limit(kVersions);
   if (!tightest) return fine("no pids limit to be read", fmt::format("{} more", own));
   if (tightest->limit == kUnlimited) return fine("no limit", fmt::format("{} more", own));
@@ -548,28 +548,28 @@ Examination examine_cgroup_processes(const Patient& patient) {
       fmt::format("echo {} > {}", tightest->limit - tightest->free + own + 64, tightest->file));
 }
 
-int64_t memory_of(const Patient& patient) {
-  return patient.connections * (kKernelBytes + kOwnBytes) + patient.filled * kFilledConnectionBytes;
+int64_t memory_of(const HostFacts& facts) {
+  return facts.connections * (kKernelBytes + kOwnBytes) + facts.filled * kFilledConnectionBytes;
 }
-std::string memory_needed(const Patient& patient) {
+std::string memory_needed(const HostFacts& facts) {
   const std::string filled = fmt::format(", and {} for each of {} windows that are filled",
-                                         kFilledConnectionBytes, patient.filled);
+                                         kFilledConnectionBytes, facts.filled);
   return fmt::format("{} for {} connections: {} bytes in the kernel and {} of lastack's own each{}",
-                     mib_up(memory_of(patient)), patient.connections, kKernelBytes, kOwnBytes,
-                     patient.filled > 0 ? filled : "");
+                     mib_up(memory_of(facts)), facts.connections, kKernelBytes, kOwnBytes,
+                     facts.filled > 0 ? filled : "");
 }
 
-Examination examine_memory(const Patient& patient) {
+Examination examine_memory(const HostFacts& facts) {
   const auto available_kib = field(read_text("/proc/meminfo"), "MemAvailable");
-  if (!available_kib) return fine("cannot be read", memory_needed(patient));
+  if (!available_kib) return fine("cannot be read", memory_needed(facts));
   const int64_t available = *available_kib * 1024;
-  return judge(available >= memory_of(patient), Health::bad, mib(available) + " available",
-               memory_needed(patient),
-               lower_connections(available / (memory_of(patient) / patient.connections)));
+  return judge(available >= memory_of(facts), Health::bad, mib(available) + " available",
+               memory_needed(facts),
+               lower_connections(available / (memory_of(facts) / facts.connections)));
 }
 
 // While its quota is used up, a cgroup does not run at all: up to a period (100 ms by default).
-Examination examine_cpu_quota(const Patient&) {
+Examination examine_cpu_quota(const HostFacts&) {
   const std::string needed = "no quota: it stops the run, and that becomes latency";
   const CpuQuotas quotas = read_cpu_quotas();
   if (!quotas.tightest) return fine(quotas.known ? "no quota" : "no quota to be read", needed);
@@ -579,7 +579,7 @@ Examination examine_cpu_quota(const Patient&) {
                needed, fmt::format("echo {} > {}", second ? "max" : "-1", quotas.tightest->file));
 }
 
-Examination examine_host_load(const Patient&) {
+Examination examine_host_load(const HostFacts&) {
   const HostLoad load = measure_host_load();
   return judge(
       !load.busy(), Health::warning,
@@ -589,31 +589,31 @@ Examination examine_host_load(const Patient&) {
       "wait until the host is quiet (top), or their work becomes latency");
 }
 
-Examination examine_cgroup_memory(const Patient& patient) {
+Examination examine_cgroup_memory(const HostFacts& facts) {
   constexpr CgroupFiles kVersions[] = {kMemoryV1, kMemoryV2};
   const auto tightest = tightest_limit(kVersions);
-  if (!tightest) return fine("no memory limit to be read", memory_needed(patient));
-  if (tightest->limit == kUnlimited) return fine("no limit", memory_needed(patient));
-  return judge(tightest->free >= memory_of(patient), Health::bad,
+  if (!tightest) return fine("no memory limit to be read", memory_needed(facts));
+  if (tightest->limit == kUnlimited) return fine("no limit", memory_needed(facts));
+  return judge(tightest->free >= memory_of(facts), Health::bad,
                fmt::format("{} of {} free ({})", mib(std::max<int64_t>(0, tightest->free)),
                            mib(tightest->limit), tightest->file),
-               memory_needed(patient),
-               fmt::format("echo {} > {}", tightest->limit - tightest->free + memory_of(patient),
+               memory_needed(facts),
+               fmt::format("echo {} > {}", tightest->limit - tightest->free + memory_of(facts),
                            tightest->file));
 }
 
-int64_t table_bytes_of(const Patient& patient) {
+int64_t table_bytes_of(const HostFacts& facts) {
   return static_cast<int64_t>(
-      table_bytes(static_cast<size_t>(patient.largest_shard), has_writers(patient.spec)));
+      table_bytes(static_cast<size_t>(facts.largest_shard), has_writers(facts.spec)));
 }
 
 // The tables and the result lie in files of memory, which are files to RLIMIT_FSIZE
 // (shmem_file_write_iter(), inode_newsize_ok()).
-Examination examine_file_size(const Patient& patient) {
+Examination examine_file_size(const HostFacts& facts) {
   constexpr int64_t kResultBytes = 1 << 20, kEventBytes = 512;
-  const int64_t table = table_bytes_of(patient);
+  const int64_t table = table_bytes_of(facts);
   const int64_t needed = std::max(
-      table, kResultBytes + (patient.spec.keep_events ? patient.connections : 0) * kEventBytes);
+      table, kResultBytes + (facts.spec.keep_events ? facts.connections : 0) * kEventBytes);
   const int64_t limit = soft_limit(RLIMIT_FSIZE);
   return judge(limit >= needed, limit < table ? Health::bad : Health::warning,
                limit == kUnlimited ? "no limit" : fmt::format("{} KiB", limit / 1024),
@@ -622,13 +622,13 @@ Examination examine_file_size(const Patient& patient) {
 }
 
 // What this process has now, a worker has, too; and its table, and threads with their stacks.
-int64_t mapped_bytes(const Patient& patient, std::string_view of_this_process) {
+int64_t mapped_bytes(const HostFacts& facts, std::string_view of_this_process) {
   constexpr int64_t kThreadBytes = 64 * 1024;  // --watch blocking
   const bool blocking =
-      std::any_of(patient.spec.watches.begin(), patient.spec.watches.end(),
+      std::any_of(facts.spec.watches.begin(), facts.spec.watches.end(),
                   [](Watch watch) { return watch_row(watch).engine == Engine::blocking; });
   return field(read_text("/proc/self/status"), of_this_process).value_or(0) * 1024 +
-         (blocking ? patient.largest_shard * kThreadBytes : 0);
+         (blocking ? facts.largest_shard * kThreadBytes : 0);
 }
 
 Examination examine_mappings(int resource, int64_t needed, std::string_view flag) {
@@ -641,21 +641,20 @@ Examination examine_mappings(int resource, int64_t needed, std::string_view flag
       fmt::format("ulimit {} {}", flag, (needed + kSpare) / 1024));
 }
 
-Examination examine_address_space(const Patient& patient) {
-  return examine_mappings(RLIMIT_AS, mapped_bytes(patient, "VmSize") + table_bytes_of(patient),
-                          "-v");
+Examination examine_address_space(const HostFacts& facts) {
+  return examine_mappings(RLIMIT_AS, mapped_bytes(facts, "VmSize") + table_bytes_of(facts), "-v");
 }
 
-Examination examine_data(const Patient& patient) {
-  return examine_mappings(RLIMIT_DATA, mapped_bytes(patient, "VmData"), "-d");
+Examination examine_data(const HostFacts& facts) {
+  return examine_mappings(RLIMIT_DATA, mapped_bytes(facts, "VmData"), "-d");
 }
 
 // setrlimit(2), RLIMIT_CPU: SIGXCPU at the soft limit, SIGKILL at the hard one. Whoever spins uses
 // a CPU from the beginning to the end.
-Examination examine_cpu_time(const Patient& patient) {
+Examination examine_cpu_time(const HostFacts& facts) {
   const int64_t limit_s = soft_limit(RLIMIT_CPU);
-  const int64_t needed_s = patient.plan ? patient.plan->longest_ns / 1'000'000'000 + 1 : 1;
-  const bool spins = patient.plan && patient.plan->wait == Wait::spin;
+  const int64_t needed_s = facts.plan ? facts.plan->longest_ns / 1'000'000'000 + 1 : 1;
+  const bool spins = facts.plan && facts.plan->wait == Wait::spin;
   return judge(limit_s >= needed_s, spins ? Health::bad : Health::warning,
                limit_s == kUnlimited ? "no limit" : fmt::format("{} s", limit_s),
                fmt::format("{} s in each process, should it never wait", needed_s),
@@ -678,30 +677,30 @@ int64_t ring_bytes(int64_t completions) {
 
 // Each worker's ring holds a completion of every request at once, and its smaller ring for
 // establishing is given back in the kernel's own time, so both count.
-int64_t locked_bytes(const Patient& patient) {
+int64_t locked_bytes(const HostFacts& facts) {
   constexpr int64_t kBufferRingBytes = 64 * 1024;
-  const unsigned requests = patient.spec.traffic.load == Load::idle ? 1 : 2;
+  const unsigned requests = facts.spec.traffic.load == Load::idle ? 1 : 2;
   int64_t worker =
-      ring_bytes(ring_completions(static_cast<size_t>(patient.largest_shard), requests)) +
+      ring_bytes(ring_completions(static_cast<size_t>(facts.largest_shard), requests)) +
       ring_bytes(kEstablishCompletions);
-  for (const Watch watch : patient.spec.watches)
+  for (const Watch watch : facts.spec.watches)
     if (watch == Watch::recv_multishot) worker += kBufferRingBytes;
-  return 2 * patient.shards * worker;
+  return 2 * facts.shards * worker;
 }
-std::string raise_locked_memory(const Patient& patient) {
+std::string raise_locked_memory(const HostFacts& facts) {
   constexpr int64_t kSpare = 8 << 20;  // what counts is the sum over all processes of the user
-  return fmt::format("ulimit -l {}", (locked_bytes(patient) + kSpare) / 1024);
+  return fmt::format("ulimit -l {}", (locked_bytes(facts) + kSpare) / 1024);
 }
 
-Examination examine_locked_memory(const Patient& patient) {
-  if (!patient.trial.rings_are_locked)
+Examination examine_locked_memory(const HostFacts& facts) {
+  if (!facts.trial.rings_are_locked)
     return fine("not limited: rings do not count as locked memory here", "nothing");
-  const int64_t needed = locked_bytes(patient), limit = soft_limit(RLIMIT_MEMLOCK);
+  const int64_t needed = locked_bytes(facts), limit = soft_limit(RLIMIT_MEMLOCK);
   return judge(
       limit >= needed, Health::bad,
       limit == kUnlimited ? "no limit" : fmt::format("{} KiB", limit / 1024),
-      fmt::format("{} KiB for the rings of {} worker processes", needed / 1024, 2 * patient.shards),
-      raise_locked_memory(patient));
+      fmt::format("{} KiB for the rings of {} worker processes", needed / 1024, 2 * facts.shards),
+      raise_locked_memory(facts));
 }
 
 // What the rings lock at least, all of them at once: those that wait for the acts and findings.
@@ -718,15 +717,15 @@ int64_t least_locked_bytes(const RunSpec& spec, const Plan& plan) {
 }
 
 // Idle connections hold next to no pages; data in flight does, and windows that are filled.
-Examination examine_tcp_memory(const Patient& patient) {
+Examination examine_tcp_memory(const HostFacts& facts) {
   const int64_t page = sysconf(_SC_PAGESIZE);
-  const int64_t filled = divide_up(patient.filled * kFilledConnectionBytes, page);
-  const int64_t needed = divide_up(patient.connections, 8) + filled;
+  const int64_t filled = divide_up(facts.filled * kFilledConnectionBytes, page);
+  const int64_t needed = divide_up(facts.connections, 8) + filled;
   std::string needed_text = fmt::format("{} pages below the pressure mark", needed);
   if (filled > 0)
     needed_text += fmt::format(
         ", of which {} are for {} windows that are filled; with fewer those rows are skipped",
-        filled, patient.filled);
+        filled, facts.filled);
   const int64_t used = divide_up(tcp_memory_bytes().value_or(0), page);
   const int64_t mark = tcp_memory_pressure_bytes() / page;
   return judge(mark - used >= needed, Health::warning,
@@ -736,55 +735,55 @@ Examination examine_tcp_memory(const Patient& patient) {
 }
 
 // Where the ports and the backlog were read, for an observed value.
-std::string_view seen_where(const Patient& patient) {
-  if (patient.spec.host_network) return "";
-  return patient.trial.entered ? " in the private namespace"
-                               : " here; the private namespace could not be tried";
+std::string_view seen_where(const HostFacts& facts) {
+  if (facts.spec.host_network) return "";
+  return facts.trial.entered ? " in the private namespace"
+                             : " here; the private namespace could not be tried";
 }
 
 // The connecting end binds no address, so its ports are counted per listening port; from half of
 // the range on, __inet_hash_connect() searches long for a free one.
-Examination examine_ports(const Patient& patient) {
-  const Trial& trial = patient.trial;
+Examination examine_ports(const HostFacts& facts) {
+  const Trial& trial = facts.trial;
   const int64_t ports = std::max<int64_t>(1, trial.last_port - trial.first_port + 1);
   const int64_t most = ports * kMostListeners;
   const int64_t listeners = std::clamp<int64_t>(
-      divide_up(patient.largest_shard, std::max<int64_t>(1, ports * 2 / 5)), 1, kMostListeners);
-  const bool listeners_fit = patient.shards * listeners <= ports / 2;
-  const bool fits = patient.largest_shard <= most && listeners_fit;
-  const bool quick = patient.largest_shard <= most / 2;
+      divide_up(facts.largest_shard, std::max<int64_t>(1, ports * 2 / 5)), 1, kMostListeners);
+  const bool listeners_fit = facts.shards * listeners <= ports / 2;
+  const bool fits = facts.largest_shard <= most && listeners_fit;
+  const bool quick = facts.largest_shard <= most / 2;
   const std::string observed = fmt::format("{}-{}{}: {} connections per shard", trial.first_port,
-                                           trial.last_port, seen_where(patient), most);
+                                           trial.last_port, seen_where(facts), most);
   const std::string needed = fmt::format(
       "{} connections in the largest shard and better twice as many, {} listening ports",
-      patient.largest_shard, patient.shards * listeners);
+      facts.largest_shard, facts.shards * listeners);
   constexpr int64_t kWidest = 65535 - 1024 + 1;
-  const bool wider_helps = patient.spec.host_network && ports < kWidest &&
-                           patient.largest_shard <= kWidest * kMostListeners / 2;
-  const int64_t enough_shards = divide_up(patient.connections, most / 2);
+  const bool wider_helps = facts.spec.host_network && ports < kWidest &&
+                           facts.largest_shard <= kWidest * kMostListeners / 2;
+  const int64_t enough_shards = divide_up(facts.connections, most / 2);
   std::string mend = fmt::format("--shards {}", enough_shards);
-  if (!listeners_fit) mend = raise_descriptors(patient, 1);
+  if (!listeners_fit) mend = raise_descriptors(facts, 1);
   if (wider_helps) mend = "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"";
   return judge(fits && quick, fits ? Health::warning : Health::bad, observed, needed, mend);
 }
 
-Examination examine_backlog(const Patient& patient) {
-  return judge(patient.trial.listen_backlog >= kLeastBacklog, Health::warning,
-               fmt::format("{}{}", patient.trial.listen_backlog, seen_where(patient)),
+Examination examine_backlog(const HostFacts& facts) {
+  return judge(facts.trial.listen_backlog >= kLeastBacklog, Health::warning,
+               fmt::format("{}{}", facts.trial.listen_backlog, seen_where(facts)),
                fmt::format("{}", kLeastBacklog), set_sysctl("net.core.somaxconn", 4096));
 }
 
 // io_uring_allowed() in io_uring/io_uring.c; Documentation/admin-guide/sysctl/kernel.rst.
-Examination examine_ring_sysctl(const Patient& patient) {
+Examination examine_ring_sysctl(const HostFacts& facts) {
   const int64_t disabled = read_sysctl("kernel.io_uring_disabled").value_or(-1);
   const int64_t group = read_sysctl("kernel.io_uring_group").value_or(-1);
   std::string needed = "0, or 1 for members of kernel.io_uring_group";
-  if (patient.spec.host_network) needed += " and CAP_SYS_ADMIN";
+  if (facts.spec.host_network) needed += " and CAP_SYS_ADMIN";
   if (disabled < 0) return fine("absent: this kernel has no such switch", needed);
   const bool allowed =
       disabled == 0 ||
       (disabled == 1 &&
-       (in_group(group) || (patient.spec.host_network && has_capability(CAP_SYS_ADMIN))));
+       (in_group(group) || (facts.spec.host_network && has_capability(CAP_SYS_ADMIN))));
   const std::string observed = disabled == 1 ? fmt::format("1, kernel.io_uring_group is {}", group)
                                              : fmt::format("{}", disabled);
   return judge(allowed, Health::bad, observed, needed, set_sysctl("kernel.io_uring_disabled", 0));
@@ -800,24 +799,24 @@ std::string loosen_seccomp(std::string_view calls) {
 }
 
 // When there was no child to try with.
-std::string mend_trial(const Patient& patient) {
-  switch (patient.tried.error().error_number) {
+std::string mend_trial(const HostFacts& facts) {
+  switch (facts.tried.error().error_number) {
     case EAGAIN:
       return "mend what `processes` and `cgroup-pids` say, then ask again";
     case EMFILE:
     case ENFILE:
-      return raise_descriptors(patient, 1);
+      return raise_descriptors(facts, 1);
     default:
       return loosen_seccomp("fork, unshare, io_uring_setup");
   }
 }
 
-Examination examine_ring(const Patient& patient) {
+Examination examine_ring(const HostFacts& facts) {
   const std::string needed = "io_uring_setup succeeds, and io_uring_enter completes a request";
-  if (!patient.tried)
-    return judge(false, Health::bad, patient.tried.error().message(), needed, mend_trial(patient));
-  const bool set_up = patient.trial.ring_error == 0;
-  const int failed = set_up ? patient.trial.enter_error : patient.trial.ring_error;
+  if (!facts.tried)
+    return judge(false, Health::bad, facts.tried.error().message(), needed, mend_trial(facts));
+  const bool set_up = facts.trial.ring_error == 0;
+  const int failed = set_up ? facts.trial.enter_error : facts.trial.ring_error;
   const bool filtered = has_seccomp_filter();
   const auto disabled = read_sysctl("kernel.io_uring_disabled");
   std::string mend = loosen_seccomp("io_uring_setup, io_uring_enter, io_uring_register");
@@ -825,7 +824,7 @@ Examination examine_ring(const Patient& patient) {
     mend = set_sysctl("kernel.io_uring_disabled", 0);
   // Where the sysctl is, io_uring is built in, and only a filter can deny it.
   if (failed == ENOSYS && !disabled && !filtered) mend = "boot a kernel with CONFIG_IO_URING=y";
-  if (failed == ENOMEM) mend = raise_locked_memory(patient);
+  if (failed == ENOMEM) mend = raise_locked_memory(facts);
   return judge(failed == 0, Health::bad,
                failed == 0
                    ? "a ring was set up, and completed a request"
@@ -835,16 +834,16 @@ Examination examine_ring(const Patient& patient) {
 }
 
 // The calls that wait, but for those of io_uring.
-Examination examine_waits(const Patient& patient) {
+Examination examine_waits(const HostFacts& facts) {
   const std::string needed = "the calls by which processes and watches of this run wait succeed";
-  if (!patient.tried)
-    return judge(false, Health::bad, patient.tried.error().message(), needed, mend_trial(patient));
+  if (!facts.tried)
+    return judge(false, Health::bad, facts.tried.error().message(), needed, mend_trial(facts));
   std::vector<std::string> observed, refused;
   Health health = Health::ok;
   for (size_t i = 0; i < std::size(kWaits); ++i) {
-    const int failed = patient.trial.wait_errors[i];
+    const int failed = facts.trial.wait_errors[i];
     const WaitRow& row = kWaits[i];
-    if (failed == 0 || !row.used(patient.spec)) continue;
+    if (failed == 0 || !row.used(facts.spec)) continue;
     refused.emplace_back(row.name);
     const std::string instead =
         row.stand_in.empty() ? "" : fmt::format(", {} will stand in for it", row.stand_in);
@@ -860,7 +859,7 @@ Examination examine_waits(const Patient& patient) {
 }
 
 // A release is a hint only, as distributions backport; a ring that can be set up is proof.
-Examination examine_kernel(const Patient& patient) {
+Examination examine_kernel(const HostFacts& facts) {
   constexpr int kMajor = 6, kMinor = 1;  // IORING_SETUP_DEFER_TASKRUN
   const std::string release = kernel_release();
   int major = 0, minor = 0;
@@ -868,18 +867,18 @@ Examination examine_kernel(const Patient& patient) {
   const bool recent = std::pair(major, minor) >= std::pair(kMajor, kMinor);
 
   const auto feature = [&](const std::string& key) {
-    const auto found = patient.ring_features.find(key);
-    return found != patient.ring_features.end() && found->second;
+    const auto found = facts.ring_features.find(key);
+    return found != facts.ring_features.end() && found->second;
   };
   // Victims and establishing use `defer` whatever the survivors use.
   std::vector<std::string> missing;
   for (const RingModeRow& row : ring_modes()) {
-    const bool wanted = row.id == RingMode::defer || row.id == patient.spec.ring;
+    const bool wanted = row.id == RingMode::defer || row.id == facts.spec.ring;
     if (wanted && !feature(fmt::format("mode-{}", row.name)))
       missing.push_back(fmt::format("--ring {}", row.name));
   }
   // Nothing probes the requests of a watch; multishot receives are the youngest of them.
-  for (const Watch watch : patient.spec.watches)
+  for (const Watch watch : facts.spec.watches)
     if (watch == Watch::recv_multishot && major < 6)
       missing.push_back(fmt::format("--watch {}", watch_row(watch).name));
 
@@ -897,7 +896,7 @@ Examination examine_kernel(const Patient& patient) {
 }
 
 // namespaces(7): limits per user, of each kind of namespace.
-Examination examine_namespace_limits(const Patient&) {
+Examination examine_namespace_limits(const HostFacts&) {
   constexpr std::string_view kNames[] = {"user.max_user_namespaces", "user.max_net_namespaces"};
   std::vector<std::string> observed, mends;
   for (const std::string_view name : kNames) {
@@ -911,12 +910,12 @@ Examination examine_namespace_limits(const Patient&) {
 
 // A switch that keeps ordinary users from making user namespaces. CAP_SYS_ADMIN is exempt, and
 // so is a program that a security profile allows it: the trial knows.
-Examination examine_namespace_switch(const Patient& patient, std::string_view name,
+Examination examine_namespace_switch(const HostFacts& facts, std::string_view name,
                                      int64_t allows) {
   const auto value = read_sysctl(std::string(name));
   const std::string needed = fmt::format("{}, or CAP_SYS_ADMIN", allows);
   if (!value) return fine("absent: this kernel has no such switch", needed);
-  const bool exempt = *value != allows && (has_capability(CAP_SYS_ADMIN) || patient.trial.entered);
+  const bool exempt = *value != allows && (has_capability(CAP_SYS_ADMIN) || facts.trial.entered);
   return judge(*value == allows || exempt, Health::bad,
                fmt::format("{}{}", *value, exempt ? ", which this program may pass" : ""), needed,
                set_sysctl(name, allows));
@@ -925,18 +924,18 @@ Examination examine_namespace_switch(const Patient& patient, std::string_view na
 constexpr char kDebianSwitch[] = "kernel.unprivileged_userns_clone";
 constexpr char kUbuntuSwitch[] = "kernel.apparmor_restrict_unprivileged_userns";
 
-Examination examine_debian_switch(const Patient& patient) {
-  return examine_namespace_switch(patient, kDebianSwitch, 1);
+Examination examine_debian_switch(const HostFacts& facts) {
+  return examine_namespace_switch(facts, kDebianSwitch, 1);
 }
-Examination examine_ubuntu_switch(const Patient& patient) {
-  return examine_namespace_switch(patient, kUbuntuSwitch, 0);
+Examination examine_ubuntu_switch(const HostFacts& facts) {
+  return examine_namespace_switch(facts, kUbuntuSwitch, 0);
 }
 
-Examination examine_private_namespace(const Patient& patient) {
+Examination examine_private_namespace(const HostFacts& facts) {
   const std::string needed = "unshare of a user and a network namespace succeeds";
-  if (!patient.tried)
-    return judge(false, Health::bad, patient.tried.error().message(), needed, mend_trial(patient));
-  const Trial& trial = patient.trial;
+  if (!facts.tried)
+    return judge(false, Health::bad, facts.tried.error().message(), needed, mend_trial(facts));
+  const Trial& trial = facts.trial;
   // Without a filter what is left is a chroot, a user who is not mapped, or a security module.
   std::string mend = has_seccomp_filter() ? loosen_seccomp("unshare") : "--host-network";
   switch (trial.namespace_error) {  // unshare(2), user_namespaces(7)
@@ -958,21 +957,21 @@ Examination examine_private_namespace(const Patient& patient) {
                mend);
 }
 
-Examination examine_private_sysctls(const Patient& patient) {
+Examination examine_private_sysctls(const HostFacts& facts) {
   const std::string needed = "may be written in the private namespace";
-  if (!patient.trial.entered) return fine("not tried: there is no private namespace", needed);
-  const std::string failed = patient.trial.sysctl_text;
+  if (!facts.trial.entered) return fine("not tried: there is no private namespace", needed);
+  const std::string failed = facts.trial.sysctl_text;
   return judge(failed.empty(), Health::warning, failed.empty() ? "written" : failed, needed,
                "run the container with --security-opt systempaths=unconfined");
 }
 
-Examination examine_net_admin(const Patient& patient) {
+Examination examine_net_admin(const HostFacts& facts) {
   std::vector<std::string_view> skipped;
-  for (const Weight& weight : effective_mix(patient.spec))
+  for (const Weight& weight : effective_mix(facts.spec))
     if (strategies()[weight.strategy].need == Need::net_admin)
       skipped.push_back(strategies()[weight.strategy].name);
   if (skipped.empty()) return fine("not needed", "nothing: no strategy of the mix asks for it");
-  const bool admin = patient.host.net_admin;
+  const bool admin = facts.host.net_admin;
   return judge(admin, Health::warning,
                admin ? "yes" : fmt::format("no: {} will be skipped", fmt::join(skipped, ", ")),
                fmt::format("for {}", fmt::join(skipped, ", ")),
@@ -980,32 +979,32 @@ Examination examine_net_admin(const Patient& patient) {
 }
 
 // tcp_too_many_orphans(): above it, tcp_close() sends an RST where a FIN was due (tcp(7)).
-Examination examine_orphans(const Patient& patient) {
+Examination examine_orphans(const HostFacts& facts) {
   const auto most = read_sysctl("net.ipv4.tcp_max_orphans");
-  const std::string needed = fmt::format("{}", patient.connections);
+  const std::string needed = fmt::format("{}", facts.connections);
   // Only the host's own network namespace shows it, yet it holds for all.
   if (!most) return fine("not visible in this network namespace", needed);
-  return judge(*most >= patient.connections, Health::warning,
+  return judge(*most >= facts.connections, Health::warning,
                fmt::format("{}, host-wide: from there on a FIN may turn into an RST", *most),
-               needed, set_sysctl("net.ipv4.tcp_max_orphans", patient.connections));
+               needed, set_sysctl("net.ipv4.tcp_max_orphans", facts.connections));
 }
 
-Examination examine_processors(const Patient& patient) {
-  const auto usable = static_cast<int64_t>(patient.host.cpus.size());
+Examination examine_processors(const HostFacts& facts) {
+  const auto usable = static_cast<int64_t>(facts.host.cpus.size());
   const int64_t for_survivors = std::max<int64_t>(1, usable - std::max<int64_t>(1, usable / 2));
   const long online = sysconf(_SC_NPROCESSORS_ONLN);
-  const bool spins = patient.spec.wait == Wait::spin || patient.spec.ring == RingMode::sqpoll;
-  const bool fell_back = patient.plan && (patient.plan->wait != patient.spec.wait ||
-                                          patient.plan->ring != patient.spec.ring);
-  const bool alone = usable < 2;                        // victim and survivor share it
-  const bool crowded = patient.shards > for_survivors;  // survivors wait for one another
+  const bool spins = facts.spec.wait == Wait::spin || facts.spec.ring == RingMode::sqpoll;
+  const bool fell_back =
+      facts.plan && (facts.plan->wait != facts.spec.wait || facts.plan->ring != facts.spec.ring);
+  const bool alone = usable < 2;                      // victim and survivor share it
+  const bool crowded = facts.shards > for_survivors;  // survivors wait for one another
   const std::string observed =
       fmt::format("{} usable, {} of them for {} survivors' processes{}", usable, for_survivors,
-                  patient.shards, fell_back ? ": what should spin will block" : "");
+                  facts.shards, fell_back ? ": what should spin will block" : "");
   // Rows that can share no processes have a pair each, whatever the limits are.
-  const auto groups = static_cast<int64_t>(patient.plan ? patient.plan->groups.size() : 1);
-  std::string mend = raise_descriptors(patient, for_survivors);
-  if (patient.spec.shards > 1)
+  const auto groups = static_cast<int64_t>(facts.plan ? facts.plan->groups.size() : 1);
+  std::string mend = raise_descriptors(facts, for_survivors);
+  if (facts.spec.shards > 1)
     mend = fmt::format("--shards {}", std::max<int64_t>(1, for_survivors / groups));
   else if (groups > for_survivors)
     mend = fmt::format("{} more CPUs, or fewer engines and kinds of paths in one run",
@@ -1014,29 +1013,29 @@ Examination examine_processors(const Patient& patient) {
   if (alone && online >= 2) mend = fmt::format("taskset -cp 0-{} $$", online - 1);
   if (alone && online < 2) mend = spins ? "--wait block --ring defer" : "add a CPU";
   return judge(!alone && !crowded && !fell_back, Health::warning, observed,
-               fmt::format("2, and {} for survivors", patient.shards), mend);
+               fmt::format("2, and {} for survivors", facts.shards), mend);
 }
 
 // A connection on loopback is one entry of the table (nf_conntrack-sysctl.rst); when it is full
 // packets are dropped. A private namespace has no rules, so nothing is tracked there.
-Examination examine_conntrack(const Patient& patient) {
+Examination examine_conntrack(const HostFacts& facts) {
   const auto most = read_sysctl("net.netfilter.nf_conntrack_max");
   const int64_t used = read_sysctl("net.netfilter.nf_conntrack_count").value_or(0);
-  const int64_t needed = used + patient.connections;
+  const int64_t needed = used + facts.connections;
   const std::string needed_text =
-      fmt::format("{}: {} in use and {} for this run", needed, used, patient.connections);
+      fmt::format("{}: {} in use and {} for this run", needed, used, facts.connections);
   if (!most) return fine("no connection tracking", needed_text);
   return judge(*most >= needed, Health::warning, fmt::format("{}", *most), needed_text,
                set_sysctl("net.netfilter.nf_conntrack_max", needed));
 }
 
 // Above it a connection leaves no TIME_WAIT behind (ip-sysctl.rst, tcp_time_wait()).
-Examination examine_time_wait(const Patient& patient) {
+Examination examine_time_wait(const HostFacts& facts) {
   const auto most = read_sysctl("net.ipv4.tcp_max_tw_buckets");
-  const std::string needed = fmt::format("{}", patient.connections);
+  const std::string needed = fmt::format("{}", facts.connections);
   if (!most) return fine("cannot be read", needed);
-  return judge(*most >= patient.connections, Health::warning, fmt::format("{}", *most), needed,
-               set_sysctl("net.ipv4.tcp_max_tw_buckets", patient.connections));
+  return judge(*most >= facts.connections, Health::warning, fmt::format("{}", *most), needed,
+               set_sysctl("net.ipv4.tcp_max_tw_buckets", facts.connections));
 }
 
 constexpr ExaminationRow kRows[] = {
@@ -1094,7 +1093,7 @@ constexpr ExaminationRow kRows[] = {
     {"net.ipv4.tcp_max_tw_buckets", "connections in TIME_WAIT", false, true, examine_time_wait},
 };
 
-Patient admit(const RunSpec& spec) {
+HostFacts read_host_facts(const RunSpec& spec) {
   const Host host = this_host(spec);
   const Result<Plan> plan = make_plan(spec, host);
   Status refused = check_spec(spec);
@@ -1129,7 +1128,7 @@ Status lacks_memory(const RunSpec& spec, const Plan& plan) {
   const int64_t connections = all_connections(spec);
   Trial trial;
   trial.entered = trial.rings_are_locked = true;
-  const Patient patient{.spec = spec,
+  const HostFacts facts{.spec = spec,
                         .host = {},
                         .plan = plan,
                         .refused = {},
@@ -1147,25 +1146,25 @@ Status lacks_memory(const RunSpec& spec, const Plan& plan) {
         fmt::format("{} is {}, must be {}; mend: {}", name, bad.observed, bad.needed, bad.mend));
   };
   if (soft_limit(RLIMIT_MEMLOCK) < least_locked_bytes(spec, plan) && rings_are_locked())
-    return refuse("locked-memory", examine_locked_memory(patient));
+    return refuse("locked-memory", examine_locked_memory(facts));
   // Not all of a connection's kernel memory is there before its first byte, and what others hold
   // may go to the swap.
   const std::string memory = read_text("/proc/meminfo");
   const auto available_kib = field(memory, "MemAvailable");
   const int64_t swap_kib = field(memory, "SwapFree").value_or(0);
-  if (available_kib && (*available_kib + swap_kib) * 1024 < memory_of(patient) / 4 * 3)
-    return refuse("memory", examine_memory(patient));
+  if (available_kib && (*available_kib + swap_kib) * 1024 < memory_of(facts) / 4 * 3)
+    return refuse("memory", examine_memory(facts));
   return std::nullopt;
 }
 
 std::span<const ExaminationRow> examination_rows() { return kRows; }
 
 std::vector<Examination> examine_host(const RunSpec& spec) {
-  const Patient patient = admit(spec);
+  const HostFacts facts = read_host_facts(spec);
   std::vector<Examination> examinations;
   for (const ExaminationRow& row : examination_rows()) {
     if (spec.host_network ? !row.in_host_network : !row.in_private) continue;
-    examinations.push_back(row.examine(patient));
+    examinations.push_back(row.examine(facts));
     examinations.back().name = row.name;
   }
   return examinations;

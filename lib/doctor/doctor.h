@@ -28,7 +28,7 @@ struct Examination {
   std::string mend;  // the exact command, or the flag to change; empty when ok
 };
 
-struct Patient;  // the spec, its plan, and what was tried on this host
+struct HostFacts;  // the spec, its plan, and what was tried on this host
 
 struct ExaminationRow {
   std::string_view name;
@@ -36,7 +36,7 @@ struct ExaminationRow {
   // Which runs it concerns: those in a private namespace, with --host-network, or both.
   bool in_private;
   bool in_host_network;
-  Examination (*examine)(const Patient& patient);
+  Examination (*examine)(const HostFacts& facts);
 };
 std::span<const ExaminationRow> examination_rows();
 

@@ -662,7 +662,7 @@ std::pair<CounterValues, CounterValues> expected_changes(const Strategy& strateg
     const int64_t tries = 2 + std::max<int64_t>(0, when.deadline_ns / when.settings.rto_min_ns);
     // A silenced victim's answer is sent again, too; it draws an RST once the survivor gave up.
     if (finding == Finding::etimedout) most[Counter::out_rsts] += tries;
-    // Who gave up by himself leaves the kernel to it.
+    // A survivor that gave up by itself leaves the kernel to it.
     if (finding == Finding::heartbeat_missed) most += probe_row(Probe::retransmit).on_timeout;
     most[Counter::timeouts] += tries;
     most[Counter::retrans_segs] += tries;

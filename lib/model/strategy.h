@@ -90,7 +90,6 @@ struct Strategy {
   std::string_view
       family;  // "fin", "rst", "fin-rst" or "silent": what is on the wire first; or "alive"
   Scope scope = Scope::connection;
-  int victim_descriptors = 1;  // per connection
   bool server_may_survive = true;
   bool client_may_survive = true;
   Need need = Need::none;

@@ -172,8 +172,7 @@ int64_t descriptors_of(std::span<const PlannedRow> rows) {
   int64_t most = 1;
   for (const PlannedRow& row : rows)
     if (row.requested > 0)
-      most = std::max<int64_t>({most, strategy_of(row.row).victim_descriptors,
-                                probe_row(row.row.probe).survivor_descriptors});
+      most = std::max<int64_t>(most, probe_row(row.row.probe).survivor_descriptors);
   return most;
 }
 

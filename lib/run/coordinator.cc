@@ -214,6 +214,7 @@ class Coordinator {
   HostService host_;
   Cost cost_;
   std::vector<Phase> phases_;
+  int64_t phases_since_ns_ = 0;  // the start of the first
 };
 
 void Coordinator::give_sign_of_life() {
@@ -222,9 +223,10 @@ void Coordinator::give_sign_of_life() {
 
 void Coordinator::begin_phase(std::string name) {
   const int64_t now = now_ns();
-  static int64_t first_ns = now;
-  if (!phases_.empty()) phases_.back().duration_ns = now - first_ns - phases_.back().start_ns;
-  phases_.push_back({std::move(name), now - first_ns, 0});
+  if (phases_.empty()) phases_since_ns_ = now;
+  const int64_t start_ns = now - phases_since_ns_;
+  if (!phases_.empty()) phases_.back().duration_ns = start_ns - phases_.back().start_ns;
+  phases_.push_back({std::move(name), start_ns, 0});
 }
 
 void Coordinator::report(std::string_view phase, int64_t done, int64_t total) {
@@ -351,7 +353,7 @@ Done Coordinator::await(const std::vector<Worker*>& workers, Verb answer) {
     if (halted_ && start_ns_ == 0) return plain_error("interrupted before the first death");
     if (is_over(step)) return no_answer_of(workers, answer);
     if (Done failed = pump(now_ns() + kTick_ns)) return failed;
-    if (phases_.back().name == "establish")
+    if (establishing_)
       report("establish", sum([](ShardProgress & p) -> auto& { return p.connected; }),
              all_connections(spec_));
   }

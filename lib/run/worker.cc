@@ -30,8 +30,6 @@
 namespace lastack {
 namespace {
 
-constexpr int64_t kForEver_ns = int64_t{1} << 60;
-
 int64_t to_ns(const timeval& time) {
   return time.tv_sec * kSecond_ns + time.tv_usec * kMicrosecond_ns;
 }

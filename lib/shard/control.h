@@ -58,6 +58,7 @@ struct Message {
   char text[256] = {};
 };
 
+constexpr int64_t kForEver_ns = int64_t{1} << 60;
 // How long a message waits for room at a receiver that does not read.
 constexpr int64_t kSendPatience_ns = 5'000'000'000;
 

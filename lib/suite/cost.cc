@@ -262,7 +262,7 @@ CostResult measure_cost(const CostSpec& spec, const CostPlan& plan, const RunHoo
     if (!result.error.empty()) break;
     result.rounds = round + 1;
   }
-  // Who has had his turn in a round that was not finished has nobody to be compared with.
+  // A probe that had its turn in a round that was not finished has nothing to be compared with.
   for (PricedWatch& watch : result.watches)
     for (PricedProbe& priced : watch.probes)
       priced.samples.resize(std::min(priced.samples.size(), static_cast<size_t>(result.rounds)));

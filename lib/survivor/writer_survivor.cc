@@ -38,13 +38,6 @@ static_assert(std::atomic<uint64_t>::is_always_lock_free, "the signal handler co
 
 void count_sigpipe(int) { g_sigpipes.fetch_add(1, std::memory_order_relaxed); }
 
-sigset_t only_sigpipe() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGPIPE);
-  return set;
-}
-
 void set_sigpipe_action(SigpipeMode mode) {
   struct sigaction action {};
   action.sa_handler = mode == SigpipeMode::handler  ? count_sigpipe
@@ -52,7 +45,7 @@ void set_sigpipe_action(SigpipeMode mode) {
                                                     : SIG_DFL;
   action.sa_flags = SA_RESTART;
   sigaction(SIGPIPE, &action, nullptr);
-  const sigset_t set = only_sigpipe();
+  const sigset_t set = only_signal(SIGPIPE);
   sigprocmask(mode == SigpipeMode::signalfd ? SIG_BLOCK : SIG_UNBLOCK, &set, nullptr);
 }
 
@@ -71,7 +64,7 @@ Status WriterSurvivor::open_paths() {
   const ShardSettings& settings = shard_.header->settings;
   set_sigpipe_action(settings.writing.sigpipe);
   if (settings.writing.sigpipe == SigpipeMode::signalfd) {
-    const sigset_t set = only_sigpipe();
+    const sigset_t set = only_signal(SIGPIPE);
     signals_ = Fd(signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
     if (!signals_.valid()) return errno_error("signalfd", "SIGPIPE");
   }

@@ -215,14 +215,14 @@ void play_asleep(Stage& stage, const Scene&) {
   Way& way = stage.begin("recv-asleep");
   enum { kAboutToSleep = 1, kAwake = 2 };
   std::vector<Process> processes =
-      start_processes(stage, End::survivor, [](int socket, Testament& testament) {
+      start_processes(stage, End::survivor, [](int socket, ChildRecord& child_record) {
         for (const int number : {SIGIO, SIGURG, SIGPIPE}) signal(number, on_any_signal);
         char byte;
-        reach(testament, kAboutToSleep);
+        reach(child_record, kAboutToSleep);
         const ssize_t got = recv(socket, &byte, 1, 0);
-        testament.sent = got < 0 ? -errno : got;
-        testament.undelivered = g_signals;
-        reach(testament, kAwake);
+        child_record.sent = got < 0 ? -errno : got;
+        child_record.undelivered = g_signals;
+        reach(child_record, kAwake);
       });
   for (Process& process : processes) {
     await_stage(process, kAboutToSleep);
@@ -236,12 +236,12 @@ void play_asleep(Stage& stage, const Scene&) {
     require(set_option(process.peer.get(), Option::linger, 0));
     process.peer.reset();
     await_stage(process, kAwake);
-    const int64_t result = process.testament->sent;
+    const int64_t result = process.child_record->sent;
     const std::string first =
         result < 0 ? errno_name(static_cast<int>(-result)) : std::to_string(result);
     way.see("first call", first);
-    way.see("signals", std::to_string(process.testament->undelivered));
-    way.conclude(first == "ECONNRESET" && process.testament->undelivered == 0);
+    way.see("signals", std::to_string(process.child_record->undelivered));
+    way.conclude(first == "ECONNRESET" && process.child_record->undelivered == 0);
     await_exit(process);
   }
 }

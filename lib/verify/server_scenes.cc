@@ -165,21 +165,22 @@ enum Reached : int { kSent = 1, kTold = 2 };
 constexpr int64_t kFewBytes = 16 * 1024;
 
 // The life of a client that sends and then dies in this way.
-void send_and_die(int socket, Testament& testament, Death death, bool fill, bool leaves_unread) {
+void send_and_die(int socket, ChildRecord& child_record, Death death, bool fill,
+                  bool leaves_unread) {
   if (leaves_unread) await_unread(socket, 1);
-  testament.sent = fill ? shut_window(socket) : send_bytes(socket, kFewBytes);
+  child_record.sent = fill ? shut_window(socket) : send_bytes(socket, kFewBytes);
   // With a byte unread, death is an RST, which cuts off what is still on its way.
   if (!fill) await_delivered(socket);
-  testament.undelivered = unacknowledged_bytes(socket);
+  child_record.undelivered = unacknowledged_bytes(socket);
   if (death == kCloseAndStay || death == kCloseAndExit) close(socket);
-  reach(testament, kSent);
+  reach(child_record, kSent);
   if (death == kCloseAndExit || death == kExit) return;
   char data[1024] = {};
   while (death == kKilled && fill) {  // goes on sending until it is killed
     pollfd waited{socket, POLLOUT, 0};
     if (poll(&waited, 1, -1) < 0 && errno != EINTR) fail_stage(errno_error("poll"));
     const ssize_t got = send(socket, data, sizeof(data), MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (got > 0) testament.sent += got;
+    if (got > 0) child_record.sent += got;
   }
   while (true) pause();
 }
@@ -189,8 +190,8 @@ void play_death_way(Stage& stage, const Scene& scene, Way& way, bool fill) {
   const bool leaves_unread = scene.detail & kUnreadByte, chatty = scene.detail & kChatty;
   const int64_t resets_before = count_resets(stage);
   std::vector<Process> processes =
-      start_processes(stage, End::victim, [&](int socket, Testament& testament) {
-        send_and_die(socket, testament, death, fill, leaves_unread);
+      start_processes(stage, End::victim, [&](int socket, ChildRecord& child_record) {
+        send_and_die(socket, child_record, death, fill, leaves_unread);
       });
   if (leaves_unread)
     for (const Process& process : processes)
@@ -205,7 +206,7 @@ void play_death_way(Stage& stage, const Scene& scene, Way& way, bool fill) {
   }
   for (Process& process : processes) {
     const int survivor = process.peer.get();
-    const Testament& testament = *process.testament;
+    const ChildRecord& child_record = *process.child_record;
     std::string send = "none";
     if (leaves_unread) await_events(survivor, POLLHUP);  // the RST is here
     if (chatty) {
@@ -215,18 +216,18 @@ void play_death_way(Stage& stage, const Scene& scene, Way& way, bool fill) {
       await_events(survivor, POLLHUP);
     }
     const Reading reading = read_all(stage, Observer::poll, survivor);
-    way.bytes_sent += testament.sent;
+    way.bytes_sent += child_record.sent;
     way.bytes_received += reading.bytes;
     // A client that is killed may die between a send and its note of it: at most one more.
     const std::string data =
-        reading.bytes >= testament.sent ? "all" : share_text(reading.bytes, testament.sent);
+        reading.bytes >= child_record.sent ? "all" : share_text(reading.bytes, child_record.sent);
     const bool reset = send == "ECONNRESET" || reading.last == "ECONNRESET";
     way.see("data", data);
     if (chatty) way.see("send", send);
     way.see("last read", reading.last);
     if (death == kExit || death == kKilled)
       way.see("reset told by", send == "ECONNRESET" ? "send" : reset ? "recv" : "nothing");
-    const bool undelivered = testament.undelivered > 0;
+    const bool undelivered = child_record.undelivered > 0;
     switch (death) {
       case kCloseAndStay:
       case kCloseAndExit:
@@ -256,15 +257,15 @@ enum class Race : uint8_t { unread, read_first, free };
 void play_race_way(Stage& stage, Way& way, Race race, Random& random) {
   const bool reads = race != Race::unread;
   std::vector<Process> processes =
-      start_processes(stage, End::victim, [reads](int socket, Testament& testament) {
-        testament.sent = shut_window(socket);
-        testament.undelivered = unacknowledged_bytes(socket);
-        reach(testament, kSent);
+      start_processes(stage, End::victim, [reads](int socket, ChildRecord& child_record) {
+        child_record.sent = shut_window(socket);
+        child_record.undelivered = unacknowledged_bytes(socket);
+        reach(child_record, kSent);
         pollfd waited{socket, POLLIN, 0};
         if (poll(&waited, reads ? 1 : 0, -1) < 0) fail_stage(errno_error("poll"));
         // The kernel writes the byte into shared memory in the call that takes it off the queue.
-        const ssize_t got = recv(socket, testament.read, 1, 0);
-        reach(testament, got == 1 ? kTold : kSent);
+        const ssize_t got = recv(socket, child_record.read, 1, 0);
+        reach(child_record, got == 1 ? kTold : kSent);
         while (true) pause();
       });
   for (Process& process : processes) {
@@ -278,13 +279,13 @@ void play_race_way(Stage& stage, Way& way, Race race, Random& random) {
       }
     }
     kill_process(process);
-    const bool unread = process.testament->read[0] == 0;
+    const bool unread = process.child_record->read[0] == 0;
     if (unread) await_events(survivor, POLLHUP);
     const Reading reading = read_all(stage, Observer::poll, survivor);
-    way.bytes_sent += process.testament->sent;
+    way.bytes_sent += process.child_record->sent;
     way.bytes_received += reading.bytes;
     way.see("the byte", unread ? "unread" : "read");
-    way.see("data", share_text(reading.bytes, process.testament->sent));
+    way.see("data", share_text(reading.bytes, process.child_record->sent));
     way.see("last read", reading.last);
     way.conclude(reading.last == "ECONNRESET", unread);
   }

@@ -36,9 +36,9 @@ constexpr uint32_t kVethMore = 0xC612010A;  // and those that follow
 constexpr const char* kNear = "near";
 constexpr const char* kFar = "far";
 
-// Where an error goes: the row's process has a descriptor for its record, a child its testament.
+// Where an error goes: the row's process has a descriptor for its record, a child its child_record.
 int g_report = -1;
-Testament* g_own_testament = nullptr;
+ChildRecord* g_own_testament = nullptr;
 
 volatile sig_atomic_t g_sigpipes = 0;
 void on_sigpipe(int) { g_sigpipes = g_sigpipes + 1; }
@@ -263,11 +263,11 @@ namespace {
 }
 
 bool has_failed(Process& process) {
-  return std::atomic_ref(process.testament->error).load(std::memory_order_acquire) != 0;
+  return std::atomic_ref(process.child_record->error).load(std::memory_order_acquire) != 0;
 }
-[[noreturn]] void fail_of_testament(const Process& process) {
-  Error error = plain_error(fmt::format("child process: {}", process.testament->failed));
-  error.cure = cure_of(std::atomic_ref(process.testament->error).load());
+[[noreturn]] void fail_of_child_record(const Process& process) {
+  Error error = plain_error(fmt::format("child process: {}", process.child_record->failed));
+  error.cure = cure_of(std::atomic_ref(process.child_record->error).load());
   fail_stage(std::move(error));
 }
 
@@ -284,7 +284,7 @@ Fd accept_from(Process& process, const Fd& listener) {
     pollfd waited{listener.get(), POLLIN, 0};
     if (poll(&waited, 1, 100) < 0 && errno != EINTR) fail_stage(errno_error("poll", "a listener"));
     if (waited.revents) break;  // what it has connected it did before it ended
-    if (has_failed(process)) fail_of_testament(process);
+    if (has_failed(process)) fail_of_child_record(process);
     if (has_ended(process)) fail_of_death(process);
   }
   return accept_one(listener);
@@ -296,28 +296,28 @@ std::vector<Process> start_processes(Stage& stage, End side, const Life& life) {
   const Fd listener = listen_at(stage, side == End::victim ? End::survivor : End::victim);
   const Address address = require(read_local_address(listener.get()));
   // Outlives every child; the stage's own process ends soon after, so nothing is unmapped.
-  void* memory = mmap(nullptr, stage.connections * sizeof(Testament), PROT_READ | PROT_WRITE,
+  void* memory = mmap(nullptr, stage.connections * sizeof(ChildRecord), PROT_READ | PROT_WRITE,
                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) fail_stage(errno_error("mmap"));
-  auto* testaments = static_cast<Testament*>(memory);
+  auto* child_records = static_cast<ChildRecord*>(memory);
   std::vector<Process> processes(stage.connections);
   const pid_t parent = getpid();
   for (size_t i = 0; i < processes.size(); ++i) {
     Process& process = processes[i];
-    process.testament = new (&testaments[i]) Testament;
+    process.child_record = new (&child_records[i]) ChildRecord;
     process.pid = fork();
     if (process.pid < 0) fail_stage(errno_error("fork"));
     if (process.pid == 0) {
       become({"end", static_cast<int64_t>(i)}, parent);
       signal(SIGPIPE, SIG_DFL);
-      g_own_testament = process.testament;
+      g_own_testament = process.child_record;
       if (side == End::victim && stage.veth)
         require(enter_network_namespace(stage.victim_side.get()));
       // What it inherits of the other connections would keep them open.
       close_descriptors(Close::now);
       const Fd socket =
           connect_to(side == End::victim ? stage.victim_host : stage.survivor_host, address);
-      life(socket.get(), *process.testament);
+      life(socket.get(), *process.child_record);
       _exit(0);  // without close(): that is left to the kernel
     }
     process.peer = accept_from(process, listener);
@@ -325,17 +325,17 @@ std::vector<Process> start_processes(Stage& stage, End side, const Life& life) {
   return processes;
 }
 
-void reach(Testament& testament, int stage) {
-  std::atomic_ref(testament.stage).store(stage, std::memory_order_release);
+void reach(ChildRecord& child_record, int stage) {
+  std::atomic_ref(child_record.stage).store(stage, std::memory_order_release);
 }
 
 void await_stage(Process& process, int stage) {
   const int64_t until_ns = now_ns() + kPatience_ns;
   const auto reached = [&] {
-    return std::atomic_ref(process.testament->stage).load(std::memory_order_acquire) >= stage;
+    return std::atomic_ref(process.child_record->stage).load(std::memory_order_acquire) >= stage;
   };
   while (!reached()) {
-    if (has_failed(process)) fail_of_testament(process);
+    if (has_failed(process)) fail_of_child_record(process);
     // What it has reached it said before it ended.
     if (has_ended(process) && !reached() && !has_failed(process)) fail_of_death(process);
     if (now_ns() > until_ns)

@@ -57,7 +57,7 @@ struct Pair {
 enum class End : uint8_t { survivor, victim };
 
 // What a child process that may die leaves in shared memory.
-struct Testament {
+struct ChildRecord {
   int64_t sent = 0;         // bytes that send() accepted
   int64_t undelivered = 0;  // of them, those unacknowledged when it stopped sending
   int32_t stage = 0;        // what it has reached; its parent waits for it
@@ -121,13 +121,13 @@ std::vector<uint32_t> add_survivor_hosts(size_t count);
 struct Process {
   pid_t pid = -1;
   Fd peer;  // the parent's end
-  Testament* testament = nullptr;
+  ChildRecord* child_record = nullptr;
   std::optional<int> ended = {};  // its wait status, once it was reaped
 };
-using Life = std::function<void(int socket, Testament& testament)>;
+using Life = std::function<void(int socket, ChildRecord& child_record)>;
 std::vector<Process> start_processes(Stage& stage, End side, const Life& life);
 // In the child: what it has reached, or that it failed.
-void reach(Testament& testament, int stage);
+void reach(ChildRecord& child_record, int stage);
 void await_stage(Process& process, int stage);
 // Both fail the stage when the process had ended in another way before.
 void kill_process(Process& process);

@@ -21,7 +21,6 @@ namespace lastack {
 namespace {
 
 constexpr int64_t kExitTimeout_ns = 10 * kSecond_ns;
-constexpr int64_t kForEver_ns = int64_t{1} << 60;
 
 // Calls serve(i) whenever waited[i + 1] is ready, until waited[0], the control, is.
 template <class Serve>
@@ -217,7 +216,7 @@ void ProcessHosts::act(uint32_t group) {
   }
   host.acted = true;
   // t0: one for all that die with this process. Writing survivors look at it, so it stands there
-  // before the act. Who leaves by himself stamps by himself.
+  // before the act. A process that exits stamps by itself.
   if (!failed) {
     if (step != Step::exit_process) stamp_acts(shard_, host.slots);
     if (step == Step::kill_process) failed = kill(host.pid, SIGKILL) == 0 ? 0 : errno;

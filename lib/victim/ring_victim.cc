@@ -166,7 +166,7 @@ Status RingVictim::arm() {
       end.descriptor = static_cast<int>(index);
       end.flags |= kDirect;
     }
-    // Who comes back is asked whether he is alive.
+    // A victim that comes back is asked whether it is alive.
     const bool reads = drains(shard_.row_of(end));
     const PlanRow& row = shard_.row_of(end);
     const bool receives = !settings.victims.reader_stopped &&

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Prints how much of each room of lib/ the unit tests run, and with --live the live ones, too.
+# usage: scripts/coverage.sh [--live]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+build=build/coverage
+
+scripts/install_packages.sh build test coverage
+cmake -G Ninja -B "$build" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG="-O0 -g1 --coverage" \
+  -DLASTACK_TESTS=ON > "$build.log"
+cmake --build "$build" --target lastack lastack-unit-tests lastack-live-tests >> "$build.log"
+find "$build" -name "*.gcda" -delete
+"$build/bin/lastack-unit-tests" --gtest_brief=1
+if [ "${1:-}" = --live ]; then
+  # Processes that are killed count nothing; those that end by themselves do.
+  "$build/bin/lastack-live-tests" --gtest_brief=1 \
+    --gtest_filter="Run.*:Trap.*:Probes.*:Writers.*:Verify.*:ReadBack.*:Processes.*"
+fi
+gcovr --root . --filter "lib/" --object-directory "$build" --json-summary-pretty \
+  --exclude-throw-branches > "$build/coverage.json"
+python3 - "$build/coverage.json" << 'END'
+import collections
+import json
+import sys
+
+rooms = collections.Counter()
+covered = collections.Counter()
+for file in json.load(open(sys.argv[1], encoding="utf-8"))["files"]:
+    room = file["filename"].split("/")[1]
+    rooms[room] += file["line_total"]
+    covered[room] += file["line_covered"]
+for room in sorted(rooms):
+    print(f"{room:10} {covered[room]:6} of {rooms[room]:6} lines {covered[room] / rooms[room]:6.1%}")
+print(f"{'all':10} {sum(covered.values()):6} of {sum(rooms.values()):6} lines "
+      f"{sum(covered.values()) / sum(rooms.values()):6.1%}")
+END
