@@ -6,6 +6,7 @@ usage: check_layout.py [FOLDER]
 
 Prints a line per violation, "file:line: rule", and exits with 1; with 0 when there is none.
 """
+import collections
 import os
 import re
 import shutil
@@ -23,6 +24,8 @@ LIB = ROOT / "lib"
 FLOORS = {"base": 0, "ring": 1, "net": 1, "compare": 1, "model": 2, "shard": 3, "plan": 4,
           "victim": 4, "verify": 4, "survivor": 5, "ledger": 5, "doctor": 5, "run": 6, "suite": 7,
           "report": 8}
+
+MOST_OF_HOUSE, SMALL_HOUSE = 0.15, 1000  # the share of a room; lines of lib/
 
 # Everything else talks to the kernel through this header, which gives the reason for every flag.
 LIBURING_DOOR = LIB / "ring" / "ring.h"
@@ -92,6 +95,18 @@ def call_violation(file, call):
     if word == "_exit" and file.relative_to(LIB).as_posix() in EXITS_BY_DESIGN:
         return None
     return f"lib/ neither prints nor exits: {word}"
+
+
+def large_rooms(files):
+    """(folder, rule) of each room that is too much of the house; in a small one nothing is."""
+    lines = collections.Counter()
+    for file in files:
+        lines[file.parent] += file.read_text(encoding="utf-8", errors="replace").count("\n")
+    all_lines = sum(lines.values())
+    for room, count in lines.items():
+        if all_lines > SMALL_HOUSE and count > MOST_OF_HOUSE * all_lines:
+            yield room, (f"{count / all_lines:.0%} of all lines; allowed: {MOST_OF_HOUSE:.0%} "
+                         "(divide it)")
 
 
 def is_test(file):
@@ -169,6 +184,7 @@ def main():
         elif not includers[file] - {file, file.with_suffix(".cc")}:
             violations.append((file, 1, "dead: nothing but its own .cc includes it"))
 
+    violations += [(room, 1, rule) for room, rule in large_rooms(in_lib)]
     violations += [*style_violations(codes), *format_violations(codes)]
     for file, line, rule in sorted(violations):
         print(f"{file.relative_to(ROOT)}:{line}: {rule}")

@@ -23,6 +23,12 @@ import collections
 import json
 import sys
 
+
+
+def show(name, some, whole):
+    print(f"{name:10} {some:6} of {whole:6} lines {some / whole:6.1%}")
+
+
 rooms = collections.Counter()
 covered = collections.Counter()
 for file in json.load(open(sys.argv[1], encoding="utf-8"))["files"]:
@@ -30,7 +36,6 @@ for file in json.load(open(sys.argv[1], encoding="utf-8"))["files"]:
     rooms[room] += file["line_total"]
     covered[room] += file["line_covered"]
 for room in sorted(rooms):
-    print(f"{room:10} {covered[room]:6} of {rooms[room]:6} lines {covered[room] / rooms[room]:6.1%}")
-print(f"{'all':10} {sum(covered.values()):6} of {sum(rooms.values()):6} lines "
-      f"{sum(covered.values()) / sum(rooms.values()):6.1%}")
+    show(room, covered[room], rooms[room])
+show("all", sum(covered.values()), sum(rooms.values()))
 END

@@ -111,6 +111,11 @@ class Layout(unittest.TestCase):
         self.assertIn("lib/ring/ring.h:1: dead: nobody uses unturned", said)
         self.assertIn("dead: tests alone use tried", said)
 
+    def test_a_room_that_is_a_hall(self):
+        lines = "".join(f"int value{number};\n" for number in range(1500))
+        said = self.check({"lib/ring/ring.cc": HOUSE["lib/ring/ring.cc"] + lines})
+        self.assertIn("lib/ring:1: 100% of all lines; allowed: 15% (divide it)", said)
+
     def test_clang_format(self):
         said = self.check({"lib/ring/ring.cc": '#include "ring/ring.h"\nint turn() '
                                                "{ return   code_of({}); }\n"})
