@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
 #include "base/clock.h"
@@ -14,13 +13,6 @@ namespace lastack {
 namespace {
 
 constexpr std::string_view kControllers[] = {"cpu", ""};  // of v1, and v2
-
-// The number that `text` starts with; nullopt for anything else, such as "max".
-std::optional<int64_t> number_of(std::string_view text) {
-  int64_t value = 0;
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return failed == std::errc() ? std::optional(value) : std::nullopt;
-}
 
 // The process's path in the hierarchy of this controller ("" is v2), from /proc/self/cgroup:
 // "4:memory:/user" or "0::/user" (cgroups(7)).
@@ -75,7 +67,8 @@ int64_t throttled_ns(std::string_view stat) {
                                                             {"throttled_time ", 1}};
   for (const std::string_view line : split(stat, '\n'))
     for (const auto& [key, unit_ns] : kKeys)
-      if (line.starts_with(key)) return number_of(line.substr(key.size())).value_or(0) * unit_ns;
+      if (line.starts_with(key))
+        return leading_count(line.substr(key.size())).value_or(0) * unit_ns;
   return 0;
 }
 
@@ -96,7 +89,7 @@ std::vector<std::string> cgroup_directories(std::string_view controller) {
 }
 
 std::optional<double> cpus_of_quota(std::string_view quota_us, std::string_view period_us) {
-  const auto quota = number_of(quota_us), period = number_of(period_us);
+  const auto quota = leading_count(quota_us), period = leading_count(period_us);
   if (!quota || !period || *quota <= 0 || *period <= 0) return std::nullopt;
   return static_cast<double>(*quota) / static_cast<double>(*period);
 }

@@ -184,4 +184,11 @@ Error unknown_name(std::string_view what, std::string_view given,
       fmt::format("unknown {} '{}'{}; allowed: {}", what, given, hint, fmt::join(names, ", ")));
 }
 
+std::optional<int64_t> leading_count(std::string_view text) {
+  int64_t value = 0;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (failed == std::errc::result_out_of_range) return INT64_MAX;
+  return failed == std::errc() ? std::optional(value) : std::nullopt;
+}
+
 }  // namespace lastack

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +15,9 @@ namespace lastack {
 
 // "1", "10k", "1.5M"; k, M and G are powers of 1000. A whole number results.
 Result<int64_t> parse_count(std::string_view text);
+// The number that a text of the kernel's starts with; nullopt for anything else, such as "max", and
+// INT64_MAX for one that is larger.
+std::optional<int64_t> leading_count(std::string_view text);
 // "512", "4KiB", "1MiB" in bytes.
 Result<int64_t> parse_size(std::string_view text);
 // "250ms", "5s", "1.5s", "20us", "100ns", "2min"; "0" needs no unit.

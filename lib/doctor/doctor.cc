@@ -18,7 +18,6 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <charconv>
 #include <cstdio>
 #include <filesystem>
 #include <iterator>
@@ -143,13 +142,9 @@ constexpr int64_t kUnlimited = std::numeric_limits<int64_t>::max();
 
 // ---- Reading --------------------------------------------------------------------------------
 
-// The number that `text` starts with; nullopt for anything else. "max" is no limit (cgroup v2).
+// A number as the kernel writes it; "max" is no limit (cgroup v2).
 std::optional<int64_t> to_number(std::string_view text) {
-  if (text.starts_with("max")) return kUnlimited;
-  int64_t value = 0;
-  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (status == std::errc::result_out_of_range) return kUnlimited;
-  return status == std::errc() ? std::optional(value) : std::nullopt;
+  return text.starts_with("max") ? kUnlimited : leading_count(text);
 }
 
 // nullopt when the file is not there, as with a sysctl that this kernel lacks.

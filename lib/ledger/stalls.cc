@@ -15,7 +15,6 @@
 namespace lastack {
 namespace {
 
-constexpr int64_t kTick_ns = 20 * kMillisecond_ns;  // how long the launcher sleeps at a time
 // What is less is not worth a note: part of the watched time.
 constexpr double kWorthSaying = 0.01, kWaitedMuch = 0.1;
 
@@ -73,7 +72,7 @@ int64_t least_stall_ns(const RunSpec& spec) {
                                    [](Probe probe) { return probe_row(probe).heartbeat_decides; });
   constexpr int64_t kUsual_ns = 100 * kMillisecond_ns;
   if (!decides) return kUsual_ns;
-  return std::clamp(spec.probe_settings.heartbeat_deadline_ns / 2, kTick_ns, kUsual_ns);
+  return std::clamp(spec.probe_settings.heartbeat_deadline_ns / 2, kLauncherTick_ns, kUsual_ns);
 }
 
 void StallWatch::add(std::string_view role, size_t shard, pid_t process) {

@@ -14,6 +14,9 @@
 
 namespace lastack {
 
+// How long the launcher sleeps at a time between two looks at counters, signals and its workers.
+constexpr int64_t kLauncherTick_ns = 20'000'000;
+
 // Shorter ones are left to the latencies: 100 ms, or half a heartbeat's deadline where that is
 // less, for such a stall may be a false alarm.
 int64_t least_stall_ns(const RunSpec& spec);

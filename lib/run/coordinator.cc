@@ -48,7 +48,6 @@ namespace {
 // The worker gives up first, and says what it was waiting for.
 constexpr int64_t kAnswerMargin_ns = 2 * kSecond_ns;
 constexpr int64_t kAliveTimeout_ns = 5 * kSecond_ns;
-constexpr int64_t kTick_ns = 20 * kMillisecond_ns;        // how often counters and signals are seen
 constexpr int64_t kStartDelay_ns = 10 * kMillisecond_ns;  // workers hear of the start before it
 
 struct Worker {
@@ -352,7 +351,7 @@ Done Coordinator::await(const std::vector<Worker*>& workers, Verb answer) {
     // Before the first death there is nothing to keep: a halt ends the run at once.
     if (halted_ && start_ns_ == 0) return plain_error("interrupted before the first death");
     if (is_over(step)) return no_answer_of(workers, answer);
-    if (Done failed = pump(now_ns() + kTick_ns)) return failed;
+    if (Done failed = pump(now_ns() + kLauncherTick_ns)) return failed;
     if (establishing_)
       report("establish", sum([](ShardProgress & p) -> auto& { return p.connected; }),
              all_connections(spec_));
@@ -665,7 +664,7 @@ Done Coordinator::inject() {
           if (Done failed = send(*victim, Verb::halt)) return failed;
       told = true;
     }
-    if (Done failed = pump(now_ns() + kTick_ns)) return failed;
+    if (Done failed = pump(now_ns() + kLauncherTick_ns)) return failed;
     report("inject", injected(), all_connections(spec_));
   }
 }
@@ -680,13 +679,13 @@ Done Coordinator::wait_for_findings() {
     }
   }
   // A little longer than the deadline: who finds out in its last moment is still counted in time.
-  const int64_t until_ns = last_issued_ns + spec_.deadline_ns + kTick_ns;
+  const int64_t until_ns = last_issued_ns + spec_.deadline_ns + kLauncherTick_ns;
   // A writer has learned all after its second error, which may come after the finding.
   const auto writers_go_on = [&] {
     return sum([](ShardProgress & p) -> auto& { return p.unfinished; }) > 0;
   };
   while (!halted_ && now_ns() < until_ns && (found() < acts || writers_go_on())) {
-    if (Done failed = pump(std::min(until_ns, now_ns() + kTick_ns))) return failed;
+    if (Done failed = pump(std::min(until_ns, now_ns() + kLauncherTick_ns))) return failed;
     report("wait for findings", found(), acts);
   }
   return std::nullopt;
@@ -995,7 +994,7 @@ Done Coordinator::warm_up() {
   const int64_t until_ns = now_ns() + spec_.warm_up_ns;
   if (spec_.warm_up_ns > 0) begin_phase("warm-up");
   while (!halted_ && now_ns() < until_ns)
-    if (Done failed = pump(std::min(until_ns, now_ns() + kTick_ns))) return failed;
+    if (Done failed = pump(std::min(until_ns, now_ns() + kLauncherTick_ns))) return failed;
   if (halted_) return plain_error("interrupted before the first death");
   return std::nullopt;
 }

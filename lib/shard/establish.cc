@@ -162,7 +162,8 @@ Status accept_connections(const Listeners& listeners, const AcceptUntil& until,
       if (tuple) accepted.push_back({std::move(socket), *tuple});
       until.counter.fetch_add(1, std::memory_order_relaxed);
     } else if (completion.res != -ECONNABORTED && completion.res != -EAGAIN) {
-      return Status(make_error("accept", -completion.res, ""));
+      return Status(make_error("accept", -completion.res,
+                               fmt::format("port {}", listeners.ports[completion.user_data])));
     }
     if (!(completion.flags & IORING_CQE_F_MORE)) return arm(completion.user_data);
     return Status();
