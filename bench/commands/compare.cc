@@ -1,0 +1,119 @@
+#include "compare/compare.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "base/printable.h"
+#include "commands/command.h"
+#include "compare/compare_text.h"
+#include "compare/recorded.h"
+#include "report/json_text.h"
+
+namespace lastack {
+namespace {
+
+struct CompareCommand {
+  std::vector<std::string> paths;
+  std::string format = "text";
+  std::string show = "5%";
+  std::optional<std::string> fail_on;
+  CompareOptions options;
+};
+
+constexpr int kRegressionExit = 8;
+
+// As a shell takes it for this one word.
+std::string shell_word(const std::string& text) {
+  const bool plain = text.find_first_of(" *?[]{}'\"$&;()<>|\\`#~!") == std::string::npos;
+  if (plain && !text.empty()) return text;
+  std::string word = "'";
+  for (const char letter : text) {
+    if (letter == '\'')
+      word += "'\\''";
+    else
+      word += letter;
+  }
+  return word + "'";
+}
+
+int compare_command(CompareCommand command) {
+  const auto shown = parse_share(command.show);
+  if (!shown) return complain(RunStatus::bad_usage, "--show: " + shown.error().message());
+  command.options.shown_change = *shown;
+  std::optional<double> tolerated;
+  if (command.fail_on) {
+    constexpr std::string_view kRegression = "regression=";
+    const bool known = command.fail_on->starts_with(kRegression);
+    const auto share = parse_share(known ? command.fail_on->substr(kRegression.size()) : "");
+    if (!share)
+      return complain(
+          RunStatus::bad_usage,
+          fmt::format("--fail-on: '{}' is not such as regression=5%", *command.fail_on));
+    tolerated = *share;
+  }
+  if (command.paths.size() < 2)
+    return complain(RunStatus::bad_usage, "compare needs two folders or more, such as A and B");
+  std::vector<Recording> recordings;
+  std::string again = "lastack compare";
+  for (const std::string& path : command.paths) {
+    auto recording = read_recording(path);
+    if (!recording) return complain(RunStatus::bad_usage, recording.error().message());
+    recordings.push_back(std::move(*recording));
+    again += " " + shell_word(printable(path));
+  }
+  const auto comparison = compare(std::move(recordings), command.options);
+  if (!comparison) return complain(RunStatus::bad_usage, comparison.error().message());
+  if (command.show != CompareCommand().show) again += " --show " + command.show;
+  if (command.options.force) again += " --force";
+  print(command.format == "json"       ? json_text(compare_document(*comparison, again))
+        : command.format == "csv"      ? compare_csv(*comparison)
+        : command.format == "markdown" ? compare_markdown(*comparison)
+                                       : compare_text(*comparison));
+  if (!tolerated) return 0;
+  if (regressed(*comparison, *tolerated)) return kRegressionExit;
+  // A gate that cannot close is no gate.
+  if (comparison->family == 0 && comparison->possible > 0)
+    return complain(RunStatus::bad_usage,
+                    "--fail-on: with so few repetitions no change can be shown; see the notes");
+  return 0;
+}
+
+void add_compare_options(CLI::App& command, CompareCommand& options) {
+  command
+      .add_option("PATH", options.paths,
+                  "two or more: a suite's folder, a run's folder, or a quoted pattern such as "
+                  "'runs/a-*' whose folders are repetitions of one another")
+      ->type_name("");
+  add_format(command, options.format, {"text", "markdown", "csv", "json"});
+  command
+      .add_option("--fail-on", options.fail_on,
+                  "exit with 8 when a later side is worse by so much, or in kind")
+      ->type_name("regression=PERCENT");
+  command.add_option("--show", options.show, "say how many repetitions would show such a change")
+      ->type_name("PERCENT")
+      ->capture_default_str();
+  command.add_flag("--force", options.options.force,
+                   "compare although CPU, build, suite or commands differ");
+  command.footer(fmt::format(
+      "Compares the first PATH with each of the others, row by row: one repetition is one\n"
+      "observation, and what is not shown to differ is ~.\n"
+      "Exit codes:\n"
+      "  0  compared\n"
+      "  {}  --fail-on: a later side is worse\n"
+      "  2  the paths cannot be read or had better not be compared, or --fail-on cannot be told\n"
+      "  1  what it had to print could not be delivered\n",
+      kRegressionExit));
+}
+
+}  // namespace
+
+Action add_compare(CLI::App& command) {
+  const auto options = std::make_shared<CompareCommand>();
+  add_compare_options(command, *options);
+  return [options] { return compare_command(*options); };
+}
+
+}  // namespace lastack

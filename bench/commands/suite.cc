@@ -1,0 +1,105 @@
+#include "suite/suite.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <limits>
+#include <memory>
+#include <utility>
+
+#include "commands/command.h"
+#include "report/environment.h"
+#include "report/json_text.h"
+#include "report/suite_folder.h"
+#include "report/suite_text.h"
+#include "suite/frontier.h"
+
+namespace lastack {
+namespace {
+
+struct SuiteOptions {
+  std::string name;
+  SuiteSpec spec;
+  std::string out;
+  std::string format = "text";
+  bool resume = false;
+};
+
+int suite_command(SuiteOptions options) {
+  if (options.name == "list") {
+    print(options.format == "json" ? suite_list_json() : suite_list_text());
+    return 0;
+  }
+  const auto suite = find_suite(options.name);
+  if (!suite) return complain(RunStatus::bad_usage, suite.error().message());
+  if (options.out.empty())
+    return complain(RunStatus::bad_usage, "--out is missing: a new or empty folder for the suite");
+  SuiteSpec& spec = options.spec;
+  spec.suite = *suite;
+  auto folder = options.resume ? open_suite(options.out) : begin_suite(options.out, spec);
+  if (!folder) return complain(RunStatus::bad_usage, folder.error().message());
+  std::vector<SuiteRun> done;
+  if (options.resume) {
+    auto found = resume_suite(*folder, spec);
+    if (!found) return complain(RunStatus::bad_usage, found.error().message());
+    done = std::move(*found);
+    print_remark(fmt::format("{} runs are there already\n", done.size()));
+  }
+  print_remark(suite_estimate(spec));
+
+  catch_signals();
+  ProgressLine line(isatty(STDERR_FILENO));
+  Status unwritten;
+  SuiteHooks hooks;
+  hooks.run.progress = [&](const Progress& progress) { line.show(progress); };
+  hooks.run.interrupted = interrupted;
+  hooks.finished = [&](const SuiteRow& row, const SuiteRun& run) {
+    const RunResult& host = row.prices() ? run.cost.host : run.result;
+    return unwritten = write_suite_run(*folder, row, run, describe_environment(host));
+  };
+  const SuiteResult result = run_suite(spec, std::move(done), hooks);
+  line.clear();
+
+  const RunResult* host = described_run(result);
+  const auto frontier = frontier_of(result);
+  const auto document =
+      suite_document(result, describe_environment(host ? *host : RunResult()), frontier);
+  const Status unmerged = write_suite(*folder, result, document, frontier);
+  print(options.format == "json" ? json_text(document) : suite_text(result, frontier));
+  RunStatus status = result.status;
+  for (const Status& failed : {unwritten, unmerged}) {
+    if (!failed) continue;
+    status = std::min(status, RunStatus::no_resources);
+    complain(status, failed->message());
+  }
+  if (result.runs.size() < result.turns.size() || unmerged)
+    print_message(kProgram, "not all is written; the same command with --resume goes on");
+  return exit_code(status);
+}
+
+}  // namespace
+
+Action add_suite(CLI::App& command) {
+  const auto options = std::make_shared<SuiteOptions>();
+  command
+      .add_option("NAME", options->name,
+                  "list: what there is, with every run; or the name of a suite")
+      ->type_name("")
+      ->required();
+  add_out(command, options->out, "a new or empty folder for the files of all runs");
+  command.add_flag("--quick", options->spec.quick,
+                   "the same kinds of runs with small numbers, to see that everything works");
+  add_parsed(command, "--repetitions", "N",
+             "how often every row is played, beside a warm-up that nobody counts; 0: as its row "
+             "says, 1: once and no warm-up",
+             parse_count, 0, kMostRepetitions, options->spec.repetitions, format_count);
+  add_parsed(command, "--seed", "N", "of the order in which the runs are played", parse_count, 0,
+             std::numeric_limits<int64_t>::max(), options->spec.seed, format_count);
+  command.add_flag("--resume", options->resume, "goes on where the same command was interrupted");
+  add_format(command, options->format, {"text", "json"});
+  command.footer(exit_code_help());
+  return [options] { return suite_command(*options); };
+}
+
+}  // namespace lastack
