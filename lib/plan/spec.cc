@@ -275,24 +275,30 @@ auto& value_of(auto& spec) {
   return spec.*Part.*Member;
 }
 
+template <ParameterKind kKind, auto kParse, auto kPrint, int64_t kLeast, int64_t kMost,
+          auto... kPath>
+constexpr Access number() {
+  return {kKind,
+          [](RunSpec& spec, std::string_view text) {
+            return read_number(text, kParse, kPrint, kLeast, kMost, value_of<kPath...>(spec));
+          },
+          [](const RunSpec& spec) { return kPrint(value_of<kPath...>(spec)); }};
+}
+
 template <int64_t kLeast, int64_t kMost, auto... kPath>
 constexpr Access count() {
-  return {ParameterKind::count,
-          [](RunSpec& spec, std::string_view text) {
-            return read_number(text, parse_count, format_count, kLeast, kMost,
-                               value_of<kPath...>(spec));
-          },
-          [](const RunSpec& spec) { return format_count(value_of<kPath...>(spec)); }};
+  return number<ParameterKind::count, parse_count, format_count, kLeast, kMost, kPath...>();
+}
+
+template <int64_t kLeast, int64_t kMost, auto... kPath>
+constexpr Access size() {
+  return number<ParameterKind::text, parse_size, format_size, kLeast, kMost, kPath...>();
 }
 
 template <int64_t kLeast_ns, int64_t kMost_ns, auto... kPath>
 constexpr Access duration() {
-  return {ParameterKind::text,
-          [](RunSpec& spec, std::string_view text) {
-            return read_number(text, parse_duration, format_duration, kLeast_ns, kMost_ns,
-                               value_of<kPath...>(spec));
-          },
-          [](const RunSpec& spec) { return format_duration(value_of<kPath...>(spec)); }};
+  return number<ParameterKind::text, parse_duration, format_duration, kLeast_ns, kMost_ns,
+                kPath...>();
 }
 
 // The kernel keeps these in coarser units than a nanosecond.
@@ -360,10 +366,6 @@ Status read_mix(RunSpec& spec, std::string_view text) {
   return std::nullopt;
 }
 
-Status read_payload(RunSpec& spec, std::string_view text) {
-  return read_number(text, parse_size, format_size, 1, kMostPayload, spec.payload_bytes);
-}
-
 auto sides() { return std::pair("survivor side", rows_of(kSides)); }
 auto waits() { return std::pair("wait", rows_of(kWaits)); }
 auto families() { return std::pair("family", rows_of(kFamilies)); }
@@ -421,7 +423,7 @@ constexpr Parameter kParameters[] = {
      "processes that do nothing but use CPU, from the armed watch until the ledger is closed",
      count<0, kMostHogs, &RunSpec::cpu_hogs>()},
     {"--payload", "SIZE", Group::load, "bytes of a message",
-     composite(read_payload, [](const RunSpec& s) { return format_size(s.payload_bytes); })},
+     size<1, kMostPayload, &RunSpec::payload_bytes>()},
     {"--write-path", "NAME,...", Group::writers,
      "how survivors of --watch writer write (see `lastack list`); several are crossed; 'all'",
      composite(read_write_paths, print_write_paths)},

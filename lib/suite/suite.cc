@@ -412,12 +412,12 @@ const std::vector<std::string_view>& varied_parameters() {
       for (const bool quick : {false, true})
         for (const SuiteRow& row : suite.rows(quick))
           for (const auto& [name, value] : row.parameters) given.insert(name);
-    for (const std::string_view of_ledger : {"mix", "watch", "probe", "write-path"})
-      given.erase(given.find(of_ledger));
     std::vector<std::string_view> varied;
     for (const Parameter& parameter : parameters()) {
       const std::string_view name = parameter.flag.substr(2);
-      if (parameter.sets || given.contains(name)) varied.push_back(name);
+      const bool names_row =
+          name == "mix" || name == "watch" || name == "probe" || name == "write-path";
+      if (parameter.sets || (given.contains(name) && !names_row)) varied.push_back(name);
     }
     return varied;
   }();
