@@ -129,7 +129,7 @@ def style_violations(codes):
         yield file, 1, rule
     scripts = [path for folder in ("scripts", "tests", "cmake", ".ci")
                for path in (ROOT / folder).rglob("*")
-               if path.suffix in (".py", ".sh", ".cmake") or path.name == "CMakeLists.txt"]
+               if path.suffix in (".py", ".sh", ".j2", ".cmake") or path.name == "CMakeLists.txt"]
     pages = [*ROOT.glob("*.md"), *LIB.rglob("*.md")]
     for file in [*codes, *sorted(scripts), *sorted(pages)]:
         text = file.read_text(encoding="utf-8", errors="replace")

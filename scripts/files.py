@@ -1,6 +1,7 @@
 """What the scripts have in common: files that people may have touched, files that are written whole
 or not at all, and messages. Whatever is wrong ends the program with one line."""
 import csv
+import importlib
 import io
 import json
 import math
@@ -24,6 +25,16 @@ def fail(message, code=2):
     except OSError:
         sys.stderr = None  # nobody can be told
     sys.exit(code)
+
+
+def need(*modules):
+    """For packages that Python does not come with: an import alone would fail in many lines."""
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            fail(f"Python cannot import {name} ({error}); it is in the package python3-{name}: "
+                 "`scripts/install_packages.sh plots`")
 
 
 def reason(error):

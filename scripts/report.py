@@ -8,25 +8,25 @@ is a single file that needs no network.
 import argparse
 import base64
 import hashlib
-import json
-import re
 import shlex
 import shutil
-import string
 import subprocess
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PAGE = HERE / "report"  # the page's template, style and script, and the modules that fill it
+PAGE = HERE / "report"  # the page's templates, style and script, and the modules that fill them
 sys.path.insert(0, str(PAGE))
 sys.dont_write_bytecode = True  # leaves nothing beside the sources
 
-import sections
-from markup import Html, escaped
-from files import (a_path, check_version, deliver, fail, parse_json, printable, read_json,
+from files import (a_path, check_version, deliver, fail, need, parse_json, printable, read_json,
                    read_text, write_files)
-from reading import key_of, read_suite
+
+need("jinja2")
+import jinja2
+
+import sections
+from reading import PERCENTILES, key_of, read_suite
 from words import label_rows
 
 CHART_JS = Path("/usr/share/javascript/chart.js/chart.min.js")  # Debian's libjs-chart.js
@@ -89,14 +89,6 @@ def check_comparison(comparison, suites, where):
 # ---- the page ----
 
 
-def for_script(document):
-    """JSON that no browser takes for markup, whatever the names in it are."""
-    text = json.dumps(document, separators=(",", ":"), ensure_ascii=True)
-    for letter in "<>&":
-        text = text.replace(letter, f"\\u{ord(letter):04x}")
-    return Html(text)
-
-
 def script_hash(text):
     """Names this script in the page's policy: no other one runs."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
@@ -116,55 +108,59 @@ def chosen_row(comparison, keys, suites):
     return next(filter(has_figures, keys), keys[0])
 
 
-def build(suites, comparison, own_command):
+def facts_of(suites, comparison, own_command):
+    """All that the page says, by the names of page.html.j2."""
     keys = sections.keys_of(suites)
     labels = label_rows(keys)
     timelines = {key[0]: [suite["timelines"].get(key[0]) for suite in suites] for key in keys}
     has_timelines = any(any(sides) for sides in timelines.values())
-    has_curves = any(suite["curves"] for suite in suites)
-    points = sections.frontier_points(suites)
     own_commands = sections.row_commands(suites)
-    shown = {  # sections of report.html, and whether there is anything in them
-        "compared": bool(comparison), "curves": has_curves, "no-curves": not has_curves,
-        "timeline": has_timelines, "frontier": any(suite["frontier"] for suite in suites)}
-    document = {
-        "sides": [suite["label"] for suite in suites],
-        "rows": [{"label": labels[key], "row": key[0], "command": own_commands.get(key[0], ""),
-                  "curves": [suite["curves"].get(key) for suite in suites]} for key in keys],
-        "timelines": timelines if has_timelines else {}, "frontier": points}
-    chart, own = (read_text(path, what).replace("</script", "<\\/script") for path, what in (
-        (CHART_JS, "Chart.js: `scripts/install_packages.sh plots`"),
-        (PAGE / "report.js", "a file beside this script")))
-    template = read_text(PAGE / "report.html", "a file beside this script")
-    for name, is_shown in shown.items():
-        pattern = rf"<!--section {name}-->(.*?)<!--end {name}-->"
-        template = re.sub(pattern, r"\1" if is_shown else "", template, flags=re.DOTALL)
-    values = {
-        "policy": f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
-                  f"form-action 'none'; script-src {script_hash(chart)} {script_hash(own)}",
-        "title": sections.title_of(suites), "overview": sections.overview(suites),
-        "verdict": sections.verdict(comparison, suites),
+    sides = [suite["label"] for suite in suites]
+    return {
+        "title": sections.title_of(suites), "sides": sides, "compared": bool(comparison),
+        "overview": sections.overview(suites),
+        "verdicts": sections.verdicts(comparison, suites),
         "means": sections.means(comparison, suites),
         "caveats": sections.caveats(comparison, suites),
-        "switches": sections.side_switches(suites),
-        "row_select": sections.row_options(keys, labels, suites,
-                                           chosen_row(comparison, keys, suites)),
+        "power": comparison.get("detectable", {}).get("text", []),
+        "kinds": sections.kinds(comparison) if comparison else None,
+        "changes": sections.changes(comparison) if comparison else None,
+        "row_options": sections.row_options(keys, labels, suites,
+                                            chosen_row(comparison, keys, suites)),
+        "has_curves": any(suite["curves"] for suite in suites),
+        "percentiles": list(PERCENTILES.values()),
         "numbers": sections.numbers(keys, labels, suites),
+        "has_timelines": has_timelines,
         "matrix": sections.matrix(comparison, suites),
-        "frontier_table": sections.frontier_table(suites),
-        "state_select": sections.state_select(suites),
-        "environment_common": sections.environment_common(suites),
-        "common_title": "What all sides share" if comparison else "Everything recorded",
+        "frontier": sections.frontier_lines(suites),
+        "load_states": sections.load_states(suites),
+        "different_facts": sections.different_facts(comparison) if comparison else None,
+        "shared_facts": sections.shared_facts(suites),
         "commands": sections.commands(comparison, suites, own_command),
-        "data": for_script(document), "chart_js": Html(chart), "report_js": Html(own),
-        "style": Html(read_text(PAGE / "report.css", "a file beside this script")),
-    }
-    if comparison:
-        values.update({
-            "kinds": sections.kinds(comparison), "changes": sections.changes(comparison, suites),
-            "environment_difference": sections.environment_difference(comparison, suites)})
-    return string.Template(template).substitute(
-        {name: escaped(value) for name, value in values.items()})
+        "chart_data": {  # for report.js
+            "sides": sides,
+            "rows": [{"label": labels[key], "row": key[0],
+                      "command": own_commands.get(key[0], ""),
+                      "curves": [suite["curves"].get(key) for suite in suites]} for key in keys],
+            "timelines": timelines if has_timelines else {},
+            "frontier": sections.frontier_points(suites)}}
+
+
+def build(facts):
+    """The page. What the facts hold is text in it, whatever it looks like: it is escaped."""
+    chart_js = read_text(CHART_JS, "Chart.js: `scripts/install_packages.sh plots`")
+    report_js, style = (read_text(PAGE / name, "a file beside this script")
+                        for name in ("report.js", "report.css"))
+    chart_js, report_js = (text.replace("</script", "<\\/script")
+                           for text in (chart_js, report_js))
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; " \
+        f"form-action 'none'; script-src {script_hash(chart_js)} {script_hash(report_js)}"
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PAGE), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    return environment.get_template("page.html.j2").render(
+        facts, policy=policy, style=style, chart_js=chart_js, report_js=report_js)
 
 
 def save(page, path):
@@ -200,7 +196,7 @@ def main():
         suite["label"] = side["label"]
     own = shlex.join([f"scripts/{Path(__file__).name}", *sys.argv[1:]])
     try:
-        page = build(suites, comparison, own)
+        page = build(facts_of(suites, comparison, own))
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # The parts that a page cannot do without were checked; this is one of the many others.
         fail(f"a manifest.json or the comparison holds what lastack does not write ({error!r})")

@@ -90,10 +90,12 @@ class Layout(unittest.TestCase):
     def test_long_lines(self):
         long = "word " * 25
         said = self.check({"README.md": f"{long}\n```\n{long}\n```\n| {long} |\n",
-                           "scripts/a.sh": f"# {long}\n"})
+                           "scripts/a.sh": f"# {long}\n",
+                           "scripts/a/b.html.j2": f"<p>{long}\n"})
         self.assertIn("README.md:1: 125 columns; allowed: 100", said)
         self.assertIn("scripts/a.sh:1: 127 columns", said)
-        self.assertEqual(2, said.count("columns"))
+        self.assertIn("scripts/a/b.html.j2:1: 128 columns", said)
+        self.assertEqual(3, said.count("columns"))
 
     def test_a_raw_string_may_be_long(self):
         text = 'const char* page = R"(' + "word " * 25 + ')";\n'

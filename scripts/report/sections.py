@@ -1,19 +1,10 @@
-"""The sections of the page: tables and sentences, out of what was read."""
+"""What the sections of the page say, out of what was read: lists, dictionaries and texts for
+page.html.j2."""
 import shlex
 
-from markup import Html, box, caption, items, join, tag
 from reading import PERCENTILES, key_of
 from words import (STATES, amount, counted, duration, fact, flattened, is_latency, label_rows,
                    listed, p_text, quantity_name, share, signed, verdict_word)
-
-
-def swatch(side):
-    """Filled by the script with the line and the point that the charts give this side."""
-    return tag("span", class_=f"swatch side-{side}", data_swatch=side, aria_hidden="true")
-
-
-def side_name(suites, side):
-    return join(swatch(side), suites[side]["label"])
 
 
 def keys_of(suites):
@@ -40,25 +31,18 @@ def repetitions(suite):
 def overview(suites):
     """What stood against what."""
     lines = []
-    for side, suite in enumerate(suites):
+    for suite in suites:
         manifest = suite["manifest"]
         environment = manifest["environment"]
         build = environment.get("build", {})
         commit = str(build.get("commit", ""))[:16]
-        lines.append(tag(
-            "tr", tag("th", side_name(suites, side), scope="row"),
-            tag("td", environment["kernel"]["release"]),
-            tag("td", environment.get("host", "\u2013")),
-            tag("td", environment.get("cpu", {}).get("model", "\u2013")),
-            tag("td", manifest["suite"] + (" (quick)" if manifest.get("quick") else "")),
-            tag("td", repetitions(suite), class_="figure"),
-            tag("td", environment.get("time", "\u2013")),
-            tag("td", f"{build.get('version', '')} {commit}")))
-    names = ["Side", "Kernel", "Host", "CPU", "Suite", "Repetitions", "Date (UTC)", "lastack"]
-    table = tag("table", caption("What was measured", hidden=True),
-                tag("thead", tag("tr", *[tag("th", name, scope="col") for name in names])),
-                tag("tbody", *lines))
-    return box("What was measured", table)
+        lines.append({
+            "kernel": environment["kernel"]["release"], "host": environment.get("host", "\u2013"),
+            "cpu": environment.get("cpu", {}).get("model", "\u2013"),
+            "suite": manifest["suite"] + (" (quick)" if manifest.get("quick") else ""),
+            "repetitions": repetitions(suite), "time": environment.get("time", "\u2013"),
+            "lastack": f"{build.get('version', '')} {commit}"})
+    return lines
 
 
 def changed_rows(comparison, side):
@@ -95,7 +79,7 @@ def side_verdict(comparison, suites, side):
     found = changed_rows(comparison, side)
     against = f"{suites[side]['label']} against {suites[0]['label']}"
     if not found:
-        return tag("p", f"{against}: no difference is shown in any figure.", class_="verdict")
+        return {"sentence": f"{against}: no difference is shown in any figure.", "details": []}
     parts, names = [], []
     for word in ("slower", "faster"):
         rows = found.pop(("latency", word), {})
@@ -105,7 +89,7 @@ def side_verdict(comparison, suites, side):
     for (group, word), rows in found.items():
         parts.append(f"{group} is {word} in {counted(len(rows), 'row', 'rows')}")
         names.append(f"{group}: {word} in {named(rows)}")
-    return join(tag("p", f"{against}: {', '.join(parts)}.", class_="verdict"), items(names))
+    return {"sentence": f"{against}: {', '.join(parts)}.", "details": names}
 
 
 def failed_runs(suite):
@@ -116,24 +100,22 @@ def failed_runs(suite):
 def verdict_of_one(suite):
     runs, bad = suite["manifest"]["runs"], len(failed_runs(suite))
     ended = f"{bad:,} of which did not end ok" if bad else "all of which ended ok"
-    return tag("p", "One suite, with nothing to compare it to: "
-               f"{counted(len(runs), 'run', 'runs')}, {ended}.", class_="verdict")
+    return {"sentence": "One suite, with nothing to compare it to: "
+            f"{counted(len(runs), 'run', 'runs')}, {ended}.", "details": []}
 
 
-def verdict(comparison, suites):
+def verdicts(comparison, suites):
     if not comparison:
-        return verdict_of_one(suites[0])
+        return [verdict_of_one(suites[0])]
     kinds_count = comparison["kind_changes"]
-    parts = [tag("p", f"{counted(kinds_count, 'finding', 'findings').capitalize()} changed in kind"
-                 f"{': survivors learn something else than before' if kinds_count else ''}.",
-                 class_="verdict")]
+    in_kind = f"{counted(kinds_count, 'finding', 'findings').capitalize()} changed in kind" \
+        f"{': survivors learn something else than before' if kinds_count else ''}."
+    told = [{"sentence": in_kind, "details": []}]
     if was_tested(comparison):
-        return join(*parts, *[side_verdict(comparison, suites, side)
-                              for side in range(1, len(suites))])
+        return told + [side_verdict(comparison, suites, side) for side in range(1, len(suites))]
     few = min(repetitions(suite) for suite in suites)
-    return join(*parts, tag(
-        "p", f"With {counted(few, 'repetition', 'repetitions')} a side no difference in any figure "
-        "can be told from chance.", class_="verdict"))
+    return told + [{"sentence": f"With {counted(few, 'repetition', 'repetitions')} a side no "
+                    "difference in any figure can be told from chance.", "details": []}]
 
 
 def was_tested(comparison):
@@ -153,11 +135,11 @@ def is_change(change):
 def means(comparison, suites):
     """Of a handful of runs that can show nothing they would be noise."""
     if not comparison or not was_tested(comparison):
-        return Html("")
-    return items([f"{quantity_name(mean['quantity'])}: {mean_change(mean)} in "
-                  f"{suites[mean['side']]['label']}, geometric mean of "
-                  f"{counted(mean['rows'], 'row', 'rows')}"
-                  for mean in comparison.get("geometric_means", [])])
+        return []
+    return [f"{quantity_name(mean['quantity'])}: {mean_change(mean)} in "
+            f"{suites[mean['side']]['label']}, geometric mean of "
+            f"{counted(mean['rows'], 'row', 'rows')}"
+            for mean in comparison.get("geometric_means", [])]
 
 
 def mean_change(mean):
@@ -182,39 +164,25 @@ def caveats(comparison, suites):
         if bad and not comparison:
             lines.append(f"{counted(len(bad), 'run', 'runs')} did not end ok, such as "
                          f"{bad[0].get('folder')}: {bad[0].get('error') or bad[0]['status']}")
-    lines += dict.fromkeys(note for suite in suites
-                           for note in suite["manifest"].get("notes") or [])
-    power = items(comparison.get("detectable", {}).get("text", []))
-    if power:
-        power = tag("details", tag("summary", "How many repetitions would show how much"), power)
-    if not lines and not power:
-        return Html("")
-    return tag("div", tag("h3", "Before you rely on it"), items(lines), power)
+    return lines + list(dict.fromkeys(note for suite in suites
+                                      for note in suite["manifest"].get("notes") or []))
 
 
 def kinds(comparison):
     labels = label_rows([key_of(row) for row in comparison["rows"]])
 
     def told(name):
-        return [join(tag("strong", labels[key_of(row)]), ": ", text)
+        return [{"row": labels[key_of(row)], "text": text}
                 for row in comparison["rows"] for text in row.get(name, [])]
 
-    counted_ones, rare = told("changes_in_kind"), told("rare")
-    parts = [items(counted_ones, class_="kinds") if counted_ones else
-             tag("p", "None: what one side found as a rule, the other found too.")]
-    if rare:
-        summary = f"{counted(len(rare), 'rare difference', 'rare differences')} that may be chance"
-        parts.append(tag("details", tag("summary", summary), items(rare)))
-    return join(*parts)
+    rare = told("rare")
+    return {"changed": told("changes_in_kind"), "rare": rare,
+            "rare_count": counted(len(rare), "rare difference", "rare differences")}
 
 
-def figure_text(side, unit):
-    if not side:
-        return "\u2013"
-    between = "" if side.get("low") is None else \
-        f"{amount(side['low'], unit)} to {amount(side['high'], unit)}"
-    return join(tag("b", amount(side["median"], unit)), " " if between else "",
-                tag("small", between) if between else "")
+def range_text(low, high, shown):
+    """Empty where there is no interval."""
+    return "" if low is None or high is None else f"{shown(low)} to {shown(high)}"
 
 
 def signed_amount(value, unit):
@@ -222,7 +190,8 @@ def signed_amount(value, unit):
 
 
 def change_text(change, unit):
-    """In percent; as a difference where a ratio says nothing, as of a lateness around zero."""
+    """The change and its interval in percent; as a difference where a ratio says nothing, as of a
+    lateness around zero. Empty texts where there is none."""
     middle, low, high = (change[name] for name in ("percent", "low", "high"))
     shown, after = signed, " %"
     if middle is None:
@@ -230,29 +199,23 @@ def change_text(change, unit):
                              ("difference", "difference_low", "difference_high"))
         shown, after = lambda value: signed_amount(value, unit), ""
     if middle is None:
-        return "\u2013"
-    between = "" if low is None or high is None else f"{shown(low)} to {shown(high)}"
-    # Only what is claimed stands out.
-    return join(tag("b" if is_change(change) else "span", shown(middle) + after),
-                " " if between else "", tag("small", between) if between else "")
+        return "", ""
+    return shown(middle) + after, range_text(low, high, shown)
 
 
 def whisker(change, reach):
-    """The interval of a change around zero; an arrow where it leaves the picture."""
+    """The interval of a change around zero, on a line from 4 to 116; None without a picture."""
     if change["percent"] is None or not reach:
-        return Html("")
+        return None
     low = change["percent"] if change["low"] is None else change["low"]
     high = change["percent"] if change["high"] is None else change["high"]
-    place = [60 + 56 * max(-1, min(1, value / reach)) for value in (low, change["percent"], high)]
-    marks = [tag("line", x1=60, x2=60, y1=0, y2=16, class_="zero"),
-             tag("line", x1=f"{place[0]:.1f}", x2=f"{place[2]:.1f}", y1=8, y2=8, class_="span")]
-    if low < -reach:
-        marks.append(tag("path", d="M8 4 L3 8 L8 12", class_="span"))
-    if high > reach:
-        marks.append(tag("path", d="M112 4 L117 8 L112 12", class_="span"))
-    if abs(change["percent"]) <= reach:
-        marks.append(tag("circle", cx=f"{place[1]:.1f}", cy=8, r=3.5))
-    return tag("svg", *marks, viewBox="0 0 120 16", width=120, height=16, aria_hidden="true")
+
+    def place(value):
+        return f"{60 + 56 * max(-1, min(1, value / reach)):.1f}"
+
+    return {"low": place(low), "high": place(high), "leaves_left": low < -reach,
+            "leaves_right": high > reach,
+            "middle": place(change["percent"]) if abs(change["percent"]) <= reach else ""}
 
 
 def verdict_text(quantity, change):
@@ -260,105 +223,74 @@ def verdict_text(quantity, change):
         "not testable" if change["verdict"] == "untestable" else "~")
 
 
-def changes(comparison, suites):
+def change_cells(change, unit, quantity, reach):
+    shown, between = change_text(change, unit)
+    verdict = change["verdict"]
+    return {"shown": shown, "between": between, "claimed": is_change(change), "verdict": verdict,
+            "whisker": whisker(change, reach), "p": p_text(change["adjusted_p"]),
+            "word": verdict_text(quantity, change),
+            "reason": change.get("reason") if verdict == "untestable" else None}
+
+
+def quantity_line(quantity, reach):
+    """A cell per side: its median, and how the side changed against the first one."""
+    by_side = {change["side"]: change for change in quantity["changes"]}
+    unit = quantity["unit"]
+    cells = []
+    for side, figures in enumerate(quantity["sides"]):
+        cell = {"median": "", "between": "", "change": None}
+        if figures:
+            cell["median"] = amount(figures["median"], unit)
+            cell["between"] = range_text(figures.get("low"), figures.get("high"),
+                                         lambda value: amount(value, unit))
+        if side and side in by_side:
+            cell["change"] = change_cells(by_side[side], unit, quantity, reach)
+        cells.append(cell)
+    return {"name": quantity_name(quantity["name"]), "cells": cells,
+            "changed": any(map(is_change, quantity["changes"]))}
+
+
+def changes(comparison):
     every = every_change(comparison)
     ends = [abs(value) for change in every for value in
             (change["low"], change["percent"], change["high"]) if value is not None]
     reach = min(100, max(ends, default=0))
     labels = label_rows([key_of(row) for row in comparison["rows"]])
-    several = len(suites) > 2
-    head = [tag("th", "Quantity", scope="col")]
-    for side, suite in enumerate(suites):
-        head.append(tag("th", suite["label"], scope="col"))
-        if side:
-            of = f" of {suite['label']}" if several else ""
-            span = f"\u2212{reach:.0f} % \u2026 +{reach:.0f} %" if reach else ""
-            head += [tag("th", f"Change{of}", scope="col"),
-                     tag("th", span, scope="col", class_="whisker"),
-                     tag("th", f"p{of}", scope="col"), tag("th", f"Verdict{of}", scope="col")]
-    bodies = []
-    for row in comparison["rows"]:
-        lines = []
-        for quantity in row["quantities"]:
-            by_side = {change["side"]: change for change in quantity["changes"]}
-            cells = []
-            for side, figures in enumerate(quantity["sides"]):
-                cells.append(tag("td", figure_text(figures, quantity["unit"]), class_="median"))
-                if side and side in by_side:
-                    change = by_side[side]
-                    reason = change.get("reason") if change["verdict"] == "untestable" else None
-                    said = change["verdict"]
-                    cells += [tag("td", change_text(change, quantity["unit"])),
-                              tag("td", whisker(change, reach), class_=f"whisker {said}"),
-                              tag("td", p_text(change["adjusted_p"]), class_="figure"),
-                              tag("td", verdict_text(quantity, change), class_=said,
-                                  title=reason)]
-                elif side:
-                    cells += [tag("td", "\u2013")] * 4
-            lines.append(tag("tr", tag("th", quantity_name(quantity["name"]), scope="row"), *cells,
-                             data_changed=any(map(is_change, quantity["changes"]))))
-        if lines:
-            heading = tag("tr", tag("th", labels[key_of(row)], scope="rowgroup",
-                                    colspan=len(head)), class_="group")
-            bodies.append(tag("tbody", heading, *lines))
-    if not bodies:
-        return tag("p", "Nothing was measured on both sides.")
-    about = caption("Median over the repetitions and its interval, change and p after correction "
-                    f"for {comparison.get('family', len(every))} tests")
-    table = tag("table", about, tag("thead", tag("tr", *head)),
-                *bodies, id="changes-table")
-    return box("Table of changes", table)
+    return {"about": "Median over the repetitions and its interval, change and p after correction "
+            f"for {comparison.get('family', len(every))} tests",
+            "reach": f"\u2212{reach:.0f} % \u2026 +{reach:.0f} %" if reach else "",
+            "rows": [{"label": labels[key_of(row)],
+                      "quantities": [quantity_line(each, reach) for each in row["quantities"]]}
+                     for row in comparison["rows"] if row["quantities"]]}
 
 
-def side_switches(suites):
-    """A set of check boxes; the sets of all charts are one switch."""
-    if len(suites) < 2:
-        return Html("")
-    boxes = [tag("label", tag("input", type="checkbox", checked=True, autocomplete="off",
-                              data_side=side),
-                 " ", side_name(suites, side), class_="side") for side in range(len(suites))]
-    return tag("fieldset", tag("legend", "Sides"), *boxes)
+def number_line(row):
+    """The figures of a row on one side, or why there are none."""
+    if not row:
+        return {"why_none": "not in this suite"}
+    if not row["findings"]:
+        return {"why_none": f"skipped: {row['skipped']}" if row["skipped"] else "no connection"}
+    total = sum(row["findings"].values())
+    found = total - row["findings"].get("nothing", 0) - row["findings"].get("undecided", 0)
+    times = [duration(row["figures"][name]) if name in row["figures"] else "\u2013"
+             for name in PERCENTILES.values()]
+    return {"why_none": "", "figures": [f"{found:,}", f"{total:,}", *times]}
 
 
 def numbers(keys, labels, suites):
-    """The table below the curves: all rows, of which the script shows the selected one."""
-    bodies = []
-    for place, key in enumerate(keys):
-        lines = []
-        for side, suite in enumerate(suites):
-            row = suite["rows"].get(key)
-            name = tag("th", side_name(suites, side), scope="row")
-            findings = row["findings"] if row else {}
-            if not row or not findings:
-                why = "not in this suite" if not row else \
-                    f"skipped: {row['skipped']}" if row["skipped"] else "no connection"
-                lines.append(tag("tr", name, tag("td", why, colspan=7), data_line_side=side))
-                continue
-            total = sum(findings.values())
-            found = total - findings.get("nothing", 0) - findings.get("undecided", 0)
-            cells = [f"{found:,}", f"{total:,}"]
-            cells += [duration(row["figures"][name]) if name in row["figures"] else "\u2013"
-                      for name in PERCENTILES.values()]
-            lines.append(tag("tr", name, *[tag("td", cell, class_="figure") for cell in cells],
-                             data_line_side=side))
-        heading = tag("tr", tag("th", labels[key], scope="rowgroup", colspan=8), class_="group")
-        bodies.append(tag("tbody", heading, *lines, data_row=place))
-    head = ["Side", "Found out", "Of", *PERCENTILES.values()]
-    table = tag("table", caption("Latency from the act (t0) to the finding, all repetitions "
-                                 "merged; \u2013: too few findings to tell"),
-                tag("thead", tag("tr", *[tag("th", name, scope="col") for name in head])),
-                *bodies, id="numbers-table")
-    return box("Latency figures", table)
+    """The table below the curves."""
+    return [{"label": labels[key], "lines": [number_line(suite["rows"].get(key))
+                                             for suite in suites]} for key in keys]
 
 
 def row_options(keys, labels, suites, chosen):
     options = []
-    for place, key in enumerate(keys):
+    for key in keys:
         found = any(key in suite["curves"] or suite["rows"].get(key, {}).get("figures")
                     for suite in suites)
-        text = labels[key] + ("" if found else " (nothing found)")
-        options.append(tag("option", text, value=place, selected=key == chosen))
-    return tag("select", *options, id="row", autocomplete="off")
+        options.append({"text": labels[key] + ("" if found else " (nothing found)"),
+                        "chosen": key == chosen})
+    return options
 
 
 def findings_text(counts):
@@ -384,41 +316,30 @@ def matrix(comparison, suites):
             for name, count in row["findings"].items():
                 cell["sides"][side][name] = cell["sides"][side].get(name, 0) + count
             cell["skipped"][side] = cell["skipped"][side] or row["skipped"]
-    has_probes = {probe for _, probe in cells} != {"none"}
-    lines = []
     strategies = list(dict.fromkeys(strategy for strategy, _ in cells))
-    for (strategy, probe), by_watch in sorted(
-            cells.items(), key=lambda item: strategies.index(item[0][0])):
-        row = [tag("th", strategy, scope="row")]
-        if has_probes:
-            row.append(tag("td", probe))
-        for watch in watches:
-            row.append(matrix_cell(by_watch.get(watch), suites))
-        lines.append(tag("tr", *row))
-    head = ["Close strategy"] + ["Probe"] * has_probes + list(watches)
-    table = tag("table", caption("Findings by close strategy and watch, share of the "
-                                 "connections of all repetitions"),
-                tag("thead", tag("tr", *[tag("th", name, scope="col") for name in head])),
-                tag("tbody", *lines), id="matrix")
-    return box("Findings matrix", table)
+    lines = [{"strategy": strategy, "probe": probe,
+              "cells": [matrix_cell(by_watch.get(watch)) for watch in watches]}
+             for (strategy, probe), by_watch in sorted(
+                 cells.items(), key=lambda item: strategies.index(item[0][0]))]
+    return {"watches": list(watches), "has_probes": {probe for _, probe in cells} != {"none"},
+            "lines": lines}
 
 
-def matrix_cell(cell, suites):
+def matrix_cell(cell):
     if not cell:
-        return tag("td", "\u2013", class_="empty")
+        return None
     texts = [findings_text(counts) if counts else
              f"skipped: {skipped}" if skipped else "\u2013"
              for counts, skipped in zip(cell["sides"], cell["skipped"])]
-    mark = [tag("strong", "\u25c6 changed in kind", class_="mark")] if cell["changed"] else []
-    if len(set(texts)) == 1:
-        return tag("td", *mark, tag("div", texts[0]), class_="changed-kind" if mark else None)
-    return tag("td", *mark, *[tag("div", side_name(suites, side), " ", text)
-                              for side, text in enumerate(texts)],
-               class_="changed-kind" if mark else "differs")
+    return {"changed": cell["changed"], "texts": texts, "alike": len(set(texts)) == 1}
 
 
 def setting_text(line):
     return line["settings"].replace(";", ", ")
+
+
+def state_text(name):
+    return STATES.get(name, name)
 
 
 def frontier_points(suites):
@@ -441,7 +362,8 @@ def frontier_points(suites):
     return points
 
 
-def frontier_table(suites):
+def frontier_lines(suites):
+    """The table below the chart."""
     lines = []
     for side, suite in enumerate(suites):
         for line in suite["frontier"]:
@@ -452,56 +374,31 @@ def frontier_table(suites):
             alarms = f"{line['false_alarms'] or 0:,} of {line['alive'] or 0:,}"
             if line["early_alarms"]:
                 alarms += f", {line['early_alarms']:,} early"
-            times = [duration(line[name]) if line[name] else "\u2013"
-                     for name in ("latency_p50_ns", "latency_p99_ns")]
-            lines.append(tag(
-                "tr", tag("th", line["run"], scope="row"), tag("td", side_name(suites, side)),
-                tag("td", line["probe"]), tag("td", setting_text(line)),
-                tag("td", STATES.get(line["load_state"], line["load_state"])),
-                *[tag("td", text, class_="figure") for text in [
-                    f"{line['found'] or 0:,} of {line['silent'] or 0:,}", *times, cost]],
-                tag("td", alarms, class_="figure alarm" if line["false_alarms"] else "figure"),
-                data_line_side=side))
-    head = ["Run", "Side", "Probe", "Settings", "Host", "Found", "p50", "p99",
-            "CPU per connection and second", "Live peers taken for dead"]
-    table = tag("table", caption("Every setting of every probe; ~: not distinguishable from "
-                                 "zero, \u2013: not measured"),
-                tag("thead", tag("tr", *[tag("th", name, scope="col") for name in head])),
-                tag("tbody", *lines), id="frontier-table")
-    return box("Every setting of every probe", table)
+            p50, p99 = (duration(line[name]) if line[name] else "\u2013"
+                        for name in ("latency_p50_ns", "latency_p99_ns"))
+            lines.append({
+                "side": side, "run": line["run"], "probe": line["probe"],
+                "setting": setting_text(line), "state": state_text(line["load_state"]),
+                "found": f"{line['found'] or 0:,} of {line['silent'] or 0:,}", "p50": p50,
+                "p99": p99, "cost": cost, "alarms": alarms,
+                "is_alarming": bool(line["false_alarms"])})
+    return lines
 
 
-def state_select(suites):
-    states = dict.fromkeys(line["load_state"] for suite in suites for line in suite["frontier"])
-    if len(states) < 2:
-        return Html("")
-    options = [tag("option", STATES.get(state, state), value=state) for state in states]
-    return tag("label", "Host ", tag("select", *options, id="state", autocomplete="off"))
+def load_states(suites):
+    names = dict.fromkeys(line["load_state"] for suite in suites for line in suite["frontier"])
+    return [{"name": name, "text": state_text(name)} for name in names]
 
 
-def environment_difference(comparison, suites):
-    if not comparison["environment"]:
-        return tag("p", "None of what lastack records and holds to matter.")
-    lines = [tag("tr", tag("th", entry["key"], scope="row"),
-                 *[tag("td", fact(value)) for value in entry["values"]],
-                 class_="blocking" if entry.get("blocking") else None)
-             for entry in comparison["environment"]]
-    head = ["Fact"] + [suite["label"] for suite in suites]
-    table = tag("table", caption("Environment: what differs", hidden=True),
-                tag("thead", tag("tr", *[tag("th", name, scope="col") for name in head])),
-                tag("tbody", *lines), id="environment-table")
-    return box("Environment: what differs", table)
+def different_facts(comparison):
+    return [{"name": entry["key"], "by_side": [fact(value) for value in entry["values"]],
+             "blocking": bool(entry.get("blocking"))} for entry in comparison["environment"]]
 
 
-def environment_common(suites):
+def shared_facts(suites):
     facts = [dict(flattened(suite["manifest"]["environment"])) for suite in suites]
-    lines = [tag("tr", tag("th", name, scope="row"), tag("td", fact(value)))
-             for name, value in facts[0].items()
-             if all(name in other and other[name] == value for other in facts)]
-    table = tag("table", caption("Environment: what all sides share", hidden=True),
-                tag("thead", tag("tr", tag("th", "Fact", scope="col"),
-                                 tag("th", "Value", scope="col"))), tag("tbody", *lines))
-    return box("Environment: what all sides share", table)
+    return [{"name": name, "value": fact(value)} for name, value in facts[0].items()
+            if all(name in other and other[name] == value for other in facts)]
 
 
 def commands(comparison, suites, own):
@@ -516,8 +413,7 @@ def commands(comparison, suites, own):
         lines.append(f"{command}   # on kernel {manifest['environment']['kernel']['release']}")
     if comparison:
         lines.append(comparison["command"])
-    lines.append(own)
-    return tag("pre", "\n".join(lines), tabindex=0, role="region", aria_label="Commands")
+    return lines + [own]
 
 
 def row_commands(suites):

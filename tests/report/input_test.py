@@ -191,6 +191,12 @@ class OutputTest(unittest.TestCase):
         self.assertIn(message, done.stderr)
         self.assertEqual(1, done.stderr.count("\n"), done.stderr)
 
+    def test_a_package_that_is_missing(self):
+        (self.folder / "jinja2.py").write_text("raise ImportError('not installed')")
+        self.check(2, "cannot import jinja2 (not installed); it is in the package python3-jinja2",
+                   env={**os.environ, "PYTHONPATH": str(self.folder)})
+        self.assertEqual([], os.listdir(self.page.parent))
+
     def test_an_output_that_nobody_takes(self):
         with open("/dev/full", "wb") as full:
             self.check(1, "write to standard output: No space left on device", stdout=full)

@@ -52,7 +52,7 @@ class PlotTest(unittest.TestCase):
         comments = re.findall("<!-- (.*?) -->", svg)  # matplotlib tells each text in one
         for text in ("A: old (kernel 6.1.0-test)", "B: new (kernel 6.18.0-test)"):
             self.assertIn(text, comments)
-        for row, _, _, _, median, _ in suites.row_table(False):
+        for row, _, _, _, median, _ in suites.ROWS:
             self.assertEqual(median[0] > 0, any(row in each for each in comments), row)
 
     def test_one_row_as_png(self):

@@ -28,6 +28,9 @@ ROOT = Path(__file__).resolve().parents[2]
 REPORT = ROOT / "scripts/report.py"
 OLDER = ROOT / "results/2026-11-22-dead-peer"
 UNITS = {"s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1}
+# Texts of a suite and its comparison of which the page makes no use, or which choose what it says.
+NOT_SHOWN = {"a run", "5s", "measured", "idle", "running", "less", "ns", "benjamini-hochberg",
+             "0.1.0 0123456", "rare: fin-block: epipe"}
 COLUMNS = {"50": "p50", "90": "p90", "99": "p99", "99.9": "p99.9", "100": "max"}
 
 
@@ -78,6 +81,8 @@ def processes_of(folder):
 
 class PageTest(unittest.TestCase):
     """One browser for all tests; each test loads its page anew."""
+
+    maxDiff = None
 
     @classmethod
     def setUpClass(cls):
@@ -226,7 +231,7 @@ class PageTest(unittest.TestCase):
     def test_figures_equal_the_csv(self):
         self.open()
         self.assertEqual("late-reset", Select(self.find("#row")).first_selected_option.text)
-        for row, *_ in suites.row_table(False)[:3]:
+        for row, *_ in suites.ROWS[:3]:
             self.choose(row)
             group, *lines = self.cells("#numbers-table tbody tr")
             self.assertEqual([row], group)
@@ -471,7 +476,7 @@ class PageTest(unittest.TestCase):
         self.assertTrue(all(after - before <= 1 for before, after in zip(levels, levels[1:])))
 
     def test_phone(self):
-        for page in (self.page, self.hostile_page()):
+        for page in (self.page, self.hostile_pages()[0]):
             self.open(page, width=375)
             self.find("#only-changed").click()
             for summary in self.all("summary"):
@@ -507,30 +512,57 @@ class PageTest(unittest.TestCase):
     # ---- other input ----
 
     @classmethod
-    def hostile_page(cls):
-        page = cls.folder / "hostile.html"
-        if not page.exists():
-            folder = cls.folder / "hostile"
+    def hostile_pages(cls):
+        """Of two hostile suites, and of one whose folder has a hostile name; and their texts."""
+        both, one = cls.folder / "hostile.html", cls.folder / "hostile-one.html"
+        folder = cls.folder / "hostile"
+        if not folder.exists():
             folder.mkdir()
-            pair, _ = suites.make_pair(folder, hostile=True)
-            done = make_page(pair, page, "--compare", folder / "compare.json")
+            pair, cls.hostile_texts = suites.make_hostile_pair(folder)
+            done = make_page(pair, both, "--compare", folder / "compare.json")
             assert done.returncode == 0, done.stderr
-        return page
+            pair[0].rename(folder / suites.HOSTILE.replace("/", ""))
+            done = make_page([folder / suites.HOSTILE.replace("/", "")], one)
+            assert done.returncode == 0, done.stderr
+        return both, one, cls.hostile_texts
 
-    def test_hostile_names_are_text(self):
-        self.open(self.hostile_page())
-        self.find("#only-changed").click()
-        self.assertIn(suites.HOSTILE, self.texts("#changes-table .group"))
-        self.assertIn(suites.HOSTILE, self.find("header table").text)  # as a kernel
-        self.choose(suites.HOSTILE)
-        self.assertIn(suites.HOSTILE, self.texts("#numbers-table .group"))
-        self.assertEqual([suites.HOSTILE], self.texts(".row-name"))
-        self.assertEqual([], self.all("img"))
-        self.assertEqual(3, len(self.all("script")))
-        self.assertIsNone(self.run_script("return window.injected || null"))
-        policy = self.find("meta[http-equiv]").get_attribute("content")
-        self.assertIn("default-src 'none'", policy)
-        self.assertNotRegex(policy, "script-src[^;]*unsafe")
+    def test_hostile_text_is_text(self):
+        *pages, texts = self.hostile_pages()
+        self.assertGreater(len(texts), 60)
+        unseen = set(texts)
+        for page in pages:
+            self.open(page)
+            seen = self.run_script("""
+              const body = document.body.cloneNode(true);
+              for (const script of body.querySelectorAll("script")) script.remove();
+              return [body.textContent, ...[...body.querySelectorAll("*")].flatMap(
+                (element) => [...element.attributes].map((attribute) => attribute.value)),
+                ...data.rows.map((row) => row.command)].join("\\n").replaceAll("_", " ");""")
+            unseen -= {text for text in unseen if
+                       any(form.replace("_", " ") in seen for form in  # as it is, a setting, JSON
+                           (text, text.replace(";", ", "), text.replace('"', '\\"')))}
+            self.assertIn(f"econnreset{suites.HOSTILE_FINDING} 100 %", seen)
+            self.assertEqual([], self.all("img, u"))
+            self.assertEqual(self.find("h1").text, self.browser.title)
+            self.assertEqual([], self.run_script("""
+              return [...document.querySelectorAll("*")].flatMap((element) =>
+                element.getAttributeNames().filter((name) => !/^[a-zA-Z0-9-]+$/.test(name)));"""))
+            self.assertEqual(3, len(self.all("script")))
+            self.assertIsNone(self.run_script("return window.injected || null"))
+            policy = self.find("meta[http-equiv]").get_attribute("content")
+            self.assertIn("default-src 'none'", policy)
+            self.assertNotRegex(policy, "script-src[^;]*unsafe")
+        unseen = {text.removesuffix(suites.HOSTILE) for text in unseen}
+        self.assertEqual(NOT_SHOWN, {re.sub(".*/(rep-[0-9]|warm-up)", "a run", text)
+                                     for text in unseen})
+        self.assertIn(suites.HOSTILE.replace("/", ""), self.find("h1").text)
+
+    def test_hostile_rows_can_be_chosen(self):
+        row = f"fin-block{suites.HOSTILE}"
+        self.open(self.hostile_pages()[0])
+        self.choose(row)
+        self.assertEqual([row], self.texts("#numbers-table .group"))
+        self.assertEqual([row], self.texts(".row-name"))
 
     def test_one_suite(self):
         page = self.folder / "one.html"

@@ -3,6 +3,7 @@ import copy
 import csv
 import json
 import random
+import re
 import statistics
 from pathlib import Path
 
@@ -11,22 +12,19 @@ CONNECTIONS = 2000
 WIDTH_NS = 10_000_000  # of a timeline's bins
 KEY = ["row", "strategy", "watch", "probe", "write_path"]
 LATENCIES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
-HOSTILE = "<img src=x onerror=alert(1)></script><script>window.injected=1</script>\"'&amp;${title}"
-
-
-def row_table(hostile):
-    """row, strategy, watch, probe, its median per side in ns, the findings per side."""
-    return [
-        ("rst-spin", "rst-linger", "recv", "none", (20_000, 31_000),
-         ({"econnreset": 1.0}, {"econnreset": 1.0})),
-        (HOSTILE if hostile else "fin-block", "fin", "epoll", "none", (62_000, 62_000),
-         ({"eof": 1.0}, {"eof": 1.0})),
-        ("late-reset", "fin-then-rst", "recv", "none", (160_000, 162_000),
-         ({"epipe": 1.0}, {"econnreset": 0.9, "epipe": 0.1})),
-        ("silent-plain", "silent", "recv", "none", (0, 0), ({"nothing": 1.0}, {"nothing": 1.0})),
-    ]
-
-
+# Markup, an entity, what ends a script, an attribute, and what a template would run. Of a finding's
+# name, which ends at "=" or ";", only a part.
+HOSTILE = "</title><img src=x onerror=alert(1)></script><script>window.injected=1</script>\"'&lt " \
+    "{{ 7*7 }}{% if %}{#"
+HOSTILE_FINDING = "<u>\"'&lt {{ 7*7 }}"
+ROWS = [  # row, strategy, watch, probe, its median per side in ns, the findings per side
+    ("rst-spin", "rst-linger", "recv", "none", (20_000, 31_000),
+     ({"econnreset": 1.0}, {"econnreset": 1.0})),
+    ("fin-block", "fin", "epoll", "none", (62_000, 62_000), ({"eof": 1.0}, {"eof": 1.0})),
+    ("late-reset", "fin-then-rst", "recv", "none", (160_000, 162_000),
+     ({"epipe": 1.0}, {"econnreset": 0.9, "epipe": 0.1})),
+    ("silent-plain", "silent", "recv", "none", (0, 0), ({"nothing": 1.0}, {"nothing": 1.0})),
+]
 KEEPALIVE = "keepalive-idle=1s;keepalive-interval=1s;keepalive-count=2"
 OFTEN = "heartbeat-interval=33ms;heartbeat-deadline=100ms"
 SELDOM = "heartbeat-interval=333ms;heartbeat-deadline=1s"
@@ -76,11 +74,11 @@ def environment(kernel, hertz, day):
             "build": {"version": "0.1.0", "commit": "0123456789ab", "build_type": "Release"}}
 
 
-def make_suite(folder, side, kernel, hertz, day, chance, hostile=False, with_frontier=True):
+def make_suite(folder, side, kernel, hertz, day, chance, with_frontier=True):
     """Writes a suite; returns {key: [p50 of each repetition]}."""
     folder.mkdir()
     summary, latency, timeline, runs, rows, medians = [], [], [], [], [], {}
-    for place, (row, strategy, watch, probe, median, findings) in enumerate(row_table(hostile)):
+    for place, (row, strategy, watch, probe, median, findings) in enumerate(ROWS):
         number = f"{place + 1:02d}-{strategy}-{watch}"
         command = f"lastack run --connections 2k --mix {strategy} --watch {watch}"
         rows.append({"name": row, "command": command})
@@ -150,10 +148,10 @@ def quantity(name, unit, better, values, verdicts, percent):
     return {"name": name, "unit": unit, "better": better, "sides": sides, "changes": changes}
 
 
-def make_comparison(path, names, kernels, medians, hostile=False, change=lambda document: None):
+def make_comparison(path, names, kernels, medians):
     """What `lastack compare` would say of the suites, in its JSON."""
     rows = []
-    for row, strategy, watch, probe, _, findings in row_table(hostile):
+    for row, strategy, watch, probe, _, findings in ROWS:
         key = (row, strategy, watch, probe, "")
         kinds = [] if strategy != "fin-then-rst" else [
             f"finding econnreset: 0 of 8000 in {names[0]}, 7200 of 8000 in {names[1]}"]
@@ -189,18 +187,75 @@ def make_comparison(path, names, kernels, medians, hostile=False, change=lambda 
                        "text": ["a change of 5 % would be seen in 2 of 3 rows"]},
         "notes": ["new drifted: 3 of 7 tests of its own halves differ", "rare: fin-block: epipe"],
         "kind_changes": 1, "worse": 1, "better": 0}
-    change(document)
     path.write_text(json.dumps(document))
     return document
 
 
-def make_pair(folder, hostile=False, with_frontier=True, seed=1):
+def make_pair(folder, with_frontier=True, seed=1):
     """Two suites A and B and their comparison below folder."""
     chance = random.Random(seed)
     names, kernels = ["old", "new"], ["6.1.0-test", "6.18.0-test"]
-    if hostile:
-        kernels[1] = HOSTILE
     medians = [make_suite(Path(folder) / name, side, kernels[side], (250, 1000)[side], 20 + side,
-                          chance, hostile, with_frontier) for side, name in enumerate(names)]
-    comparison = make_comparison(Path(folder) / "compare.json", names, kernels, medians, hostile)
+                          chance, with_frontier) for side, name in enumerate(names)]
+    comparison = make_comparison(Path(folder) / "compare.json", names, kernels, medians)
     return [Path(folder) / name for name in names], copy.deepcopy(comparison)
+
+
+# ---- suites that somebody made to harm who looks at them ----
+
+# Decides what is shown, or has a grammar that is checked: everything else is any text.
+WORDS_OF_LASTACK = {"since", "status", "run_status", "verdict", "folder", "findings"}
+
+
+def hostile(value, name=""):
+    """A document whose every text, and every name of a sysctl, ends with HOSTILE; the same text
+    always becomes the same, so that files still agree."""
+    if isinstance(value, dict):
+        return {hostile(key) if "/" in key else key: hostile(part, key)
+                for key, part in value.items()}
+    if isinstance(value, list):
+        return [hostile(part, name) for part in value]
+    if not isinstance(value, str) or name in WORDS_OF_LASTACK or \
+            re.fullmatch(r"-|[-0-9.e+]*", value):  # nothing, or a number in a CSV file
+        return value
+    return value + HOSTILE
+
+
+def make_hostile_pair(folder):
+    """Two suites and their comparison, hostile wherever they hold a text; and all these texts."""
+    pair, comparison = make_pair(folder)
+    change = comparison["rows"][-1]["quantities"][0]["changes"][0]
+    change.update(verdict="untestable", reason="6 repetitions a side are needed")
+    comparison["refusals"] = ["cpu.model differs"]
+    documents = {Path(folder) / "compare.json": comparison}
+    for suite in pair:
+        manifest = json.loads((suite / "manifest.json").read_text())
+        manifest["runs"][0].update(status="failed", error="no memory")
+        documents[suite / "manifest.json"] = manifest
+        for path in suite.glob("*.csv"):
+            with path.open(newline="") as file:
+                documents[path] = list(csv.DictReader(file))
+        for line in documents[suite / "summary.csv"]:
+            line["findings"] = line["findings"].replace("=", f"{HOSTILE_FINDING}=")
+            if suite == pair[1] and line["row"] == "silent-plain":
+                line.update(nothing="", findings="", skipped="needs another kernel")
+    texts = set()
+    for path, document in documents.items():
+        document = hostile(document)
+        texts |= {text for text in every_text(document) if text.endswith(HOSTILE)}
+        if path.suffix == ".csv":
+            write_csv(path, document)
+        else:
+            path.write_text(json.dumps(document))
+    return pair, texts
+
+
+def every_text(value):
+    if isinstance(value, dict):
+        yield from value
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from every_text(part)
+    elif isinstance(value, str):
+        yield value
