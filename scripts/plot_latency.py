@@ -10,17 +10,17 @@ latency chart goes to one file, whose suffix (.png or .svg) says what it is.
 import argparse
 import textwrap
 
-import matplotlib
+from drawing import (BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, WINE, YELLOW, save,
+                     time_label, use_style)
+from files import a_path, fail, number, printable, read_csv, read_json
 
-matplotlib.use("Agg")  # draws to files, needs no display
+# After drawing, which says in a line what is missing.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator, NullLocator
-
-from files import a_path, deliver, fail, number, printable, read_csv, read_json, write_files
 
 OLDER_WIDTH_NS = 100_000_000  # of a timeline's bins, before they told it
 KEY = ["strategy", "watch", "probe"]
@@ -30,21 +30,16 @@ COLUMNS = {
     "latency.csv": (KEY + ["since"], ["percentile", "latency_ns", "count"]),
     "timeline.csv": ([], ["start_ns", "injected", "found", "in_flight"]),
 }
-# Okabe-Ito's colours, without yellow (too faint for a line), and Tol's wine: safe for colour-blind
-# readers. 8 colours by 9 markers tell 72 rows apart.
-ROW_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7",
-               "#000000", "#E69F00", "#56B4E9", "#882255"]
+# 8 colours by 9 markers tell 72 rows apart.
+ROW_COLOURS = [BLUE, VERMILION, GREEN, PURPLE, BLACK, ORANGE, SKY, WINE]
 ROW_MARKERS = "osD^vP*X<"
 RUN_STYLES = ["-"] + [(0, dashes) for dashes in ((5, 2), (1, 1.5), (6, 2, 1, 2), (9, 4))]
-FINDING_COLOURS = {"eof": "#0072B2", "econnreset": "#D55E00", "epipe": "#CC79A7",
-                   "etimedout": "#F0E442", "nothing": "#BBBBBB", "undecided": "#FFFFFF"}
+FINDING_COLOURS = {"eof": BLUE, "econnreset": VERMILION, "epipe": PURPLE, "etimedout": YELLOW,
+                   "nothing": "#BBBBBB", "undecided": "#FFFFFF"}
 NOT_FOUND = {"nothing", "undecided"}
-OTHER_COLOUR = "#56B4E9"  # shared by all other findings, which differ by hatch
+OTHER_COLOUR = SKY  # shared by all other findings, which differ by hatch
+MARGIN_INCHES = 0.15
 OTHER_HATCHES = ["", "///", "...", "xxx", "\\\\\\", "+++", "ooo"]
-STYLE = {"axes.grid": True, "grid.color": "#DDDDDD", "grid.linewidth": 0.6, "axes.axisbelow": True,
-         "axes.titlesize": 11, "axes.titlelocation": "left", "legend.frameon": False,
-         "legend.borderaxespad": 0,
-         "text.parse_math": False}  # names are shown as they are, never read as formulas
 
 
 # ---- reading ----
@@ -188,13 +183,6 @@ def add_run_legend(ax, runs, looks):
 
 
 # ---- latency by percentile ----
-
-
-def time_label(nanoseconds):
-    for unit, scale in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
-        if nanoseconds >= scale * 0.999:
-            return f"{nanoseconds / scale:g} {unit}"
-    return f"{nanoseconds:g} ns"
 
 
 def time_ticks(low, high):
@@ -379,13 +367,6 @@ def draw_findings(runs, labels, facts):
     return fig
 
 
-def save(figures, kind):
-    look = {"format": kind, "dpi": 130, "bbox_inches": "tight", "pad_inches": 0.15}
-    write_files({path: lambda file, figure=figure: figure.savefig(file, **look)
-                 for path, figure in figures.items()})
-    deliver("".join(f"{printable(path)}\n" for path in figures))
-
-
 def main():
     parser = argparse.ArgumentParser(description="Draw the results of lastack runs.")
     parser.error = fail
@@ -415,14 +396,15 @@ def main():
             else load_run(path, args.since) for path in args.runs]
     facts, (labels, common) = name_runs(runs), name_rows(runs)
     facts = ", ".join(filter(None, [common, facts]))
-    plt.rcParams.update(STYLE)
+    use_style(title_size=11)
     latency = draw_latency(runs, labels, facts, args.since)
     if single:
-        return save({single: latency}, single.suffix[1:])
+        return save({single: latency}, MARGIN_INCHES)
     out = args.out or args.runs[0]
     charts = {"latency": latency, "timeline": draw_timeline(runs, facts),
               "findings": draw_findings(runs, labels, facts)}
-    save({out / f"{name}.{args.format}": chart for name, chart in charts.items()}, args.format)
+    save({out / f"{name}.{args.format}": chart for name, chart in charts.items()},
+         MARGIN_INCHES)
 
 
 if __name__ == "__main__":

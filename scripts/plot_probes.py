@@ -7,34 +7,29 @@ percentile; filled where no live peer was taken for dead, hollow where one was.
 """
 import argparse
 
-import matplotlib
+from drawing import (BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, WINE, save, time_label,
+                     use_style)
+from files import a_path, fail, number, printable, read_csv, read_json
 
-matplotlib.use("Agg")  # draws to files, needs no display
+# After drawing, which says in a line what is missing.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from files import a_path, deliver, fail, number, printable, read_csv, read_json, write_files
-
 TEXTS = ["run", "watch", "probe", "settings", "load", "reader", "load_state", "cost_basis"]
 COUNTS = ["neighbours", "silent", "found", "alive", "false_alarms", "early_alarms"]
 FIGURES = ["latency_p50_ns", "latency_p99_ns", "survivor_cpu_ns", "survivor_cpu_low_ns"]
-# Okabe-Ito's colours, without yellow, and Tol's wine: safe for colour-blind readers. No two probes
-# share a marker, so that colour is never needed to tell them apart.
-LOOKS = {"keepalive": ("#0072B2", "o"), "keepalive+user-timeout": ("#56B4E9", "p"),
-         "user-timeout": ("#000000", "X"), "retransmit": ("#882255", "P"),
-         "heartbeat-link": ("#D55E00", "s"), "heartbeat-wheel": ("#009E73", "D"),
-         "heartbeat-multishot": ("#E69F00", "^"), "heartbeat-timerfd": ("#CC79A7", "v"),
-         "heartbeat-scan": ("#000000", "<")}
+# No two probes share a marker, so that colour is never needed to tell them apart.
+LOOKS = {"keepalive": (BLUE, "o"), "keepalive+user-timeout": (SKY, "p"),
+         "user-timeout": (BLACK, "X"), "retransmit": (WINE, "P"),
+         "heartbeat-link": (VERMILION, "s"), "heartbeat-wheel": (GREEN, "D"),
+         "heartbeat-multishot": (ORANGE, "^"), "heartbeat-timerfd": (PURPLE, "v"),
+         "heartbeat-scan": (BLACK, "<")}
 OTHER_LOOK = ("#666666", "*")
 DEFAULT_RTO_MAX = "2min"  # of the kernel; any other is a part of the setting
 STATES = {"quiet": "quiet host", "cpu-hog": "CPUs taken by other processes"}
-STYLE = {"axes.grid": True, "grid.color": "#DDDDDD", "grid.linewidth": 0.6, "axes.axisbelow": True,
-         "axes.titlesize": 10, "axes.titlelocation": "left", "legend.frameon": False,
-         "legend.borderaxespad": 0, "font.size": 9,
-         "text.parse_math": False}  # names are shown as they are, never read as formulas
 
 
 # ---- reading ----
@@ -97,13 +92,6 @@ def row_name(row):
     if row["watch"].startswith("writer"):
         parts.append("writing")
     return ", ".join(parts)
-
-
-def time_text(seconds, _=None):
-    for unit, scale in (("s", 1), ("ms", 1e-3), ("us", 1e-6)):
-        if seconds >= scale * 0.999:
-            return f"{seconds / scale:g} {unit}"
-    return f"{seconds:g} s"
 
 
 # ---- drawing ----
@@ -186,7 +174,7 @@ def draw(frontier, facts):
     low, high = first.get_xlim()
     ticks = [step * 10.0**decade for decade in range(-6, 5) for step in (1, 2, 5)]
     first.set_xticks([tick for tick in ticks if low <= tick <= high])
-    first.xaxis.set_major_formatter(FuncFormatter(time_text))
+    first.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: time_label(seconds * 1e9)))
     first.xaxis.set_minor_locator(NullLocator())
     if by_cost:
         first.set_yscale("log")
@@ -217,12 +205,6 @@ def draw(frontier, facts):
     return fig
 
 
-def save(figure, path):
-    look = {"format": path.suffix[1:], "dpi": 130, "bbox_inches": "tight"}
-    write_files({path: lambda file: figure.savefig(file, **look)})
-    deliver(f"{printable(path)}\n")
-
-
 def main():
     parser = argparse.ArgumentParser(description="Draw the frontier of a suite about dead peers.")
     parser.error = fail
@@ -232,9 +214,9 @@ def main():
     args = parser.parse_args()
     if args.out.suffix not in (".png", ".svg"):
         fail(f"{args.out} is neither .png nor .svg")
-    plt.rcParams.update(STYLE)
+    use_style(title_size=10, **{"font.size": 9})
     facts = read_facts(args.suite / "manifest.json")
-    save(draw(read_frontier(args.suite / "frontier.csv"), facts), args.out)
+    save({args.out: draw(read_frontier(args.suite / "frontier.csv"), facts)}, margin_inches=0.1)
 
 
 if __name__ == "__main__":

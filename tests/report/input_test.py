@@ -192,9 +192,14 @@ class OutputTest(unittest.TestCase):
         self.assertEqual(1, done.stderr.count("\n"), done.stderr)
 
     def test_a_package_that_is_missing(self):
-        (self.folder / "jinja2.py").write_text("raise ImportError('not installed')")
-        self.check(2, "cannot import jinja2 (not installed); it is in the package python3-jinja2",
-                   env={**os.environ, "PYTHONPATH": str(self.folder)})
+        for name, package in (("report", "jinja2"), ("plot_latency", "pandas"),
+                              ("plot_probes", "matplotlib")):
+            (self.folder / f"{package}.py").write_text("raise ImportError('not installed')")
+            self.command[1] = ROOT / f"scripts/{name}.py"
+            self.check(2, f"{name}: Python cannot import {package} (not installed); it is in the "
+                       f"package python3-{package}: `scripts/install_packages.sh plots`",
+                       env={**os.environ, "PYTHONPATH": str(self.folder)})
+            (self.folder / f"{package}.py").unlink()
         self.assertEqual([], os.listdir(self.page.parent))
 
     def test_an_output_that_nobody_takes(self):
