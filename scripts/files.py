@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 SCHEMA = 1
+OLDER_WIDTH_NS = 100_000_000  # of a timeline's bins, before they told it
 DELIMITERS = ",;\t"  # a spreadsheet may put another one than lastack; no column's name holds one
 
 
@@ -170,6 +171,19 @@ def read_csv(path, needed, what):
         check_version(f"{path} line {line}", fields[header.index("schema_version")])
         lines.append((line, fields))
     return header, lines
+
+
+def parse_findings(line, where):
+    """{"eof": 2, "nothing": 5} of a line of summary.csv, without zero counts."""
+    counts = {}
+    for item in filter(None, line["findings"].split(";")):
+        name, _, count = item.partition("=")
+        if not name or not count.isdecimal():
+            fail(f"{where}: findings is '{line['findings']}'; expected name=count;name=count")
+        counts[name] = counts.get(name, 0) + int(count)
+    for name in ("nothing", "undecided"):
+        counts[name] = counts.get(name, 0) + int(line[name] or 0)
+    return {name: count for name, count in counts.items() if count}
 
 
 # ---- writing ----

@@ -12,7 +12,8 @@ import textwrap
 
 from drawing import (BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, WINE, YELLOW, save,
                      time_label, use_style)
-from files import a_path, fail, number, printable, read_csv, read_json
+from files import (OLDER_WIDTH_NS, a_path, fail, number, parse_findings, printable, read_csv,
+                   read_json)
 
 # After drawing, which says in a line what is missing.
 import matplotlib.pyplot as plt
@@ -22,7 +23,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator, NullLocator
 
-OLDER_WIDTH_NS = 100_000_000  # of a timeline's bins, before they told it
 KEY = ["strategy", "watch", "probe"]
 # The columns in use: texts, then numbers >= 0. A file may hold more.
 COLUMNS = {
@@ -87,19 +87,6 @@ def read_table(path, unique, kind=None):
     return table
 
 
-def parse_findings(path, row):
-    """{"eof": 2, "nothing": 5, ...} of one summary row, without zero counts."""
-    counts = {}
-    for item in filter(None, row["findings"].split(";")):
-        name, _, count = item.partition("=")
-        if not name or not count.isdecimal():
-            fail(f"{path} line {row['line']}: findings is '{row['findings']}'; "
-                 "expected name=count;name=count")
-        counts[name.lower()] = int(count)
-    counts.update(nothing=int(row["nothing"]), undecided=int(row["undecided"]))
-    return {name: count for name, count in counts.items() if count}
-
-
 def load_run(folder, since):
     if not folder.is_dir():
         fail(f"{folder} is not a folder; expected the result folder of a run")
@@ -109,8 +96,8 @@ def load_run(folder, since):
     summary, latency, timeline = (read_table(path, key) for path, key in zip(paths, keys))
     if summary.empty:
         fail(f"{paths[0]} holds no row; expected one line per row of the run")
-    rows = {tuple(row[KEY]): {"skipped": row["skipped"], "findings": parse_findings(paths[0], row)}
-            for _, row in summary.iterrows()}
+    rows = {tuple(row[KEY]): {"skipped": row["skipped"], "findings": parse_findings(
+        row, f"{paths[0]} line {row['line']}")} for _, row in summary.iterrows()}
     curves = {key: curve.sort_values("percentile")
               for key, curve in latency[latency["since"] == since].groupby(KEY)}
     for key in curves.keys() - rows.keys():

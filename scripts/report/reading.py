@@ -1,10 +1,9 @@
 """What the folder of a suite holds. Bad input ends the program with one line."""
 import re
 
-from files import fail, number, read_csv, read_json
+from files import OLDER_WIDTH_NS, fail, number, parse_findings, read_csv, read_json
 
 KEY = ["row", "strategy", "watch", "probe", "write_path"]  # aligns the lines of several suites
-OLDER_WIDTH_NS = 100_000_000  # of a timeline's bins, before they told it
 PERCENTILES = {"50": "p50", "90": "p90", "99": "p99", "99.9": "p99.9", "100": "max"}
 # Columns in use: those that must be there, and of them the numbers (which may be empty).
 COLUMNS = {
@@ -41,19 +40,6 @@ def key_of(line):
     return tuple(line.get(name) or "" for name in KEY)
 
 
-def parse_findings(path, line):
-    """{"eof": 2, "nothing": 5} of one line of summary.csv, without zero counts."""
-    counts = {}
-    for item in filter(None, line["findings"].split(";")):
-        name, _, count = item.partition("=")
-        if not name or not count.isdecimal():
-            fail(f"{path}: findings is '{line['findings']}'; expected name=count;name=count")
-        counts[name] = counts.get(name, 0) + int(count)
-    for name in ("nothing", "undecided"):
-        counts[name] = counts.get(name, 0) + (line[name] or 0)
-    return {name: count for name, count in counts.items() if count}
-
-
 def read_summary(path):
     """{key: {"lines", "findings", "skipped"}} of the measured repetitions, in the file's order."""
     rows = {}
@@ -65,7 +51,7 @@ def read_summary(path):
         row = rows.setdefault(key_of(line), {"lines": [], "findings": {}, "skipped": ""})
         row["lines"].append(line)
         row["skipped"] = row["skipped"] or line["skipped"]
-        for name, count in parse_findings(path, line).items():
+        for name, count in parse_findings(line, path).items():
             row["findings"][name] = row["findings"].get(name, 0) + count
     if not rows:
         fail(f"{path} holds no measured row; expected at least one")
