@@ -20,12 +20,12 @@ import json
 import os
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from files import a_path, deliver, fail, parse_json, reason, write_files
+from files import (BUILT_LASTACK, a_path, deliver, fail, json_of, output_of, read_json, reason,
+                   write_files)
 
 WARM_UPS, REPETITIONS = 1, 40  # of each row
 SIDES = (5, 10, 20)  # repetitions on a side; the last, half of all, is judged
@@ -33,24 +33,12 @@ SLOWDOWN = 0.10
 PILOTS = 3
 MOST_FALSE_ALARMS, FEWEST_FOUND = 0.05, 0.90
 PLAIN, DELAYED = "plain", "delayed"
-
-
-def default_program():
-    return str(Path(__file__).resolve().parent.parent / "build/release/bin/lastack")
-
-
-def call(words):
-    """The output of a command that must end well; an achieved rate below the one asked for (6) is
-    a figure like any other."""
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if done.returncode not in (0, 6):
-        fail(f"{' '.join(words)} ended with {done.returncode}: {done.stderr.strip()}")
-    return done.stdout
+GOOD_CODES = (0, 6)  # an achieved rate below the one asked for is a figure like any other
 
 
 def paced_rows(lastack, quick):
     """(name, options) of each row; a row that spins needs two CPUs that are its own."""
-    suites = parse_json(call([lastack, "suite", "list", "--format", "json"]))
+    suites = json_of([lastack, "suite", "list", "--format", "json"], GOOD_CODES)
     rst = next(suite for suite in suites if suite["name"] == "rst")
     rows = [(row["name"], row["command"].split()[2:])
             for row in rst["quick" if quick else "full"]["rows"]
@@ -60,7 +48,7 @@ def paced_rows(lastack, quick):
 
 def median_latency_ns(lastack, options):
     """Of the row's findings; the largest of its strategies' medians."""
-    run = parse_json(call([lastack, "run", *options, "--format", "json"]))
+    run = json_of([lastack, "run", *options, "--format", "json"], GOOD_CODES)
     return max(row["latency_ns"]["p50"] for row in run["ledger"])
 
 
@@ -81,7 +69,7 @@ def record(lastack, rows, delays, repetitions, chance, folder):
         for (name, options), side in turns:
             out = folder / side / f"{name}-{repetition - WARM_UPS:02}"
             delay = ["--reap-delay", f"{delays[name]}ns"] if side == DELAYED else []
-            call([lastack, "run", *options, *delay, "--out", str(out)])
+            output_of([lastack, "run", *options, *delay, "--out", str(out)], GOOD_CODES)
             if repetition < WARM_UPS:
                 shutil.rmtree(out)
         if sys.stderr.isatty():
@@ -90,7 +78,7 @@ def record(lastack, rows, delays, repetitions, chance, folder):
 
 def recorded(folder, name, command):
     """One run as the lines and the manifest's entry that a suite has of it."""
-    run = parse_json((folder / "run.json").read_text(encoding="utf-8"))
+    run = read_json(folder / "run.json", "the run.json of a run")
     cost = run["cost"]
     header, *lines = (folder / "summary.csv").read_text(encoding="utf-8").splitlines()
     connections = sum(row["requested"] for row in run["ledger"])
@@ -131,7 +119,7 @@ def side_of(runs, side, rows, repetitions, into):
 
 
 def compare(lastack, a, b):
-    return parse_json(call([lastack, "compare", a, b, "--format", "json"]))
+    return json_of([lastack, "compare", a, b, "--format", "json"])
 
 
 def reported(row):
@@ -202,7 +190,7 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--out", required=True, type=a_path,
                         help="new folder for runs/ and result.json")
-    parser.add_argument("--lastack", default=default_program(), help="the program")
+    parser.add_argument("--lastack", default=str(BUILT_LASTACK), help="the program")
     parser.add_argument("--splits", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--all-cpus", action="store_true",

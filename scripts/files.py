@@ -1,15 +1,19 @@
-"""What the scripts have in common: files that people may have touched, files that are written whole
-or not at all, and messages. Whatever is wrong ends the program with one line."""
+"""What the scripts have in common: messages, files that people may have touched, files that are
+written whole or not at all, and calls of lastack. Whatever is wrong ends the program with one line.
+"""
 import csv
 import importlib
 import io
 import json
 import math
 import os
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
 SCHEMA = 1
+BUILT_LASTACK = Path(__file__).resolve().parent.parent / "build/release/bin/lastack"
 OLDER_WIDTH_NS = 100_000_000  # of a timeline's bins, before they told it
 DELIMITERS = ",;\t"  # a spreadsheet may put another one than lastack; no column's name holds one
 
@@ -213,3 +217,26 @@ def write_files(writers):
         for part in parts.values():
             if os.path.lexists(part):
                 part.unlink()
+
+
+# ---- calls of lastack ----
+
+
+def output_of(command, good_codes=(0,), code=2):
+    """What a program prints; `code` is this script's exit code where that ends otherwise."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace",
+                              check=False)
+    except OSError as error:
+        fail(f"{command[0]} cannot be run: {reason(error)}", code)
+    if done.returncode not in good_codes:
+        fail(f"`{shlex.join(command)}` ended with {done.returncode}: "
+             f"{(done.stderr or done.stdout)[-2000:]}", code)
+    return done.stdout
+
+
+def json_of(command, good_codes=(0,), code=2):
+    try:
+        return parse_json(output_of(command, good_codes, code))
+    except ValueError as error:
+        return fail(f"`{shlex.join(command)}` printed no valid JSON ({error})", code)

@@ -10,7 +10,6 @@ import base64
 import hashlib
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -19,8 +18,8 @@ PAGE = HERE / "report"  # the page's templates, style and script, and the module
 sys.path.insert(0, str(PAGE))
 sys.dont_write_bytecode = True  # leaves nothing beside the sources
 
-from files import (a_path, check_version, deliver, fail, need, parse_json, printable, read_json,
-                   read_text, write_files)
+from files import (BUILT_LASTACK, a_path, check_version, deliver, fail, json_of, need, printable,
+                   read_json, read_text, write_files)
 
 need("jinja2")
 import jinja2
@@ -37,26 +36,10 @@ MOST_SIDES = 5  # looks that readers can tell apart without colour, in report.js
 
 
 def find_lastack(given):
-    built = HERE.parent / "build/release/bin/lastack"
-    program = given or shutil.which("lastack") or (built if built.exists() else None)
+    program = given or shutil.which("lastack") or (BUILT_LASTACK.exists() and BUILT_LASTACK)
     if not program:
         fail("lastack was not found; name it with --lastack PROGRAM, or build it")
     return str(program)
-
-
-def run_compare(program, folders):
-    command = [program, "compare", *map(str, folders), "--format", "json"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace",
-                              check=False)
-    except OSError as error:
-        fail(f"{program} cannot be run: {error}")
-    if done.returncode != 0:
-        fail(f"lastack compare ended with {done.returncode}: {done.stderr or done.stdout}")
-    try:
-        return parse_json(done.stdout)
-    except ValueError as error:
-        fail(f"`{shlex.join(command)}` printed no valid JSON ({error})")
 
 
 def check_comparison(comparison, suites, where):
@@ -190,7 +173,8 @@ def main():
         comparison = read_json(args.compare, "what `lastack compare --format json` printed")
         check_comparison(comparison, suites, args.compare)
     elif len(suites) > 1:
-        comparison = run_compare(find_lastack(args.lastack), args.suites)
+        comparison = json_of([find_lastack(args.lastack), "compare", *map(str, args.suites),
+                              "--format", "json"])
         check_comparison(comparison, suites, "the output of lastack compare")
     for suite, side in zip(suites, comparison.get("sides", [])):
         suite["label"] = side["label"]

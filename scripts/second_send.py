@@ -13,10 +13,8 @@ import collections
 import csv
 import itertools
 import io
-import subprocess
-import sys
 
-from files import a_path, deliver, fail, parse_json, reason, write_files
+from files import a_path, deliver, fail, json_of, reason, write_files
 
 COLUMNS = ["survivor", "path", "connections", "runs", "write_rate", "payload", "schedule",
            "as_claimed", "econnreset_first", "more_than_one_accepted", "most_accepted_after_fin",
@@ -44,11 +42,7 @@ def run_once(lastack, survivor, path, connections, schedule, rate, payload, seed
                "--survivor", survivor, "--path", path, "--connections", connections, "--schedule",
                schedule, "--write-rate", rate, "--payload", payload, "--deadline", "10s",
                "--seed", str(seed), "--format", "json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"second_send.py: exit code {done.returncode} of {' '.join(command)}\n"
-                 f"{done.stderr}{done.stdout[-2000:]}")
-    return parse_json(done.stdout)["ledger"][0]
+    return json_of(command, code=1)["ledger"][0]
 
 
 def measure(lastack, quick, survivor, path, connections, schedule, rate, payload):

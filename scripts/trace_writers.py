@@ -8,11 +8,11 @@ tcp:tcp_send_reset are recorded in a trace instance of their own, and prints bot
 side. Needs root and tracefs at /sys/kernel/tracing. RSTs are counted on the whole host: nothing
 else may send any meanwhile. Exit code: 0 when all counts agree, 1 when not, 77 without tracefs.
 """
-import json
 import os
 import re
-import subprocess
 import sys
+
+from files import fail, json_of
 
 TRACING = "/sys/kernel/tracing"
 INSTANCE = f"{TRACING}/instances/lastack-{os.getpid()}"
@@ -30,14 +30,10 @@ def put(name, text):
 def traced(command):
     put("trace", "")
     put("tracing_on", "1")
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    run = json_of(command, code=1)
     put("tracing_on", "0")
     with open(f"{INSTANCE}/trace") as file:
-        lines = file.read().splitlines()
-    if done.returncode != 0:
-        sys.exit(f"trace_writers.py: exit code {done.returncode} of {' '.join(command)}\n"
-                 f"{done.stderr}{done.stdout[-2000:]}")
-    return json.loads(done.stdout), lines
+        return run, file.read().splitlines()
 
 
 def main():
@@ -46,8 +42,7 @@ def main():
     try:
         os.mkdir(INSTANCE)
     except OSError as error:
-        print(f"trace_writers.py: no trace instance: {error}", file=sys.stderr)
-        sys.exit(77)
+        fail(f"no trace instance: {error}", 77)
     wrong = 0
     try:
         put("buffer_size_kb", "32768")

@@ -775,7 +775,7 @@ class BadInputTest(unittest.TestCase):
     def test_lastack_is_asked(self):
         self.assertIn("cannot be run", self.refused("--lastack", self.folder / "none"))
         refusing = self.program("echo 'lastack: other CPUs' >&2; exit 2")
-        self.assertIn("lastack compare ended with 2: lastack: other CPUs", self.refused(*refusing))
+        self.assertIn("--format json` ended with 2: lastack: other CPUs", self.refused(*refusing))
         self.assertIn("printed no valid JSON", self.refused(*self.program("echo hello")))
         asked = self.folder / "asked"
         done = make_page(self.pair, self.page, *self.program(
