@@ -5,42 +5,37 @@ no interpreter and no library, and it lists and runs in a root that holds nothin
 usage: tests/static_test.py PROGRAM
 """
 
-import ctypes
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
-CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
+sys.path.insert(0, str(Path(__file__).resolve().parent / "faults"))
+sys.dont_write_bytecode = True
+
+from enter import CLONE_NEWNS, CLONE_NEWUSER, LIBC, checked, map_to_root
+
 MS_BIND, MS_REC, MS_PRIVATE, MNT_DETACH = 4096, 16384, 1 << 18, 2
 SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
-LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def must(result):
-    if result != 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def enter_bare_root(root, program):
     """Not chroot(2): who is in one makes no user namespace (current_chrooted, fs/namespace.c)."""
     user, group = os.geteuid(), os.getegid()
-    must(LIBC.unshare(CLONE_NEWNS | (CLONE_NEWUSER if user else 0)))
+    checked(LIBC.unshare(CLONE_NEWNS | (CLONE_NEWUSER if user else 0)))
     if user:
-        for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"),
-                           ("gid_map", f"0 {group} 1")):
-            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
-                file.write(text)
-    must(LIBC.mount(None, b"/", None, MS_REC | MS_PRIVATE, None))
-    must(LIBC.mount(b"none", root.encode(), b"tmpfs", 0, None))
+        map_to_root(user, group)
+    checked(LIBC.mount(None, b"/", None, MS_REC | MS_PRIVATE, None))
+    checked(LIBC.mount(b"none", root.encode(), b"tmpfs", 0, None))
     os.mkdir(f"{root}/proc")
     shutil.copy(program, f"{root}/lastack")
-    must(LIBC.mount(b"/proc", f"{root}/proc".encode(), None, MS_BIND | MS_REC, None))
+    checked(LIBC.mount(b"/proc", f"{root}/proc".encode(), None, MS_BIND | MS_REC, None))
     os.chdir(root)
-    must(LIBC.syscall(SYS_PIVOT_ROOT[os.uname().machine], b".", b"."))
-    must(LIBC.umount2(b".", MNT_DETACH))
+    checked(LIBC.syscall(SYS_PIVOT_ROOT[os.uname().machine], b".", b"."))
+    checked(LIBC.umount2(b".", MNT_DETACH))
     os.chdir("/")
 
 

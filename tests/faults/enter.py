@@ -93,15 +93,20 @@ def scheduler(name):
     os.sched_setscheduler(0, getattr(os, f"SCHED_{name}"), os.sched_param(0))
 
 
+def map_to_root(user, group):
+    """Makes who enters a new user namespace its root."""
+    for name, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"),
+                       ("gid_map", f"0 {group} 1")):
+        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+            file.write(text)
+
+
 def private_network(*parts):
     """A user and network namespace; lo is up unless `down` is among the sysctls."""
     sysctls = ":".join(parts).split(",")
     user, group = os.getuid(), os.getgid()
     checked(LIBC.unshare(CLONE_NEWUSER | CLONE_NEWNET))
-    for path, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"),
-                       ("gid_map", f"0 {group} 1")):
-        with open(f"/proc/self/{path}", "w", encoding="ascii") as file:
-            file.write(text)
+    map_to_root(user, group)
     if "down" not in sysctls:
         with socket.socket() as any_socket:
             fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))

@@ -2,7 +2,6 @@
 """Files that people touched, and outputs that cannot be written: the scripts read what spreadsheets
 save, or say in one line what they did to it; no traceback, nothing half-written, no escapes."""
 import contextlib
-import io
 import os
 import re
 import resource
@@ -12,18 +11,11 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
-from unittest import mock
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-sys.dont_write_bytecode = True
+sys.dont_write_bytecode = True  # tests leave nothing in the source tree
 
-import plot_latency  # in this process: to start them takes longer than they run
-import plot_probes
-import report
 import suites
-
-MAINS = {"plot_latency": plot_latency.main, "plot_probes": plot_probes.main, "report": report.main}
+from in_process import ROOT, call
 
 
 def delimited(text, delimiter):
@@ -75,18 +67,6 @@ class InputTest(unittest.TestCase):
                              [self.suite / "latency.csv", "-o", self.out / "a.svg"]),
             "plot_probes": (["frontier.csv"], [self.suite, "-o", self.out / "b.svg"])}
 
-    def call(self, name, arguments):
-        code = 0
-        with contextlib.redirect_stdout(io.StringIO()) as printed, \
-                contextlib.redirect_stderr(io.StringIO()) as complaint, \
-                mock.patch.object(sys, "argv", [f"{name}.py", *map(str, arguments)]):
-            try:
-                MAINS[name]()
-            except SystemExit as end:
-                code = end.code
-        plot_latency.plt.close("all")
-        return code, printed.getvalue(), complaint.getvalue()
-
     @contextlib.contextmanager
     def changed(self, name, change):
         path = self.suite / name
@@ -98,7 +78,7 @@ class InputTest(unittest.TestCase):
         path.write_bytes(before)
 
     def refuse(self, name, arguments, message):
-        code, printed, complaint = self.call(name, arguments)
+        code, printed, complaint = call(name, arguments)
         self.assertEqual((2, ""), (code, printed), complaint)
         self.assertIn(message, complaint)
         self.assertEqual(1, complaint.count("\n"), complaint)
@@ -109,18 +89,18 @@ class InputTest(unittest.TestCase):
     def test_what_spreadsheets_save_is_read(self):
         page = self.out / "page.html"
         files, arguments = self.commands["report"]
-        self.assertEqual(0, self.call("report", arguments)[0])
+        self.assertEqual(0, call("report", arguments)[0])
         as_it_was = page.read_text()
         for how, change in READ.items():
             with self.subTest(how=how), contextlib.ExitStack() as changes:
                 for file in files:
                     changes.enter_context(self.changed(file, change))
-                self.assertEqual((0, f"{page}\n", ""), self.call("report", arguments))
+                self.assertEqual((0, f"{page}\n", ""), call("report", arguments))
                 self.assertEqual(as_it_was, page.read_text())
         for name in ("plot_latency", "plot_probes"):
             files, arguments = self.commands[name]
             with self.changed(files[0], READ["sep line"]):
-                self.assertEqual((0, ""), self.call(name, arguments)[::2])
+                self.assertEqual((0, ""), call(name, arguments)[::2])
 
     def test_what_cannot_be_read_is_named(self):
         for name, (files, arguments) in self.commands.items():
@@ -171,7 +151,7 @@ class InputTest(unittest.TestCase):
             self.refuse(name, [*arguments[:-1], ""], "name of a file or folder")
         with self.changed("latency.csv", lambda text: text.replace("fin-block", bad)):
             name, (_, arguments) = "plot_latency", self.commands["plot_latency"]
-            self.assertEqual(0, self.call(name, arguments)[0])
+            self.assertEqual(0, call(name, arguments)[0])
 
 
 class OutputTest(unittest.TestCase):

@@ -1,7 +1,5 @@
 #!/usr/bin/python3
 """scripts/plot_latency.py: pictures by suffix, of runs and of suites; bad input leaves none."""
-import contextlib
-import io
 import os
 import re
 import shutil
@@ -10,15 +8,13 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
-from unittest import mock
 
-ROOT = Path(__file__).resolve().parents[2]
-RUN = ROOT / "results/2026-11-22-rst-spin"
 sys.dont_write_bytecode = True  # tests leave nothing in the source tree
-sys.path.insert(0, str(ROOT / "scripts"))
 
-import plot_latency  # in this process: to start it takes longer than to draw
 import suites
+from in_process import ROOT, call
+
+RUN = ROOT / "results/2026-11-22-rst-spin"
 
 
 class PlotTest(unittest.TestCase):
@@ -32,17 +28,7 @@ class PlotTest(unittest.TestCase):
         self.pair, _ = suites.make_pair(self.folder)
 
     def plot(self, *arguments):
-        """(exit code, what it printed, what it complained about)"""
-        code = 0
-        with contextlib.redirect_stdout(io.StringIO()) as printed, \
-                contextlib.redirect_stderr(io.StringIO()) as complaint, \
-                mock.patch.object(sys, "argv", ["plot_latency", *map(str, arguments)]):
-            try:
-                plot_latency.main()
-            except SystemExit as end:
-                code = end.code
-        plot_latency.plt.close("all")
-        return code, printed.getvalue(), complaint.getvalue()
+        return call("plot_latency", arguments)
 
     def test_suites_of_several_hosts_as_svg(self):
         path = self.out / "latency.svg"
