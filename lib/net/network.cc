@@ -1,6 +1,5 @@
 #include "net/network.h"
 
-#include <functional>
 #include <utility>
 
 #include "net/namespaces.h"
@@ -10,16 +9,6 @@ namespace lastack {
 namespace {
 
 constexpr int kPrefixLength = 24, kHostPrefixLength = 32;
-
-// Does `work` in another namespace; the caller, which has one thread, comes back.
-Status inside(const Fd& network_namespace, const std::function<Status()>& work) {
-  const auto home = open_own_network_namespace();
-  if (!home) return home.error();
-  if (Status failed = enter_network_namespace(network_namespace.get())) return failed;
-  Status failed = work();
-  if (Status stranded = enter_network_namespace(home->get())) return stranded;
-  return failed;
-}
 
 Result<std::array<uint8_t, 6>> hardware_address_in(const Fd& network_namespace,
                                                    const char* interface) {
@@ -82,27 +71,28 @@ Result<Values> sum_over_own(const Network& network, Values sum, Result<Values> (
 }
 
 // `refused`: why it lacks some of private_sysctls(), where it does.
-Result<Fd> new_side(const std::vector<Sysctl>& timers, std::string& refused) {
+Result<Fd> new_side(const std::vector<Sysctl>& sysctls, std::string& refused) {
   auto side = create_network_namespace();
   if (!side) return side;
   if (const Status failed = inside(*side, [] { return write_sysctls(private_sysctls()); }))
     refused = failed->message();
-  if (Status failed = inside(*side, [&] { return write_sysctls(timers); })) return *failed;
+  if (Status failed = inside(*side, [&] { return write_sysctls(sysctls); })) return *failed;
   return side;
 }
 
 }  // namespace
 
 Result<Network> open_veth_network(uint32_t number, bool survivors_too,
-                                  const std::vector<Sysctl>& timers) {
+                                  const std::vector<Sysctl>& sysctls) {
   if (number >= kMostNetworks) return plain_error("a run may have at most 256 veth networks");
   Network network;
   network.number = number;
   network.veth = true;
   network.survivors_at_home = !survivors_too;
-  auto survivors = survivors_too ? new_side(timers, network.refused) : open_own_network_namespace();
+  auto survivors =
+      survivors_too ? new_side(sysctls, network.refused) : open_own_network_namespace();
   if (!survivors) return survivors.error();
-  auto victims = new_side(timers, network.refused);
+  auto victims = new_side(sysctls, network.refused);
   if (!victims) return victims.error();
   network.survivors = std::move(*survivors);
   network.victims = std::move(*victims);
@@ -113,6 +103,25 @@ Result<Network> open_veth_network(uint32_t number, bool survivors_too,
   if (!failed) failed = configure_victims(network);
   if (failed) return *failed;
   return network;
+}
+
+Status prepare_unreachable(uint32_t network) {
+  // Unlimited: with the default of one a second per host, most survivors would hear nothing.
+  const std::vector<Sysctl> router = {{"net/ipv4/conf/all/forwarding", "1"},
+                                      {"net/ipv4/conf/all/send_redirects", "0"},
+                                      {"net/ipv4/icmp_ratelimit", "0"},
+                                      {"net/ipv4/icmp_ratemask", "0"}};
+  if (Status failed = write_sysctls(router)) return failed;
+  // As long as the address is local, the route is not looked at.
+  return add_unreachable_route(victim_host(network));
+}
+
+Status cut_path(uint32_t network) {
+  return delete_address(kVictimInterface, victim_host(network), kHostPrefixLength);
+}
+
+Status restore_path(uint32_t network) {
+  return add_address(kVictimInterface, victim_host(network), kHostPrefixLength);
 }
 
 Result<CounterValues> read_network_counters(const Network& network) {

@@ -133,6 +133,15 @@ Status enter_network_namespace(int descriptor) {
   return std::nullopt;
 }
 
+Status inside(const Fd& network_namespace, const std::function<Status()>& work) {
+  const auto home = open_own_network_namespace();
+  if (!home) return home.error();
+  if (Status failed = enter_network_namespace(network_namespace.get())) return failed;
+  Status failed = work();
+  if (Status stranded = enter_network_namespace(home->get())) return stranded;
+  return failed;
+}
+
 Result<Fd> create_network_namespace() {
   const auto before = open_own_network_namespace();
   if (!before) return before.error();

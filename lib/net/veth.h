@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "base/error.h"
@@ -19,6 +20,8 @@ Result<Fd> open_own_network_namespace();
 Result<Fd> create_network_namespace();
 // Moves the calling thread.
 Status enter_network_namespace(int descriptor);
+// Does `work` in that namespace; the calling thread comes back.
+Status inside(const Fd& network_namespace, const std::function<Status()>& work);
 
 // Makes a veth pair: `near` stays in the calling thread's namespace, `far` goes into the other
 // one. Both stay down.

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/parse.h"
 #include "base/random.h"
+#include "model/probe.h"
 
 namespace lastack {
 namespace {
@@ -20,16 +21,11 @@ namespace {
 
 enum Silence : int { kIdle, kWriting, kKeepalive, kUserTimeoutIdle, kUnreachable, kRebooted };
 
-// When the kernel gives up: the sum of the retransmission timers (tcp_model_timeout in
-// net/ipv4/tcp_timer.c): TCP_RTO_MIN doubled until TCP_RTO_MAX.
+// When the kernel gives up.
 int64_t retransmission_timeout_ns(int retries) {
-  constexpr int64_t kRtoMin_ns = 200 * kMillisecond_ns, kRtoMax_ns = 120 * kSecond_ns;
-  int64_t sum_ns = 0, timer_ns = kRtoMin_ns;
-  for (int i = 0; i <= retries; ++i) {
-    sum_ns += timer_ns;
-    timer_ns = std::min(2 * timer_ns, kRtoMax_ns);
-  }
-  return sum_ns;
+  ProbeSettings settings;
+  settings.retries2 = retries;
+  return nominal_ns(Probe::retransmit, settings);
 }
 
 std::string seconds_text(int64_t duration_ns) {
@@ -71,7 +67,7 @@ void play_silence(Stage& stage, const Scene& scene) {
       pair.victim.reset();
     }
   } else if (stage.veth) {
-    require(cut_path(stage, kind == kUnreachable));
+    require(cut_cable(stage, kind == kUnreachable));
   } else {
     for (const Pair& pair : pairs) require(drop_incoming(pair.victim.get()));
   }

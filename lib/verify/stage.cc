@@ -29,50 +29,22 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Record, ways, notes, error, died)
 
 namespace {
 
-// 198.18.0.0/15 is set aside for such tests (RFC 2544). The victim's address is one that can go
-// while its namespace keeps another: for the route back, and as the source of ICMP.
-constexpr uint32_t kVethSurvivor = 0xC6120101, kVethVictim = 0xC6120102, kVethRouter = 0xC6120103;
-constexpr uint32_t kVethMore = 0xC612010A;  // and those that follow
-constexpr const char* kNear = "near";
-constexpr const char* kFar = "far";
+constexpr uint32_t kNetwork = 1;  // a stage has one at most
 
 // Where an error goes: the row's process has a descriptor for its record, a child its child_record.
 int g_report = -1;
-ChildRecord* g_own_testament = nullptr;
+ChildRecord* g_child_record = nullptr;
 
 volatile sig_atomic_t g_sigpipes = 0;
 void on_sigpipe(int) { g_sigpipes = g_sigpipes + 1; }
 
-Status build_veth(Stage& stage) {
-  auto other = create_network_namespace();
-  if (!other) return other.error();
-  stage.victim_side = std::move(*other);
-  if (Status failed = create_veth(kNear, kFar, stage.victim_side.get())) return failed;
-  if (Status failed = add_address(kNear, kVethSurvivor, 24)) return failed;
-  if (Status failed = bring_up(kNear)) return failed;
-  const auto near = read_hardware_address(kNear);
-  if (!near) return near.error();
-  if (Status failed = enter_network_namespace(stage.victim_side.get())) return failed;
-  if (Status failed = add_address(kFar, kVethRouter, 24)) return failed;
-  if (Status failed = add_address(kFar, kVethVictim, 32)) return failed;
-  if (Status failed = bring_up(kFar)) return failed;
-  if (Status failed = add_permanent_neighbour(kFar, kVethSurvivor, *near)) return failed;
-  const auto far = read_hardware_address(kFar);
-  if (!far) return far.error();
-  if (Status failed = enter_network_namespace(stage.survivor_side.get())) return failed;
-  return add_permanent_neighbour(kNear, kVethVictim, *far);
-}
-
 // Small buffers, so that a queue is filled quickly, and ports enough for every way of a row.
-Status set_sysctls(const Retries& retries) {
-  return write_sysctls({{"net/ipv4/tcp_rmem", "4096 65536 65536"},
-                        {"net/ipv4/tcp_wmem", "4096 65536 131072"},
-                        {"net/ipv4/tcp_retries2", fmt::format("{}", retries.established)},
-                        {"net/ipv4/tcp_orphan_retries", fmt::format("{}", retries.orphans)},
-                        {"net/ipv4/ip_local_port_range", "1024 65535"},
-                        // A new namespace takes this from the host; a cut path must drop, not
-                        // forward and complain.
-                        {"net/ipv4/conf/all/forwarding", "0"}});
+std::vector<Sysctl> stage_sysctls(const Retries& retries) {
+  return {{"net/ipv4/tcp_rmem", "4096 65536 65536"},
+          {"net/ipv4/tcp_wmem", "4096 65536 131072"},
+          {"net/ipv4/tcp_retries2", fmt::format("{}", retries.established)},
+          {"net/ipv4/tcp_orphan_retries", fmt::format("{}", retries.orphans)},
+          {"net/ipv4/ip_local_port_range", "1024 65535"}};
 }
 
 }  // namespace
@@ -123,10 +95,10 @@ void Stage::note(std::string_view name, std::string value) {
 namespace {
 
 [[noreturn]] void end_stage(const Error& error, bool died) {
-  if (g_own_testament) {
+  if (g_child_record) {
     const auto said = error.message();
-    said.copy(g_own_testament->failed, sizeof(g_own_testament->failed) - 1);
-    std::atomic_ref(g_own_testament->error)
+    said.copy(g_child_record->failed, sizeof(g_child_record->failed) - 1);
+    std::atomic_ref(g_child_record->error)
         .store(error.error_number ? error.error_number : EIO, std::memory_order_release);
     _exit(1);
   }
@@ -149,55 +121,39 @@ Status set_stage(Stage& stage, const Retries& retries, int report) {
   struct sigaction action {};
   action.sa_handler = on_sigpipe;
   sigaction(SIGPIPE, &action, nullptr);
-  auto own = create_network_namespace();
+  const auto own = create_network_namespace();
   if (!own) return own.error();
-  stage.survivor_side = std::move(*own);
-  if (Status failed = enter_network_namespace(stage.survivor_side.get())) return failed;
-  if (Status failed = set_sysctls(retries)) return failed;
-  stage.survivor_host = stage.victim_host = INADDR_LOOPBACK;
+  if (Status failed = enter_network_namespace(own->get())) return failed;
+  const auto sysctls = stage_sysctls(retries);
+  if (Status failed = write_sysctls(sysctls)) return failed;
   if (!stage.veth) return std::nullopt;
-  stage.survivor_host = kVethSurvivor;
-  stage.victim_host = kVethVictim;
-  if (Status failed = build_veth(stage)) return failed;
-  Status failed;
-  on_victim_side(stage, [&] { failed = set_sysctls(retries); });
-  return failed;
+  auto network = open_veth_network(kNetwork, false, sysctls);
+  if (!network) return network.error();
+  stage.network = std::move(*network);
+  stage.survivor_host = survivor_host(kNetwork);
+  stage.victim_host = victim_host(kNetwork);
+  return std::nullopt;
 }
 
-Status cut_path(Stage& stage, bool answer_unreachable) {
-  Status failed;
-  on_victim_side(stage, [&] {
-    if (answer_unreachable)
-      failed = write_sysctls({{"net/ipv4/conf/all/forwarding", "1"},
-                              {"net/ipv4/icmp_ratelimit", "0"},
-                              {"net/ipv4/icmp_ratemask", "0"}});
-    if (!failed) failed = delete_address(kFar, kVethVictim, 32);
-    if (!failed && answer_unreachable) failed = add_unreachable_route(kVethVictim);
+Status cut_cable(Stage& stage, bool answer_unreachable) {
+  return inside(stage.network.victims, [&] {
+    Status failed;
+    if (answer_unreachable) failed = prepare_unreachable(kNetwork);
+    return failed ? failed : cut_path(kNetwork);
   });
-  return failed;
-}
-
-void on_victim_side(Stage& stage, const std::function<void()>& body) {
-  if (!stage.veth) return body();
-  require(enter_network_namespace(stage.victim_side.get()));
-  body();
-  require(enter_network_namespace(stage.survivor_side.get()));
-}
-
-Fd listen_at(Stage& stage, End side) {
-  Fd listener;
-  const auto make = [&] {
-    const uint32_t host = side == End::victim ? stage.victim_host : stage.survivor_host;
-    listener = require(open_listener(Family::inet, {host, 0}, 1024));
-  };
-  if (side == End::victim)
-    on_victim_side(stage, make);
-  else
-    make();
-  return listener;
 }
 
 namespace {
+
+uint32_t host_of(const Stage& stage, End side) {
+  return side == End::victim ? stage.victim_host : stage.survivor_host;
+}
+
+// Runs `body` in the namespace of that side.
+void on_side(Stage& stage, End side, const std::function<void()>& body) {
+  if (side == End::survivor || !stage.veth) return body();
+  require(inside(stage.network.victims, [&] { return body(), Status(); }));
+}
 
 Fd accept_one(const Fd& listener) {
   short events = 0;
@@ -222,14 +178,22 @@ Fd connect_to(uint32_t source, const Address& address) {
 
 }  // namespace
 
+Fd listen_at(Stage& stage, End side) {
+  Fd listener;
+  on_side(stage, side, [&] {
+    listener = require(open_listener(Family::inet, {host_of(stage, side), 0}, 1024));
+  });
+  return listener;
+}
+
 std::vector<Pair> connect_pairs(Stage& stage, End connecting,
                                 const std::vector<uint32_t>& sources) {
   const bool victim_connects = connecting == End::victim;
   const Fd listener = listen_at(stage, victim_connects ? End::survivor : End::victim);
   const Address address = require(read_local_address(listener.get()));
-  const uint32_t source = victim_connects ? stage.victim_host : stage.survivor_host;
+  const uint32_t source = host_of(stage, connecting);
   std::vector<Pair> pairs(stage.connections);
-  const auto connect_all = [&] {
+  on_side(stage, connecting, [&] {
     for (size_t i = 0; i < pairs.size(); ++i) {
       Pair& pair = pairs[i];
       Fd connected = connect_to(sources.empty() ? source : sources[i % sources.size()], address);
@@ -237,19 +201,15 @@ std::vector<Pair> connect_pairs(Stage& stage, End connecting,
       pair.victim = std::move(victim_connects ? connected : accepted);
       pair.survivor = std::move(victim_connects ? accepted : connected);
     }
-  };
-  if (victim_connects)
-    on_victim_side(stage, connect_all);
-  else
-    connect_all();
+  });
   return pairs;
 }
 
 std::vector<uint32_t> add_survivor_hosts(size_t count) {
   std::vector<uint32_t> hosts;
   for (uint32_t i = 0; i < count; ++i) {
-    hosts.push_back(kVethMore + i);
-    require(add_address(kNear, hosts.back(), 32));
+    hosts.push_back(first_free_host(kNetwork) + i);
+    require(add_address(kSurvivorInterface, hosts.back(), 32));
   }
   return hosts;
 }
@@ -310,13 +270,12 @@ std::vector<Process> start_processes(Stage& stage, End side, const Life& life) {
     if (process.pid == 0) {
       become({"end", static_cast<int64_t>(i)}, parent);
       signal(SIGPIPE, SIG_DFL);
-      g_own_testament = process.child_record;
+      g_child_record = process.child_record;
       if (side == End::victim && stage.veth)
-        require(enter_network_namespace(stage.victim_side.get()));
+        require(enter_network_namespace(stage.network.victims.get()));
       // What it inherits of the other connections would keep them open.
       close_descriptors(Close::now);
-      const Fd socket =
-          connect_to(side == End::victim ? stage.victim_host : stage.survivor_host, address);
+      const Fd socket = connect_to(host_of(stage, side), address);
       life(socket.get(), *process.child_record);
       _exit(0);  // without close(): that is left to the kernel
     }
@@ -358,11 +317,7 @@ void await_exit(Process& process) {
 
 std::map<std::string, int64_t> count_packets_of(Stage& stage, End side) {
   std::map<std::string, int64_t> counters;
-  const auto read = [&] { counters = require(read_named_tcp_counters()); };
-  if (side == End::victim)
-    on_victim_side(stage, read);
-  else
-    read();
+  on_side(stage, side, [&] { counters = require(read_named_tcp_counters()); });
   return counters;
 }
 

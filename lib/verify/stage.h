@@ -3,6 +3,7 @@
 // process; its default network namespace is the survivor's.
 #pragma once
 
+#include <netinet/in.h>
 #include <sys/types.h>
 
 #include <functional>
@@ -15,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "net/network.h"
 #include "net/socket.h"
 #include "ring/ring.h"
 #include "verify/claims.h"
@@ -69,8 +71,8 @@ struct ChildRecord {
 struct Stage {
   bool veth = false;
   size_t connections = 100;
-  Fd survivor_side, victim_side;  // network namespaces; the victim's is not valid on loopback
-  uint32_t survivor_host = 0, victim_host = 0;
+  Network network;  // of veth; the survivor's side is where the row's process lives
+  uint32_t survivor_host = INADDR_LOOPBACK, victim_host = INADDR_LOOPBACK;
   std::optional<Ring> ring;
   Record record;
 
@@ -91,7 +93,7 @@ struct Retries {
 // goes.
 Status set_stage(Stage& stage, const Retries& retries, int report);
 // The victim's machine disappears behind the path, with or without an answer from a router (veth).
-Status cut_path(Stage& stage, bool answer_unreachable);
+Status cut_cable(Stage& stage, bool answer_unreachable);
 
 // Writes the record for the launcher; returns the exit code of the row's process.
 int hand_back(int descriptor, const Record& record);
@@ -106,9 +108,6 @@ T require(Result<T> result) {
   if (!result) fail_stage(result.error());
   return std::move(*result);
 }
-
-// Runs `body` in the victim's namespace.
-void on_victim_side(Stage& stage, const std::function<void()>& body);
 
 Fd listen_at(Stage& stage, End side);
 // `connecting` is the end that calls connect(), from its usual address or from these in turn.

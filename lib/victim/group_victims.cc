@@ -13,11 +13,7 @@ namespace lastack {
 
 GroupVictims::GroupVictims(const ShardView& shard, int table, Listeners& listeners,
                            Channel& channel)
-    : shard_(shard),
-      listeners_(listeners),
-      channel_(channel),
-      path_{kVictimInterface, victim_host(shard.header->settings.network)},
-      hosts_(shard, table) {}
+    : shard_(shard), listeners_(listeners), channel_(channel), hosts_(shard, table) {}
 
 Status GroupVictims::prepare() {
   for (uint32_t slot = 0; slot < shard_.victims.size(); ++slot) {
@@ -27,7 +23,7 @@ Status GroupVictims::prepare() {
   for (const auto& [group, slots] : groups_) {
     const Strategy& strategy = strategy_of(shard_, shard_.victims[slots.front()]);
     if (strategy.prepare != Step::answer_unreachable) continue;
-    if (Status failed = prepare_unreachable(path_)) return failed;
+    if (Status failed = prepare_unreachable(network())) return failed;
   }
   return hosts_.start();
 }
@@ -41,7 +37,7 @@ void GroupVictims::act(uint32_t group) {
 
   stamp_acts(shard_, slots);  // one for the whole group
   const Status failed =
-      strategy.act == Step::close_listener ? close_listener_of(slots.front()) : cut_path(path_);
+      strategy.act == Step::close_listener ? close_listener_of(slots.front()) : cut_path(network());
   for (const uint32_t slot : slots) {
     VictimEnd& end = shard_.victims[slot];
     if (failed) end.act_error = failed->error_number;
@@ -52,7 +48,7 @@ void GroupVictims::act(uint32_t group) {
   if (failed || strategy.silence != Silence::returns) return;
   sleep_unless_halted(shard_.victims[slots.front()].issued_ns +
                       shard_.header->settings.victims.cut_for_ns);
-  if (Status lost = restore_path(path_)) failed_ = std::move(lost);
+  if (Status lost = restore_path(network())) failed_ = std::move(lost);
 }
 
 Status GroupVictims::collect() {

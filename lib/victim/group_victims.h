@@ -10,7 +10,6 @@
 #include "shard/control.h"
 #include "shard/ends.h"
 #include "shard/establish.h"
-#include "victim/path_victim.h"
 #include "victim/process_hosts.h"
 
 namespace lastack {
@@ -31,13 +30,13 @@ class GroupVictims {
   std::span<const uint32_t> slots_of(uint32_t group) const { return groups_.at(group); }
 
  private:
+  uint32_t network() const { return shard_.header->settings.network; }
   Status close_listener_of(uint32_t slot);
   void sleep_unless_halted(int64_t until_ns);
 
   ShardView shard_;
   Listeners& listeners_;
   Channel& channel_;
-  PathEnd path_;
   ProcessHosts hosts_;
   std::map<uint32_t, std::vector<uint32_t>> groups_;
   Status failed_;  // of a path that did not come back
