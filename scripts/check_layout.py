@@ -39,7 +39,7 @@ EXITS_BY_DESIGN = {
     "shard/shortage.cc": "std::terminate() without memory",
     "survivor/writer_survivor.cc": "the forked child that writes",
     "verify/stage.cc": "a row's forked process and its children",
-    "verify/verify.cc": "a row's forked process",
+    "verify/performance.cc": "a row's forked process",
     "victim/process_hosts.cc": "a victim process that exits on purpose",
 }
 EXITS = re.compile(r"\b(?:exit|quick_exit|_exit|_Exit)\s*\(")

@@ -17,7 +17,7 @@
 #include "run/coordinator.h"
 #include "run/worker.h"
 #include "shard/shortage.h"
-#include "verify/verify.h"
+#include "verify/performance.h"
 #include "victim/process_hosts.h"
 
 namespace lastack {
@@ -34,41 +34,36 @@ RunResult failed_result(RunStatus status, std::string error) {
 
 // The launcher: enters the namespaces while it has one thread, then coordinates the workers,
 // which inherit them.
-int launcher_main() {
-  Channel channel(kLauncherChannel);
-  const auto text = read_descriptor(kRequestDescriptor);
-  if (!text) return say_shortage(channel, "read the request", text.error().error_number);
-  const auto values =
-      nlohmann::json::parse(*text).get<std::vector<std::pair<std::string, std::string>>>();
-  const auto spec = read_spec(values);
-  RunResult result;
-  if (!spec) {
-    result = failed_result(RunStatus::bad_usage, spec.error().message());
-  } else {
-    // Before: namespaces do not show it. The rest of the host is looked at in them: a trial of
-    // SQPOLL leaves a kernel thread for a while, and who has threads may enter none (EINVAL).
-    const int64_t tcp_room_bytes = tcp_memory_pressure_bytes() - tcp_memory_bytes().value_or(0);
-    std::vector<std::string> notes = kept_state();
-    if (const Status refused = raise_limits())
-      notes.push_back("a limit stays as it is: " + refused->message());
-    Status failed;
-    if (!spec->host_network) {
-      failed = enter_private_namespaces();
-      if (!failed)
-        if (const Status refused = write_sysctls(private_sysctls()))
-          notes.push_back("sysctls stay at the kernel's defaults: " + refused->message());
-      if (!failed) failed = write_sysctls(timer_sysctls(*spec));
-    }
-    if (failed) {
-      result = failed_result(RunStatus::no_resources,
-                             with_cure(*failed) + "; --host-network does without namespaces");
-    } else {
-      Host host = this_host(*spec);
-      host.tcp_memory_bytes = tcp_room_bytes;
-      result = coordinate(*spec, host, std::move(notes), channel);
-    }
+RunResult lead_run(const RunSpec& spec, Channel& channel) {
+  // Before: namespaces do not show it. The rest of the host is looked at in them: a trial of
+  // SQPOLL leaves a kernel thread for a while, and who has threads may enter none (EINVAL).
+  const int64_t tcp_room_bytes = tcp_memory_pressure_bytes() - tcp_memory_bytes().value_or(0);
+  std::vector<std::string> notes = kept_state();
+  if (const Status refused = raise_limits())
+    notes.push_back("a limit stays as it is: " + refused->message());
+  Status failed;
+  if (!spec.host_network) {
+    failed = enter_private_namespaces();
+    if (!failed)
+      if (const Status refused = write_sysctls(private_sysctls()))
+        notes.push_back("sysctls stay at the kernel's defaults: " + refused->message());
+    if (!failed) failed = write_sysctls(timer_sysctls(spec));
   }
-  return hand_over(serialize(result), channel);
+  if (failed)
+    return failed_result(RunStatus::no_resources,
+                         with_cure(*failed) + "; --host-network does without namespaces");
+  Host host = this_host(spec);
+  host.tcp_memory_bytes = tcp_room_bytes;
+  return coordinate(spec, host, std::move(notes), channel);
+}
+
+int launcher_main() {
+  return serve([](const std::string& request, Channel& channel) {
+    using Values = std::vector<std::pair<std::string, std::string>>;
+    const auto spec = read_spec(nlohmann::json::parse(request).get<Values>());
+    return serialize(spec ? lead_run(*spec, channel)
+                          : failed_result(RunStatus::bad_usage, spec.error().message()));
+  });
 }
 
 // Memory that cannot be had ends no process by a signal: whoever leads it is told, in words that
@@ -82,6 +77,24 @@ int with_memory_errors(int (*role_main)(), int channel) {
   }
 }
 
+[[noreturn]] int hog_main() {
+  for (;;) asm volatile("");  // --cpu-hog; it dies with its parent
+}
+
+struct RoleMain {
+  std::string_view role;
+  int (*main)();
+  int channel;  // to its leader; -1: none
+};
+constexpr RoleMain kRoles[] = {
+    {"launcher", launcher_main, kLauncherChannel},
+    {"victim", victim_worker_main, kWorkerChannel},
+    {"survivor", survivor_worker_main, kWorkerChannel},
+    {"host", process_host_main, kWorkerChannel},
+    {"verify", verify_launcher_main, kLauncherChannel},
+    {"hog", hog_main, -1},
+};
+
 }  // namespace
 
 std::optional<int> process_entry(int argc, char** argv) {
@@ -90,13 +103,8 @@ std::optional<int> process_entry(int argc, char** argv) {
   const auto role = own_role(argc, argv);
   if (!role) return std::nullopt;
   become(*role, static_cast<pid_t>(std::strtol(argv[2], nullptr, 10)));
-  if (role->name == "launcher") return with_memory_errors(launcher_main, kLauncherChannel);
-  if (role->name == "victim") return with_memory_errors(victim_worker_main, kWorkerChannel);
-  if (role->name == "survivor") return with_memory_errors(survivor_worker_main, kWorkerChannel);
-  if (role->name == "host") return with_memory_errors(process_host_main, kWorkerChannel);
-  if (role->name == "verify") return with_memory_errors(verify_launcher_main, kLauncherChannel);
-  if (role->name == "hog")
-    for (;;) asm volatile("");  // --cpu-hog; it dies with its parent
+  for (const RoleMain& row : kRoles)
+    if (row.role == role->name) return with_memory_errors(row.main, row.channel);
   return 1;
 }
 

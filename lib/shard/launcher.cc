@@ -110,8 +110,11 @@ Launched launch(const Role& role, const std::string& request, const RunHooks& ho
   return {RunStatus::ok, "", std::move(*text)};
 }
 
-int hand_over(const std::string& result, Channel& channel) {
-  const Status failed = write_all(kResultDescriptor, result, "");
+int serve(std::string (*lead)(const std::string& request, Channel& channel)) {
+  Channel channel(kLauncherChannel);
+  const auto request = read_descriptor(kRequestDescriptor);
+  if (!request) return say_shortage(channel, "read the request", request.error().error_number);
+  const Status failed = write_all(kResultDescriptor, lead(*request, channel), "");
   return failed ? say_shortage(channel, "hand over the result", failed->error_number) : 0;
 }
 

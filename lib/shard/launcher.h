@@ -46,7 +46,7 @@ Launched launch(const Role& role, const std::string& request, const RunHooks& ho
 
 constexpr int kRequestDescriptor = 3, kResultDescriptor = 4, kLauncherChannel = 5;
 
-// What its main() returns.
-int hand_over(const std::string& result, Channel& channel);
+// Its whole life: hands back what `lead` makes of the request. Returns what its main() returns.
+int serve(std::string (*lead)(const std::string& request, Channel& channel));
 
 }  // namespace lastack

@@ -51,9 +51,6 @@ Status check_row_name(const std::string& given);
 // Plays in processes of its own; nothing of them survives the caller.
 VerifyResult verify(const VerifySpec& spec, const RunHooks& hooks);
 
-// The launcher's whole life. Descriptors: 3 the spec, 4 the result, 5 the channel.
-int verify_launcher_main();
-
 // Compares a record with its claim.
 VerifiedRow judge(const Claim& claim, const std::string& path, const VerifySpec& spec,
                   Record record);
