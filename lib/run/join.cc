@@ -89,6 +89,18 @@ std::vector<uint32_t> match_ends(const ShardView& view, Side survivor) {
   return acceptor_of;
 }
 
+std::vector<uint32_t> survivors_by_victim(const std::vector<uint32_t>& acceptor_of, size_t victims,
+                                          Side survivor) {
+  std::vector<uint32_t> survivor_of(victims, kNoPair);
+  for (uint32_t slot = 0; slot < acceptor_of.size(); ++slot) {
+    const uint32_t acceptor = acceptor_of[slot];
+    if (acceptor == kNoPair) continue;
+    const bool survivor_accepts = survivor == Side::server;
+    survivor_of[survivor_accepts ? slot : acceptor] = survivor_accepts ? acceptor : slot;
+  }
+  return survivor_of;
+}
+
 void accept_by_backlog(const ShardView& view) {
   for (size_t slot = 0; slot < view.survivors.size(); ++slot) {
     if (!(view.survivors[slot].flags & kEstablished)) continue;

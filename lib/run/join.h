@@ -26,6 +26,9 @@ std::vector<uint32_t> pairs_of_shard(const Plan& plan, const Assignment& assignm
 // By slot of the connecting end, the slot of the accepted end with the reversed 4-tuple; kNoPair
 // where none was accepted.
 std::vector<uint32_t> match_ends(const ShardView& view, Side survivor);
+// The same pairs by slot of the victims' ends, of which there are so many: the survivor's slot.
+std::vector<uint32_t> survivors_by_victim(const std::vector<uint32_t>& acceptor_of, size_t victims,
+                                          Side survivor);
 // Nobody accepts: the listener's kernel knows the victims' ends, and only their number was counted.
 // What the survivors see must do.
 void accept_by_backlog(const ShardView& view);

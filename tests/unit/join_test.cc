@@ -272,5 +272,13 @@ TEST(TrafficOfAShard, SumsToTheWhole) {
   EXPECT_NEAR(of_neighbours, 50, 1e-6);
 }
 
+TEST(SurvivorsByVictim, AreThePairsSeenFromTheVictims) {
+  const std::vector<uint32_t> acceptor_of = {1, 2, kNoPair};
+  // The survivor accepts: victims are the connecting ends.
+  EXPECT_THAT(survivors_by_victim(acceptor_of, 3, Side::server), ElementsAre(1, 2, kNoPair));
+  // The survivor connects: victims are the accepting ends.
+  EXPECT_THAT(survivors_by_victim(acceptor_of, 3, Side::client), ElementsAre(kNoPair, 0, 1));
+}
+
 }  // namespace
 }  // namespace lastack
