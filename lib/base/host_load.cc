@@ -13,8 +13,9 @@
 
 namespace lastack {
 
-std::optional<HostTimes> read_host_times() {
-  const std::string line = read_first_line("/proc/stat");
+std::optional<HostTimes> parse_host_times(std::string_view stat) {
+  const std::string line(stat.substr(0, stat.find('\n')));
+  if (!line.starts_with("cpu ")) return std::nullopt;
   long long idle = 0, io_wait = 0, softirq = 0, steal = 0;
   const int read = std::sscanf(line.c_str(), "cpu %*d %*d %*d %lld %lld %*d %lld %lld", &idle,
                                &io_wait, &softirq, &steal);
@@ -22,6 +23,8 @@ std::optional<HostTimes> read_host_times() {
   const int64_t tick_ns = kSecond_ns / sysconf(_SC_CLK_TCK);
   return HostTimes{softirq * tick_ns, (idle + io_wait + steal) * tick_ns, steal * tick_ns};
 }
+
+std::optional<HostTimes> read_host_times() { return parse_host_times(read_text("/proc/stat")); }
 
 std::optional<LoadLine> parse_load_line(std::string_view line) {
   LoadLine load;

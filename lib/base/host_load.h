@@ -17,7 +17,9 @@ struct HostTimes {
   int64_t idle_ns = 0;
   int64_t steal_ns = 0;  // of that: the hypervisor gave the CPU to somebody else
 };
-std::optional<HostTimes> read_host_times();  // nullopt: it cannot be read
+// Of the text of that file; nullopt: it does not tell.
+std::optional<HostTimes> parse_host_times(std::string_view stat);
+std::optional<HostTimes> read_host_times();
 
 // Who wants the CPUs before a run begins.
 struct HostLoad {

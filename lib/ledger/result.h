@@ -221,8 +221,7 @@ struct RunResult {
   std::vector<TimelineBin> timeline;
   std::vector<Check> checks;
   // Packets that the host's CPUs dropped at full backlogs while the watch was armed: probes and
-  // their
-  // answers may be among them.
+  // their answers may be among them. kNotKnown where the host does not tell.
   int64_t backlog_drops = 0;
   int64_t least_stall_ns = 0;  // shorter ones are not counted
   std::vector<Stall> stalls;

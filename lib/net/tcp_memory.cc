@@ -3,20 +3,28 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <string>
 
 #include "base/file.h"
+#include "base/parse.h"
 
 namespace lastack {
 
+std::optional<int64_t> parse_tcp_memory_pages(std::string_view sockstat) {
+  constexpr std::string_view kName = " mem ";
+  for (const std::string_view line : split(sockstat, '\n')) {
+    // "TCP: inuse 5 orphan 0 tw 0 alloc 6 mem 1"
+    const size_t at = line.starts_with("TCP:") ? line.find(kName) : std::string_view::npos;
+    if (at != std::string_view::npos) return leading_count(line.substr(at + kName.size()));
+  }
+  return std::nullopt;
+}
+
 std::optional<int64_t> tcp_memory_bytes() {
-  // "TCP: inuse 5 orphan 0 tw 0 alloc 6 mem 1", in pages.
-  const auto text = read_file("/proc/net/sockstat");
-  const size_t line = text ? text->find("TCP:") : std::string::npos;
-  const size_t at = line == std::string::npos ? line : text->find(" mem ", line);
-  if (at == std::string::npos) return std::nullopt;
-  return std::atoll(text->c_str() + at + 5) * sysconf(_SC_PAGESIZE);
+  // thread-self: /proc/net is not there where only processes are shown (subset=pid, proc(5)).
+  const auto pages = parse_tcp_memory_pages(read_text("/proc/thread-self/net/sockstat"));
+  if (!pages) return std::nullopt;
+  return *pages * sysconf(_SC_PAGESIZE);
 }
 
 int64_t tcp_memory_pressure_bytes() {

@@ -3,10 +3,13 @@
 
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
 namespace lastack {
 
-// In use now: "mem" of /proc/net/sockstat (tcp_memory_allocated); nullopt when it cannot be read.
+// In use now: "mem" of /proc/net/sockstat (tcp_memory_allocated), which counts pages; nullopt when
+// nothing tells.
+std::optional<int64_t> parse_tcp_memory_pages(std::string_view sockstat);
 std::optional<int64_t> tcp_memory_bytes();
 
 // The mark from which on the kernel saves memory: the second figure of net.ipv4.tcp_mem. Windows

@@ -1,12 +1,13 @@
 #include "net/traffic.h"
 
 #include <algorithm>
-#include <cstdlib>
+#include <charconv>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
+#include "base/parse.h"
 
 namespace lastack {
 namespace {
@@ -24,69 +25,97 @@ std::vector<std::string> words_of(const std::string& line) {
 }
 
 // "Tcp: NAME NAME ..." and then "Tcp: VALUE VALUE ...".
-int64_t value_in_pairs(std::string_view text, std::string_view line_start, std::string_view name) {
+std::optional<int64_t> value_in_pairs(std::string_view text, std::string_view line_start,
+                                      std::string_view name) {
   std::istringstream lines{std::string(text)};
   std::string names_line, values_line;
   while (std::getline(lines, names_line) && std::getline(lines, values_line)) {
     if (!names_line.starts_with(line_start)) continue;
     const auto names = words_of(names_line), values = words_of(values_line);
     for (size_t i = 1; i < std::min(names.size(), values.size()); ++i)
-      if (names[i] == name) return std::stoll(values[i]);
+      if (names[i] == name) return leading_count(values[i]);
   }
-  return 0;
+  return std::nullopt;
 }
 
 // "NAME VALUE", a line each.
-int64_t value_in_lines(std::string_view text, std::string_view name) {
+std::optional<int64_t> value_in_lines(std::string_view text, std::string_view name) {
   std::istringstream words{std::string(text)};
   std::string word, value;
   while (words >> word >> value)
-    if (word == name) return std::stoll(value);
-  return 0;
+    if (word == name) return leading_count(value);
+  return std::nullopt;
+}
+
+// "lo: BYTES PACKETS" and six more of what was received, then the same of what was sent
+// (dev_seq_printf_stats). A long number may stand right behind the colon.
+Status add_interfaces(std::string_view dev, TrafficCounters& traffic) {
+  constexpr size_t kSentBytes = 8, kSentPackets = 9;
+  std::istringstream lines{std::string(dev)};
+  bool any = false;
+  for (std::string line; std::getline(lines, line);) {
+    const size_t colon = line.find(':');
+    if (colon == std::string::npos) continue;
+    auto figures = words_of(line.substr(colon + 1));
+    figures.resize(std::max(figures.size(), kSentPackets + 1));
+    const auto bytes = leading_count(figures[kSentBytes]);
+    const auto packets = leading_count(figures[kSentPackets]);
+    if (!bytes || !packets) return plain_error("/proc/net/dev has a line without figures: " + line);
+    traffic.interface_bytes += *bytes;
+    traffic.interface_packets += *packets;
+    any = true;
+  }
+  if (!any) return plain_error("/proc/net/dev names no interface");
+  return std::nullopt;
 }
 
 }  // namespace
 
-TrafficCounters parse_traffic(std::string_view snmp, std::string_view netstat,
-                              std::string_view snmp6, std::string_view dev) {
+Result<TrafficCounters> parse_traffic(std::string_view snmp, std::string_view netstat,
+                                      std::string_view snmp6, std::string_view dev) {
   TrafficCounters traffic;
-  traffic.in_segments = value_in_pairs(snmp, "Tcp:", "InSegs");
-  traffic.out_segments = value_in_pairs(snmp, "Tcp:", "OutSegs");
-  traffic.in_bytes =
-      value_in_pairs(netstat, "IpExt:", "InOctets") + value_in_lines(snmp6, "Ip6InOctets");
-  traffic.out_bytes =
-      value_in_pairs(netstat, "IpExt:", "OutOctets") + value_in_lines(snmp6, "Ip6OutOctets");
-  // "lo: BYTES PACKETS" and six more of what was received, then the same of what was sent
-  // (dev_seq_printf_stats). A long number may stand right behind the colon.
-  constexpr size_t kSentBytes = 8, kSentPackets = 9;
-  std::istringstream lines{std::string(dev)};
-  for (std::string line; std::getline(lines, line);) {
-    const size_t colon = line.find(':');
-    if (colon == std::string::npos) continue;
-    const auto figures = words_of(line.substr(colon + 1));
-    if (figures.size() <= kSentPackets) continue;
-    traffic.interface_bytes += std::stoll(figures[kSentBytes]);
-    traffic.interface_packets += std::stoll(figures[kSentPackets]);
+  struct Figure {
+    int64_t& figure;
+    std::string_view name;
+    std::optional<int64_t> value;
+  };
+  std::vector<Figure> figures = {
+      {traffic.in_segments, "InSegs", value_in_pairs(snmp, "Tcp:", "InSegs")},
+      {traffic.out_segments, "OutSegs", value_in_pairs(snmp, "Tcp:", "OutSegs")},
+      {traffic.in_bytes, "InOctets", value_in_pairs(netstat, "IpExt:", "InOctets")},
+      {traffic.out_bytes, "OutOctets", value_in_pairs(netstat, "IpExt:", "OutOctets")}};
+  if (!snmp6.empty()) {
+    figures.push_back({traffic.in_bytes, "Ip6InOctets", value_in_lines(snmp6, "Ip6InOctets")});
+    figures.push_back({traffic.out_bytes, "Ip6OutOctets", value_in_lines(snmp6, "Ip6OutOctets")});
   }
+  for (const auto& [figure, name, value] : figures) {
+    if (!value) return plain_error("this kernel does not report " + std::string(name));
+    figure += *value;
+  }
+  if (Status failed = add_interfaces(dev, traffic)) return *failed;
   return traffic;
 }
 
-int64_t parse_backlog_drops(std::string_view softnet_stat) {
+std::optional<int64_t> parse_backlog_drops(std::string_view softnet_stat) {
   constexpr int kHexadecimal = 16;
-  std::istringstream lines{std::string(softnet_stat)};
-  int64_t drops = 0;
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream words{line};
-    std::string processed, dropped;
-    if (words >> processed >> dropped)
-      drops += static_cast<int64_t>(std::strtoull(dropped.c_str(), nullptr, kHexadecimal));
+  std::optional<int64_t> drops;
+  for (const std::string_view line : split(softnet_stat, '\n')) {
+    if (line.empty()) continue;
+    const auto columns = words_of(std::string(line));
+    if (columns.size() < 2) return std::nullopt;
+    const std::string& column = columns[1];
+    int64_t value = 0;
+    const char* end = column.data() + column.size();
+    const auto read = std::from_chars(column.data(), end, value, kHexadecimal);
+    if (read.ec != std::errc() || read.ptr != end) return std::nullopt;
+    drops = drops.value_or(0) + value;
   }
   return drops;
 }
 
-int64_t read_backlog_drops() {
-  const auto text = read_file("/proc/net/softnet_stat");
-  return text ? parse_backlog_drops(*text) : 0;
+std::optional<int64_t> read_backlog_drops() {
+  // thread-self: /proc/net is not there where only processes are shown (subset=pid, proc(5)).
+  return parse_backlog_drops(read_text("/proc/thread-self/net/softnet_stat"));
 }
 
 Result<TrafficCounters> read_traffic() {

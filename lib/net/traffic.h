@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "base/error.h"
@@ -18,16 +19,18 @@ struct TrafficCounters {
   bool operator==(const TrafficCounters&) const = default;
 };
 
-// From the content of /proc/net/{snmp,netstat,snmp6,dev}; what is not there counts nothing.
-TrafficCounters parse_traffic(std::string_view snmp, std::string_view netstat,
-                              std::string_view snmp6, std::string_view dev);
+// From the content of /proc/net/{snmp,netstat,snmp6,dev}; without IPv6, `snmp6` is empty. The Error
+// names what they do not tell.
+Result<TrafficCounters> parse_traffic(std::string_view snmp, std::string_view netstat,
+                                      std::string_view snmp6, std::string_view dev);
 // Of the calling thread's network namespace.
 Result<TrafficCounters> read_traffic();
 
 // Packets that found a CPU's backlog full (net.core.netdev_max_backlog), which loopback and veth go
 // through: of the whole host, from /proc/net/softnet_stat (softnet_seq_show: the second column).
-int64_t parse_backlog_drops(std::string_view softnet_stat);
-int64_t read_backlog_drops();
+// nullopt: nothing tells.
+std::optional<int64_t> parse_backlog_drops(std::string_view softnet_stat);
+std::optional<int64_t> read_backlog_drops();
 
 TrafficCounters& operator+=(TrafficCounters& sum, const TrafficCounters& more);
 TrafficCounters operator-(const TrafficCounters& later, const TrafficCounters& earlier);

@@ -126,7 +126,7 @@ Json reconciliation_json(const RunResult& result) {
   }
   return {{"balanced", result.balanced},
           {"exclusive", result.exclusive},
-          {"backlog_drops", result.backlog_drops},
+          {"backlog_drops", known(result.backlog_drops)},
           {"note", result.exclusive ? Json(nullptr)
                                     : Json("not exclusive: other programs of this network "
                                            "namespace move the counters, too")},

@@ -42,6 +42,22 @@ TEST(HostLoad, IsBusyFromHalfOfTheCpusOn) {
   EXPECT_TRUE((HostLoad{8, 0.5, 1}).busy());
 }
 
+TEST(HostTimes, AreTheFirstLineOfTheKernels) {
+  const int64_t tick_ns = kSecond_ns / sysconf(_SC_CLK_TCK);
+  const auto times = parse_host_times("cpu  1 2 3 40 5 6 7 8 0 0\ncpu0 1 2 3 4 5 6 7 8 0 0\n");
+  ASSERT_TRUE(times);
+  EXPECT_EQ(times->idle_ns, (40 + 5 + 8) * tick_ns);
+  EXPECT_EQ(times->softirq_ns, 7 * tick_ns);
+  EXPECT_EQ(times->steal_ns, 8 * tick_ns);
+  EXPECT_TRUE(read_host_times());
+}
+
+TEST(HostTimes, AreNotKnownWhereNothingTells) {
+  for (const char* text : {"", "cpu", "cpu  1 2 3 40 5 6 7\n8\n", "cpu  1 2 3 many 5 6 7 8\n",
+                           "cpu0 1 2 3 4 5 6 7 8 0 0\n", "intr 1 2 3 4 5 6 7 8 9\n"})
+    EXPECT_FALSE(parse_host_times(text)) << text;
+}
+
 TEST(Turn, TellsAStoppedProcessFromOneThatSleeps) {
   const pid_t child = fork();
   if (child == 0)

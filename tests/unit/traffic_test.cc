@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "net/tcp_memory.h"
+
 namespace lastack {
 namespace {
 
@@ -20,7 +22,9 @@ constexpr std::string_view kDev =
     "  eth0:1000000000 10 0 0 0 0 0 0 2000 20 0 0 0 0 0 0\n";
 
 TEST(Traffic, IsReadFromTheKernelsFourFiles) {
-  const TrafficCounters traffic = parse_traffic(kSnmp, kNetstat, kSnmp6, kDev);
+  const auto read = parse_traffic(kSnmp, kNetstat, kSnmp6, kDev);
+  ASSERT_TRUE(read);
+  const TrafficCounters& traffic = *read;
   EXPECT_EQ(traffic.in_segments, 12);
   EXPECT_EQ(traffic.out_segments, 13);
   EXPECT_EQ(traffic.in_bytes, 660);
@@ -29,11 +33,25 @@ TEST(Traffic, IsReadFromTheKernelsFourFiles) {
   EXPECT_EQ(traffic.interface_bytes, 2200);
 }
 
-TEST(Traffic, WhatAKernelDoesNotSayCountsNothing) {
-  const TrafficCounters traffic = parse_traffic("Tcp: InSegs\n", "", "", "lo: 1 2");
-  EXPECT_EQ(traffic.in_segments, 0);
-  EXPECT_EQ(traffic.in_bytes, 0);
-  EXPECT_EQ(traffic.interface_packets, 0);
+TEST(Traffic, WithoutIPv6ItIsThatOfIPv4) {
+  const auto traffic = parse_traffic(kSnmp, kNetstat, "", kDev);
+  ASSERT_TRUE(traffic);
+  EXPECT_EQ(traffic->in_bytes, 600);
+  EXPECT_EQ(traffic->out_bytes, 700);
+}
+
+TEST(Traffic, WhatAKernelDoesNotSayIsAnErrorAndNotZero) {
+  EXPECT_FALSE(parse_traffic("", kNetstat, kSnmp6, kDev));
+  EXPECT_FALSE(parse_traffic("Tcp: InSegs OutSegs\n", kNetstat, kSnmp6, kDev));
+  EXPECT_FALSE(parse_traffic("Tcp: InSegs OutSegs\nTcp: 12\n", kNetstat, kSnmp6, kDev));
+  EXPECT_FALSE(parse_traffic("Tcp: InSegs OutSegs\nTcp: many 13\n", kNetstat, kSnmp6, kDev));
+  EXPECT_FALSE(parse_traffic(kSnmp, "", kSnmp6, kDev));
+  EXPECT_FALSE(parse_traffic(kSnmp, "IpExt: InOctets\nIpExt: 600\n", kSnmp6, kDev));
+  EXPECT_FALSE(parse_traffic(kSnmp, kNetstat, "Ip6InOctets\t60\n", kDev));
+  EXPECT_FALSE(parse_traffic(kSnmp, kNetstat, "Ip6InOctets\t-\nIp6OutOctets\t70\n", kDev));
+  EXPECT_FALSE(parse_traffic(kSnmp, kNetstat, kSnmp6, ""));
+  EXPECT_FALSE(parse_traffic(kSnmp, kNetstat, kSnmp6, "lo: 1 2"));
+  EXPECT_FALSE(parse_traffic(kSnmp, kNetstat, kSnmp6, "lo: 1 2 3 4 5 6 7 8 x 10"));
 }
 
 TEST(Traffic, OfThisNamespaceCanBeReadAndSubtracted) {
@@ -51,7 +69,24 @@ TEST(Traffic, OfThisNamespaceCanBeReadAndSubtracted) {
 
 TEST(BacklogDrops, AreTheSecondColumnOfEveryCpu) {
   EXPECT_EQ(parse_backlog_drops("0001a2b3 0000000a 00000000\n0000ffff 00000010 00000001\n"), 26);
-  EXPECT_EQ(parse_backlog_drops(""), 0);
+  EXPECT_EQ(parse_backlog_drops("0001a2b3 00000000 00000000\n"), 0);
+}
+
+TEST(BacklogDrops, AreNotKnownWhereNothingTells) {
+  for (const char* text :
+       {"", "\n", "0001a2b3\n", "0001a2b3 none\n", "0001a2b3 0000000a\n0000ffff"})
+    EXPECT_EQ(parse_backlog_drops(text), std::nullopt) << text;
+  EXPECT_TRUE(read_backlog_drops());
+}
+
+TEST(TcpMemory, IsTheMemOfTheTcpLine) {
+  EXPECT_EQ(parse_tcp_memory_pages("sockets: used 9\nTCP: inuse 5 orphan 0 tw 0 alloc 6 mem 17\n"
+                                   "UDP: inuse 0 mem 3\n"),
+            17);
+  for (const char* text : {"", "UDP: inuse 0 mem 3\n", "TCP: inuse 5\nUDP: inuse 0 mem 3\n",
+                           "TCP: inuse 5 mem \n", "TCP: inuse 5 mem few\n"})
+    EXPECT_EQ(parse_tcp_memory_pages(text), std::nullopt) << text;
+  EXPECT_TRUE(tcp_memory_bytes());
 }
 
 }  // namespace
