@@ -3,6 +3,7 @@
 #include <sstream>
 
 #include "base/file.h"
+#include "base/parse.h"
 
 namespace lastack {
 namespace {
@@ -17,7 +18,8 @@ void parse_pairs(const std::string& text, std::map<std::string, int64_t>& values
     std::string name, number;
     names >> name;
     numbers >> number;
-    while (names >> name && numbers >> number) values[name] = std::stoll(number);
+    while (names >> name && numbers >> number)
+      if (const auto value = leading_count(number)) values[name] = *value;
   }
 }
 
