@@ -3,9 +3,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "base/clock.h"
 
@@ -81,6 +83,8 @@ TEST_F(CrewTest, AFailureIsThatOfTheWorkerWhoSaysIt) {
 TEST_F(CrewTest, ADeathIsToldWithItsPhaseAndReaped) {
   const pid_t child = fork();
   if (child == 0) _exit(9);
+  siginfo_t ended;
+  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT), 0);
   shard().victim().pid = child;
   victim_.second.close();
   const Status failed = pump(crew_, now_ns() + kSecond_ns);
@@ -125,7 +129,8 @@ TEST_F(CrewTest, AHaltLaterGivesTheCrewItsTimeAndNamesTheSilent) {
 
 TEST_F(CrewTest, TheProgramHearsHowFarItIsAndMayGo) {
   report(crew_, "establish", 3, 4);
-  report(crew_, "establish", 3, 4);  // too soon
+  crew_.last_report_ns = now_ns() + 1000 * kSecond_ns;  // what comes now comes too soon
+  report(crew_, "establish", 3, 4);
   report(crew_, "establish", 4, 4);
   for (const int64_t done : {3, 4}) {
     const auto heard = program_.second.receive(0);
