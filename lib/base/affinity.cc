@@ -13,7 +13,7 @@ namespace {
 // A cpu_set_t holds 1,024; x86 can be built for 8,192 (NR_CPUS), and a set that is too small is
 // EINVAL (sched_setaffinity(2)).
 using CpuSet = std::array<cpu_set_t, 8>;
-constexpr int kLargest = 8 * CPU_SETSIZE;
+constexpr int kMostCpus = 8 * CPU_SETSIZE;
 
 }  // namespace
 
@@ -22,7 +22,7 @@ Result<std::vector<int>> usable_cpus(pid_t process) {
   if (sched_getaffinity(process, sizeof set, set.data()) != 0)
     return errno_error("sched_getaffinity", fmt::format("process {}", process));
   std::vector<int> cpus;
-  for (int cpu = 0; cpu < kLargest; ++cpu)
+  for (int cpu = 0; cpu < kMostCpus; ++cpu)
     if (CPU_ISSET_S(cpu, sizeof set, set.data())) cpus.push_back(cpu);
   return cpus;
 }
@@ -40,7 +40,7 @@ std::string cpu_list(std::span<const int> cpus) {
 
 Status pin_to(int cpu) {
   CpuSet set{};
-  if (cpu < 0 || cpu >= kLargest)
+  if (cpu < 0 || cpu >= kMostCpus)
     return make_error("sched_setaffinity", EINVAL, fmt::format("CPU {}", cpu));
   CPU_SET_S(cpu, sizeof set, set.data());
   if (sched_setaffinity(0, sizeof set, set.data()) != 0)

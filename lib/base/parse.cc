@@ -22,7 +22,7 @@ struct Unit {
 constexpr Unit kCountUnits[] = {{"", 1}, {"k", 1e3}, {"M", 1e6}, {"G", 1e9}};
 constexpr Unit kSizeUnits[] = {{"", 1}, {"B", 1}, {"KiB", 1024}, {"MiB", 1024 * 1024}};
 constexpr Unit kDurationUnits[] = {{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"min", 60e9}};
-constexpr double kLargest = 1e15;  // a double counts every whole number up to 9e15
+constexpr double kLargestNumber = 1e15;  // a double counts every whole number up to 9e15
 
 // The number and the rest of `text`; nullopt unless it starts with a plain decimal number.
 std::optional<std::pair<double, std::string_view>> leading_number(std::string_view text) {
@@ -42,7 +42,7 @@ Result<double> parse_with_units(std::string_view text, std::span<const Unit> uni
   for (const Unit& unit : units) {
     if (number->second != unit.name) continue;
     const double value = number->first * unit.factor;
-    if (value > kLargest) return plain_error(fmt::format("'{}' is too large", text));
+    if (value > kLargestNumber) return plain_error(fmt::format("'{}' is too large", text));
     return value;
   }
   return bad;

@@ -11,8 +11,6 @@
 namespace lastack {
 namespace {
 
-constexpr int64_t kEarlierBytes = 1000;
-
 std::string result_text(ssize_t result) {
   return result >= 0 ? std::to_string(result) : errno_name(errno);
 }
@@ -259,7 +257,7 @@ void play_watches(Stage& stage, const Scene& scene) {
   }
 }
 
-constexpr Scene kScenes[] = {
+constexpr Scene kAbortScenes[] = {
     {.case_id = "A1",
      .variant = "all-read",
      .play = play_queued,
@@ -288,6 +286,6 @@ constexpr Scene kScenes[] = {
 
 }  // namespace
 
-std::span<const Scene> abort_scenes() { return kScenes; }
+std::span<const Scene> abort_scenes() { return kAbortScenes; }
 
 }  // namespace lastack

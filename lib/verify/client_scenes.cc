@@ -8,8 +8,6 @@
 namespace lastack {
 namespace {
 
-constexpr int64_t kEarlierBytes = 1000;
-
 // What the watch says: its events, or what its read returned.
 std::string told(Stage& stage, Observer observer, int socket) {
   const Observation seen = observe(stage, observer, socket);

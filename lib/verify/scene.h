@@ -1,12 +1,15 @@
 // One row of a table of scenes: the experiment behind a row of verify/claims.h.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 #include "verify/sockets.h"
 #include "verify/stage.h"
 
 namespace lastack {
+
+constexpr int64_t kEarlierBytes = 1000;  // what a victim sends before its end, where it sends
 
 struct Scene {
   std::string_view case_id, variant;

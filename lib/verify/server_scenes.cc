@@ -296,7 +296,6 @@ void play_race(Stage& stage, const Scene&) {
 
 // S5: sends to a peer that has closed, until an error comes.
 void play_sends_way(Stage& stage, Way& way, Reset reset) {
-  constexpr int64_t kEarlierBytes = 1000;
   constexpr int kHeldSends = 3, kMostSends = 100'000;
   std::vector<Pair> pairs = connect_pairs(stage, End::victim);
   const int64_t resets_before = count_resets(stage);
@@ -348,7 +347,7 @@ constexpr Scene death(std::string_view case_id, std::string_view variant, int de
           .patient_orphans = true};
 }
 
-constexpr Scene kScenes[] = {
+constexpr Scene kServerScenes[] = {
     silence("idle", kIdle),
     silence("writing", kWriting),
     silence("keepalive", kKeepalive),
@@ -371,6 +370,6 @@ constexpr Scene kScenes[] = {
 
 }  // namespace
 
-std::span<const Scene> server_scenes() { return kScenes; }
+std::span<const Scene> server_scenes() { return kServerScenes; }
 
 }  // namespace lastack
