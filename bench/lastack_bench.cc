@@ -28,6 +28,7 @@
 #include "base/kernel_config.h"
 #include "base/parse.h"
 #include "base/printable.h"
+#include "base/table.h"
 #include "bench_context.h"
 #include "null_rows.h"
 #include "output.h"
@@ -420,8 +421,6 @@ std::string range(const std::vector<int64_t>& sorted) {
                      format_rounded_duration(static_cast<double>(sorted.back())));
 }
 
-using Cells = std::vector<std::string>;
-
 Cells cells_of(const Comparison& comparison) {
   const double most = comparison.scenario->allowed;
   return {std::string(comparison.scenario->name),
@@ -433,22 +432,10 @@ Cells cells_of(const Comparison& comparison) {
           range(comparison.lastack_ns)};
 }
 
-std::string aligned(const std::vector<Cells>& rows) {
-  std::vector<size_t> widths(rows.front().size());
-  for (const Cells& row : rows)
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  std::string text;
-  for (const Cells& row : rows) {
-    text += fmt::format("{:<{}}", row[0], widths[0]);
-    for (size_t i = 1; i < row.size(); ++i) text += fmt::format("  {:>{}}", row[i], widths[i]);
-    text += "\n";
-  }
-  return text;
-}
-
 int compare_all(int64_t runs) {
-  std::vector<Cells> table = {{"row", "floor median", "lastack median", "ratio", "allowed",
-                               "floor min..max", "lastack min..max"}};
+  Table table({"row", "floor median", "lastack median", "ratio", "allowed", "floor min..max",
+               "lastack min..max"},
+              1, Align::right);
   std::vector<std::string> failures;
   double load = 0;  // of others: before the first run
   getloadavg(&load, 1);
@@ -456,18 +443,18 @@ int compare_all(int64_t runs) {
     const auto comparison = compare(scenario, runs);
     clear_progress();
     if (!comparison) {
-      table.push_back({std::string(scenario.name), "-", "-", "failed", "-", "-", "-"});
+      table.add({std::string(scenario.name), "-", "-", "failed", "-", "-", "-"});
       failures.push_back(fmt::format("{}: {}", scenario.name, comparison.error().message()));
       continue;
     }
-    table.push_back(cells_of(*comparison));
+    table.add(cells_of(*comparison));
     if (!allowed(*comparison))
       failures.push_back(fmt::format("{}: above the allowed ratio", scenario.name));
   }
   print(fmt::format(
       "lastack {}, Linux {}, load average {:.2f}, alternating runs: {} a side\n"
       "times: p50 from t0 to the finding (latency), first t0 to last finding (storm)\n{}",
-      build_version(), kernel_release(), load, runs, aligned(table)));
+      build_version(), kernel_release(), load, runs, table.text()));
   for (const std::string& failure : failures) complain(failure);
   return failures.empty() ? 0 : kOutsideRatio;
 }
@@ -515,17 +502,17 @@ int compare_sigpipe(int64_t rounds) {
     return 1;
   }
   constexpr size_t kReference = 1;  // MSG_NOSIGNAL
-  std::vector<Cells> table = {
-      {"way", "live", "5..95 %", "more", "5..95 %", "dead", "5..95 %", "signals", "collected"}};
-  for (const SigpipeCost& cost : *costs)
-    table.push_back(cells_of(cost, (*costs)[kReference], rounds));
+  Table table(
+      {"way", "live", "5..95 %", "more", "5..95 %", "dead", "5..95 %", "signals", "collected"}, 1,
+      Align::right);
+  for (const SigpipeCost& cost : *costs) table.add(cells_of(cost, (*costs)[kReference], rounds));
   print(fmt::format(
       "lastack {}, Linux {}, {} rounds in turn\n"
       "CPU in us of 1,000 writes of 64 bytes on loopback, medians: live peer; more than send(2) "
       "with\n"
       "MSG_NOSIGNAL in the same round; dead peer (each write fails with EPIPE, or is not made);\n"
       "SIGPIPEs that the process got, or took from the pending ones, for 1,000 dead writes\n{}",
-      build_version(), kernel_release(), rounds, aligned(table)));
+      build_version(), kernel_release(), rounds, table.text()));
   return 0;
 }
 

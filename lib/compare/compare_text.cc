@@ -8,13 +8,12 @@
 
 #include "base/csv.h"
 #include "base/parse.h"
-#include "base/text_table.h"
+#include "base/table.h"
 
 namespace lastack {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using Cells = std::vector<std::string>;
 
 // ---- Figures as text
 
@@ -85,9 +84,7 @@ std::string p_cell(const ChangeFigures& change) {
 
 struct Block {
   std::string title;
-  Cells header;
-  size_t left;  // columns to the left
-  std::vector<Cells> rows;
+  Table table;
   Cells after;  // lines below it
 };
 
@@ -137,49 +134,48 @@ std::vector<const ComparedRow*> rows_with(const std::vector<ComparedRow>& rows,
 }
 
 Block sides_block(const Comparison& comparison) {
-  Block block{"", {"side", "path", "suite", "lastack", "kernel", "repetitions", "time"}, 7, {}, {}};
+  Table table({"side", "path", "suite", "lastack", "kernel", "repetitions", "time"}, 7);
   for (size_t i = 0; i < comparison.sides.size(); ++i) {
     const Recording& recording = comparison.recordings[i];
     const ComparedSide& side = comparison.sides[i];
     const auto or_dash = [](const std::string& text) { return text.empty() ? "-" : text; };
-    block.rows.push_back({side.label, recording.path,
-                          or_dash(recording.suite) + (recording.quick ? " --quick" : ""),
-                          or_dash(recording.version), or_dash(recording.kernel),
-                          fmt::format("{}", side.repetitions), or_dash(recording.time)});
+    table.add({side.label, recording.path,
+               or_dash(recording.suite) + (recording.quick ? " --quick" : ""),
+               or_dash(recording.version), or_dash(recording.kernel),
+               fmt::format("{}", side.repetitions), or_dash(recording.time)});
   }
-  return block;
+  return {"", std::move(table), {}};
 }
 
 Block environment_block(const Comparison& comparison) {
-  Block block{"environment: what differs", {"fact"}, 1, {}, {}};
-  for (const ComparedSide& side : comparison.sides) block.header.push_back(side.label);
-  block.left = block.header.size();
+  Cells header = {"fact"};
+  for (const ComparedSide& side : comparison.sides) header.push_back(side.label);
+  Table table(header, header.size());
   for (const FactDifference& difference : comparison.environment) {
     Cells cells = {difference.key};
     for (const auto& value : difference.values) cells.push_back(value.value_or("-"));
-    block.rows.push_back(std::move(cells));
+    table.add(std::move(cells));
   }
-  return block;
+  return {"environment: what differs", std::move(table), {}};
 }
 
 Block kinds_block(const Comparison& comparison) {
-  Block block{"changed in kind", {}, 0, {}, {}};
   std::vector<const ComparedRow*> changed;
   for (const ComparedRow& row : comparison.rows)
     if (row.changed_in_kind()) changed.push_back(&row);
-  if (changed.empty()) return block;
+  if (changed.empty()) return {};
   const KeyColumns columns(changed);
-  block.header = columns.header();
-  block.header.emplace_back("what");
-  block.left = block.header.size();
+  Cells header = columns.header();
+  header.emplace_back("what");
+  Table table(header, header.size());
   for (const ComparedRow* row : changed)
     for (const KindChange& kind : row->kinds) {
       if (!kind.counted) continue;
       Cells cells = columns.cells(row->key);
       cells.push_back(kind.text + (kind.worse ? " (worse)" : ""));
-      block.rows.push_back(std::move(cells));
+      table.add(std::move(cells));
     }
-  return block;
+  return {"changed in kind", std::move(table), {}};
 }
 
 // A row's figures side by side, and what the comparison says of them.
@@ -226,21 +222,21 @@ Cells mean_cells(const Comparison& comparison, const Quantity& quantity, size_t 
 }
 
 Block quantity_block(const Comparison& comparison, const Quantity& quantity) {
-  Block block{"", {}, 0, {}, {}};
   const auto rows = rows_with(comparison.rows, quantity);
-  if (rows.empty()) return block;
+  if (rows.empty()) return {};
   const KeyColumns columns(rows);
+  Block block;
   block.title = quantity.better == Better::neither
                     ? std::string(quantity.name)
                     : fmt::format("{} ({} is better)", quantity.name, better_name(quantity.better));
-  block.header = columns.header();
-  block.left = block.header.size();
-  const size_t keys = block.header.size();
+  Cells header = columns.header();
+  const size_t keys = header.size();
   for (size_t side = 0; side < comparison.sides.size(); ++side) {
-    block.header.push_back(comparison.sides[side].label);
-    if (side > 0) block.header.insert(block.header.end(), {"change", "p"});
+    header.push_back(comparison.sides[side].label);
+    if (side > 0) header.insert(header.end(), {"change", "p"});
   }
-  block.header.emplace_back("");  // the last column of a table is to the left
+  header.emplace_back("");  // remarks
+  block.table = Table(std::move(header), keys);
   size_t equal = 0;
   for (const ComparedRow* row : rows)
     for (const ComparedQuantity& compared : row->quantities) {
@@ -253,13 +249,13 @@ Block quantity_block(const Comparison& comparison, const Quantity& quantity) {
         ++equal;  // a table of 100 % everywhere hides what matters
         continue;
       }
-      block.rows.push_back(compared_cells(quantity, compared, columns.cells(row->key)));
+      block.table.add(compared_cells(quantity, compared, columns.cells(row->key)));
     }
-  if (Cells mean = mean_cells(comparison, quantity, keys); !mean.empty() && block.rows.size() > 1)
-    block.rows.push_back(std::move(mean));
+  if (Cells mean = mean_cells(comparison, quantity, keys); !mean.empty() && block.table.rows() > 1)
+    block.table.add(std::move(mean));
   if (equal > 0)
     block.after.push_back(fmt::format("{}equal in all repetitions: {} row{}",
-                                      block.rows.empty() ? "" : "not listed, since ", equal,
+                                      block.table.rows() == 0 ? "" : "not listed, since ", equal,
                                       equal == 1 ? "" : "s"));
   return block;
 }
@@ -283,23 +279,12 @@ Cells closing_lines(const Comparison& comparison) {
 std::vector<Block> blocks_of(const Comparison& comparison) {
   std::vector<Block> blocks = {sides_block(comparison)};
   const auto add = [&](Block block) {
-    if (!block.rows.empty() || !block.after.empty()) blocks.push_back(std::move(block));
+    if (block.table.rows() > 0 || !block.after.empty()) blocks.push_back(std::move(block));
   };
   add(environment_block(comparison));
   add(kinds_block(comparison));
   for (const Quantity& quantity : quantities_compared()) add(quantity_block(comparison, quantity));
   return blocks;
-}
-
-// A cell of a Markdown table: recorded text must not end it.
-std::string markdown_cell(const std::string& text) {
-  std::string cell;
-  for (const char letter : text) {
-    if (letter == '|' || letter == '\\' || letter == '<' || letter == '`' || letter == '*')
-      cell += '\\';
-    cell += letter;
-  }
-  return cell;
 }
 
 // ---- CSV
@@ -512,11 +497,7 @@ std::string compare_text(const Comparison& comparison) {
   for (const Block& block : blocks_of(comparison)) {
     if (!text.empty()) text += "\n";
     if (!block.title.empty()) text += block.title + "\n";
-    if (!block.rows.empty()) {
-      TextTable table(block.header, block.left);
-      for (const Cells& row : block.rows) table.add(row);
-      text += table.render();
-    }
+    if (block.table.rows() > 0) text += block.table.text();
     for (const std::string& line : block.after) text += line + "\n";
   }
   text += "\n";
@@ -528,26 +509,13 @@ std::string compare_markdown(const Comparison& comparison) {
   std::string text = "# Comparison\n";
   for (const Block& block : blocks_of(comparison)) {
     if (!block.title.empty()) text += fmt::format("\n## {}\n", block.title);
-    if (!block.rows.empty()) {
-      const auto line = [&](const Cells& cells) {
-        text += "|";
-        for (const std::string& cell : cells) text += fmt::format(" {} |", markdown_cell(cell));
-        text += "\n";
-      };
-      text += "\n";
-      line(block.header);
-      text += "|";
-      for (size_t i = 0; i < block.header.size(); ++i)
-        text += i < block.left || i + 1 == block.header.size() ? "---|" : "---:|";
-      text += "\n";
-      for (const Cells& row : block.rows) line(row);
-    }
+    if (block.table.rows() > 0) text += "\n" + block.table.markdown(Markup::foreign);
     for (const std::string& below : block.after)
-      text += fmt::format("\n{}\n", markdown_cell(below));
+      text += fmt::format("\n{}\n", escaped(below, Markup::foreign));
   }
   text += "\n";
   for (const std::string& line : closing_lines(comparison))
-    text += fmt::format("* {}\n", markdown_cell(line));
+    text += fmt::format("* {}\n", escaped(line, Markup::foreign));
   return text;
 }
 

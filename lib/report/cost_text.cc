@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "base/parse.h"
-#include "base/text_table.h"
+#include "base/table.h"
 #include "report/document.h"
 #include "report/json_text.h"
 
@@ -103,7 +103,7 @@ std::string cost_text(const CostResult& result) {
   for (const PricedWatch& watch : result.watches) {
     const PricedProbe& control = watch.probes.front();
     std::vector<const PricedProbe*> priced;
-    std::vector<std::string> header = {"quantity", "unit", "none"};
+    Cells header = {"quantity", "unit", "none"};
     for (const PricedProbe& probe : watch.probes) {
       if (&probe == &control || !probe.skipped.empty()) continue;
       priced.push_back(&probe);
@@ -113,18 +113,16 @@ std::string cost_text(const CostResult& result) {
                         watch_row(watch.watch).name, grouped(connections_of(control)),
                         result.rounds, format_duration(result.spec.window_ns));
     if (control.skipped.empty() && !priced.empty()) {
-      header.emplace_back("");  // the last column of a table is to the left
-      TextTable table(std::move(header), 2);
+      Table table(std::move(header), 2, Align::right);
       for (const QuantityRow& quantity : quantities()) {
         const auto base = price(quantity, control.samples, control.samples);
-        std::vector<std::string> cells = {std::string(quantity.name), std::string(quantity.unit),
-                                          base ? rounded(base->control_mean) : "n/a"};
+        Cells cells = {std::string(quantity.name), std::string(quantity.unit),
+                       base ? rounded(base->control_mean) : "n/a"};
         for (const PricedProbe* probe : priced)
           cells.push_back(cell(price(quantity, control.samples, probe->samples)));
-        cells.emplace_back("");
         table.add(std::move(cells));
       }
-      text += table.render();
+      text += table.text();
     }
     for (const PricedProbe& probe : watch.probes) {
       const std::string settings = probe_settings_text(result.spec.run, probe.probe);

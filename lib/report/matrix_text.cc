@@ -8,12 +8,11 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "base/table.h"
 #include "report/json_text.h"
 
 namespace lastack {
 namespace {
-
-using Grid = std::vector<std::vector<std::string>>;
 
 std::string cell_text(const LedgerRow& row) {
   if (!row.skipped.empty()) return "skipped";
@@ -28,19 +27,20 @@ std::string cell_text(const LedgerRow& row) {
 }
 
 // The header line, then a line per strategy; rows and columns in the order of their tables.
-Grid grid_of(const MatrixRun& run) {
+Table grid_of(const MatrixRun& run) {
   std::map<std::pair<std::string, std::string>, std::string> cells;
   for (const LedgerRow& row : run.result.ledger) cells[{row.strategy, row.watch}] = cell_text(row);
-  Grid grid = {{"strategy"}};
-  for (const WatchRow& watch : watches()) grid.front().emplace_back(watch.name);
+  Cells header = {"strategy"};
+  for (const WatchRow& watch : watches()) header.emplace_back(watch.name);
+  Table grid(header, header.size());
   for (const size_t index : close_strategies()) {
     const Strategy& strategy = strategies()[index];
-    std::vector<std::string> line = {std::string(strategy.name)};
+    Cells line = {std::string(strategy.name)};
     for (const WatchRow& watch : watches()) {
       const std::string& cell = cells[{std::string(strategy.name), std::string(watch.name)}];
       line.push_back(cell.empty() ? "skipped" : cell);
     }
-    grid.push_back(std::move(line));
+    grid.add(std::move(line));
   }
   return grid;
 }
@@ -69,16 +69,7 @@ RunSpec matrix_spec(Side survivor, bool veth, int64_t connections_each) {
 std::string matrix_text(std::span<const MatrixRun> runs) {
   std::string text;
   for (const MatrixRun& run : runs) {
-    const Grid grid = grid_of(run);
-    std::vector<size_t> widths(grid.front().size());
-    for (const auto& line : grid)
-      for (size_t i = 0; i < line.size(); ++i) widths[i] = std::max(widths[i], line[i].size());
-    text += fmt::format("{}{}\n", text.empty() ? "" : "\n", title_of(run));
-    for (const auto& line : grid) {
-      std::string shown;
-      for (size_t i = 0; i < line.size(); ++i) shown += fmt::format("{:<{}}  ", line[i], widths[i]);
-      text += shown.substr(0, shown.find_last_not_of(' ') + 1) + "\n";
-    }
+    text += fmt::format("{}{}\n{}", text.empty() ? "" : "\n", title_of(run), grid_of(run).text());
     for (const Strategy& strategy : strategies())
       if (!may_survive(strategy, run.spec.survivor))
         text += fmt::format("skipped: the {} cannot be the survivor of '{}'\n",
@@ -90,17 +81,9 @@ std::string matrix_text(std::span<const MatrixRun> runs) {
 
 std::string matrix_markdown(std::span<const MatrixRun> runs) {
   std::string text;
-  for (const MatrixRun& run : runs) {
-    const Grid grid = grid_of(run);
-    text += fmt::format("{}## {}\n\n", text.empty() ? "" : "\n", title_of(run));
-    for (size_t i = 0; i < grid.size(); ++i) {
-      text += fmt::format("| {} |\n", fmt::join(grid[i], " | "));
-      if (i > 0) continue;
-      text += "|";
-      for (size_t column = 0; column < grid.front().size(); ++column) text += "---|";
-      text += "\n";
-    }
-  }
+  for (const MatrixRun& run : runs)
+    text += fmt::format("{}## {}\n\n{}", text.empty() ? "" : "\n", title_of(run),
+                        grid_of(run).markdown());
   return text;
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/table.h"
 #include "compare/compare_text.h"
 #include "report/cost_text.h"
 #include "report/csv.h"
@@ -81,13 +82,10 @@ Of `lastack suite`, beside a folder per row (NN-name) and run (rep-1 ..., warm-u
                                    return names;
                                  }());
   for (const CsvSchema& file : csv_schemas()) {
-    text +=
-        fmt::format("\n## {}\n\n{}.\n\n| column | meaning |\n|---|---|\n", file.name, file.help);
-    for (const auto& [name, help] : file.columns) {
-      std::string escaped;
-      for (const char letter : help) escaped += letter == '|' ? "\\|" : std::string(1, letter);
-      text += fmt::format("| {} | {} |\n", name, escaped);
-    }
+    Table columns({"column", "meaning"}, 2);
+    for (const auto& [name, help] : file.columns)
+      columns.add({std::string(name), std::string(help)});
+    text += fmt::format("\n## {}\n\n{}.\n\n{}", file.name, file.help, columns.markdown());
   }
   return text;
 }

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/parse.h"
-#include "base/text_table.h"
+#include "base/table.h"
 #include "ledger/stalls.h"
 #include "report/json_text.h"
 
@@ -34,8 +34,8 @@ std::string cost_cell(const FrontierLine& line) {
 }
 
 std::string rows_table(const SuiteResult& result) {
-  TextTable table(
-      {"row", "runs", "found", "nothing", "false alarms", "p50", "p99", "took", "status"}, 1);
+  Table table({"row", "runs", "found", "nothing", "false alarms", "p50", "p99", "took", "status"},
+              1);
   for (size_t i = 0; i < result.rows.size(); ++i) {
     int64_t runs = 0, wall_ns = 0;
     RunStatus status = RunStatus::ok;  // the worst one
@@ -68,11 +68,11 @@ std::string rows_table(const SuiteResult& result) {
                figure(nothing), figure(false_alarms), quantile(0.5), quantile(0.99),
                seconds(wall_ns), said});
   }
-  return table.render();
+  return table.text();
 }
 
 std::string frontier_table(const std::vector<FrontierLine>& frontier) {
-  TextTable table(
+  Table table(
       {"run", "watch", "probe", "host", "found", "p50", "p99", "false alarms", "cost", "settings"},
       4);
   for (const FrontierLine& line : frontier)
@@ -82,15 +82,15 @@ std::string frontier_table(const std::vector<FrontierLine>& frontier) {
                fmt::format("{} of {}", line.false_alarms + line.early_alarms,
                            line.alive + line.silent + line.early_alarms),
                cost_cell(line), line.settings});
-  return table.render();
+  return table.text();
 }
 
 std::string safe_table(const std::vector<SafeDeadline>& safe) {
-  TextTable table({"watch", "probe", "host", "smallest safe deadline", ""}, 3);
+  Table table({"watch", "probe", "host", "smallest safe deadline"}, 3, Align::right);
   for (const SafeDeadline& one : safe)
     table.add({one.watch, one.probe, std::string(one.load_state),
-               one.deadline_ns == 0 ? "none" : format_duration(one.deadline_ns), ""});
-  return table.render();
+               one.deadline_ns == 0 ? "none" : format_duration(one.deadline_ns)});
+  return table.text();
 }
 
 }  // namespace

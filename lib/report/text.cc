@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 #include "base/parse.h"
-#include "base/text_table.h"
+#include "base/table.h"
 #include "ledger/quantities.h"
 #include "report/cost_text.h"
 #include "report/csv.h"
@@ -29,8 +29,14 @@ std::string milliseconds(int64_t duration_ns) {
 // One list of the model: name and the cells behind it. The three formats render the same rows.
 struct Listing {
   std::string title;
-  std::vector<std::string> header;
-  std::vector<std::vector<std::string>> rows;
+  Cells header;
+  std::vector<Cells> rows;
+
+  Table table() const {
+    Table table(header, header.size());
+    for (const Cells& row : rows) table.add(row);
+    return table;
+  }
 };
 
 // "OutRsts 1..2 EstabResets 1": what one connection moves, at least and at most.
@@ -108,14 +114,12 @@ std::vector<Listing> listings() {
 
 // What became of the writes, a line a row.
 void append_writes(const RunResult& result, std::string& text) {
-  TextTable table(
+  Table table(
       {"strategy", "probe", "write path", "attempted", "accepted", "failed", "neither", "after t0",
        "bytes", "delivered", "lost", "queued", "untold", "SIGPIPE", "predicted", "first error"},
       3);
-  bool any = false;
   for (const LedgerRow& row : result.ledger) {
     if (row.write_path.empty() || !row.skipped.empty()) continue;
-    any = true;
     const WriteSums& sums = row.writes;
     std::string errors = errors_text(sums.first_errors);
     std::replace(errors.begin(), errors.end(), ';', ' ');
@@ -127,8 +131,8 @@ void append_writes(const RunResult& result, std::string& text) {
                grouped(sums.lost_bytes), grouped(sums.queued_bytes), grouped(sums.untold_bytes),
                grouped(sums.sigpipes), grouped(sums.sigpipes_predicted), errors});
   }
-  if (!any) return;
-  text += table.render();
+  if (table.rows() == 0) return;
+  text += table.text();
   text +=
       "attempted = accepted + failed + neither (no room, or cancelled); after t0: of the accepted\n"
       "bytes (accepted) = delivered (read by the victims) + lost + queued + untold (of a process\n"
@@ -144,16 +148,14 @@ std::string spans_text(const ProbeSums& sums) {
 
 // How late the probes were, and whom they took for dead.
 void append_probing(const RunResult& result, std::string& text) {
-  TextTable table(
+  Table table(
       {"strategy", "watch", "probe", "configured", "predicted", "since", "found late by: p50",
        "p99", "max", "early", "within", "later", "false alarms", "longest silence"},
       3);
-  bool any = false;
   for (const LedgerRow& row : result.ledger) {
     const ProbeSums& sums = row.probing;
     const bool watched = sums.longest_silence_ns > 0 || sums.false_alarms > 0;
     if (!row.skipped.empty() || (!sums.promised && !watched)) continue;
-    any = true;
     const auto late = [&](int64_t value) {
       return sums.after_predicted.count ? milliseconds(value) : std::string("-");
     };
@@ -168,8 +170,8 @@ void append_probing(const RunResult& result, std::string& text) {
                grouped(sums.false_alarms),
                sums.longest_silence_ns ? milliseconds(sums.longest_silence_ns) : "-"});
   }
-  if (!any) return;
-  text += table.render();
+  if (table.rows() == 0) return;
+  text += table.text();
   text +=
       "predicted before the run, since the last packet or byte was heard, the first unanswered "
       "message\n"
@@ -226,9 +228,9 @@ std::string findings_cell(const LedgerRow& row) {
 }
 
 std::string ledger_table(const RunResult& result, const LedgerRow& all) {
-  TextTable table({"strategy", "watch", "probe", "requested", "found", "nothing", "p50", "p90",
-                   "p99", "p99.9", "max", "findings"},
-                  3);
+  Table table({"strategy", "watch", "probe", "requested", "found", "nothing", "p50", "p90", "p99",
+               "p99.9", "max", "findings"},
+              3);
   for (const LedgerRow& row : result.ledger) {
     if (!row.skipped.empty()) {
       table.add({row.strategy, watch_text(row), row.probe, "0", "-", "-", "-", "-", "-", "-", "-",
@@ -243,7 +245,7 @@ std::string ledger_table(const RunResult& result, const LedgerRow& all) {
   }
   table.add({"all", "", "", grouped(all.requested), grouped(all.found), grouped(all.nothing), "",
              "", "", "", "", ""});
-  return table.render();
+  return table.text();
 }
 
 void append_ledger(const LedgerRow& all, std::string& text) {
@@ -309,22 +311,22 @@ std::string run_table(const RunResult& result) {
 
 std::string plan_text(const RunSpec& spec, const Plan& plan) {
   std::string text = "options\n";
-  TextTable options({"", ""}, 1);
-  for (const auto& [name, value] : print_spec(spec)) options.add({"  --" + name, value});
-  text += options.render().substr(1);
+  Table options({}, 1);
+  for (const auto& [name, value] : print_spec(spec)) options.add({"--" + name, value});
+  text += options.text("  ");
   text += "rows\n";
-  TextTable rows({"  strategy", "watch", "probe", "connections", "expected"}, 3);
+  Table rows({"strategy", "watch", "probe", "connections", "expected"}, 3);
   for (const PlannedRow& planned : plan.rows) {
     const Strategy& strategy = strategy_of(planned.row);
     std::vector<std::string> expected;
     for (const Expected& one : planned.expected)
       expected.emplace_back(finding_row(one.finding).name);
-    rows.add({"  " + std::string(strategy.name), watch_text(planned.row),
+    rows.add({std::string(strategy.name), watch_text(planned.row),
               std::string(probe_row(planned.row.probe).name), grouped(planned.requested),
               planned.skipped.empty() ? fmt::format("{}", fmt::join(expected, "|"))
                                       : "skipped: " + planned.skipped});
   }
-  text += rows.render();
+  text += rows.text("  ");
   text += fmt::format("shards\n  {} pairs of worker processes, at most {} descriptors each\n",
                       plan.shard_connections.size(), plan.descriptors_needed);
   for (const Placement& place : plan.placements)
@@ -337,10 +339,10 @@ std::string plan_text(const RunSpec& spec, const Plan& plan) {
 
 std::string doctor_text(const std::vector<Examination>& examinations) {
   constexpr const char* kWords[] = {"ok", "warning", "BAD"};
-  TextTable table({"", "what", "is", "must be"}, 3);
+  Table table({"", "what", "is", "must be"}, 3);
   for (const Examination& one : examinations)
     table.add({kWords[static_cast<size_t>(one.health)], one.name, one.observed, one.needed});
-  std::string text = table.render();
+  std::string text = table.text();
   for (const Examination& one : examinations)
     if (!one.mend.empty()) text += fmt::format("mend {}: {}\n", one.name, one.mend);
   text += healthy(examinations) ? "ok: this host can do it\n" : "not ok\n";
@@ -351,31 +353,16 @@ std::string list_text() {
   std::string text;
   for (const Listing& list : listings()) {
     text += fmt::format("{}{}\n", text.empty() ? "" : "\n", list.title);
-    TextTable table(list.header, list.header.size());
-    for (const auto& row : list.rows) table.add(row);
-    text += table.render("  ");
+    text += list.table().text("  ");
   }
   return text;
 }
 
 std::string list_markdown() {
   std::string text;
-  const auto line = [](const std::vector<std::string>& cells) {
-    std::string row = "|";
-    for (std::string cell : cells) {
-      for (size_t at = 0; (at = cell.find('|', at)) != std::string::npos; at += 2)
-        cell.insert(at, "\\");
-      row += " " + cell + " |";
-    }
-    return row + "\n";
-  };
-  for (const Listing& list : listings()) {
-    text += fmt::format("{}## {}\n\n", text.empty() ? "" : "\n", list.title);
-    text += line(list.header) + "|";
-    for (size_t i = 0; i < list.header.size(); ++i) text += "---|";
-    text += "\n";
-    for (const auto& row : list.rows) text += line(row);
-  }
+  for (const Listing& list : listings())
+    text +=
+        fmt::format("{}## {}\n\n{}", text.empty() ? "" : "\n", list.title, list.table().markdown());
   return text;
 }
 

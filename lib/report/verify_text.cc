@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/parse.h"
+#include "base/table.h"
 #include "report/json_text.h"
 
 namespace lastack {
@@ -174,10 +175,35 @@ std::string wrapped(const std::string& text, size_t indent) {
   return result;
 }
 
-std::string escaped(std::string cell) {
-  for (size_t at = 0; (at = cell.find('|', at)) != std::string::npos; at += 2)
-    cell.insert(at, "\\");
-  return cell;
+Table cases_table(const VerifyResult& result) {
+  Table table({"case", "claim", "verdict"}, 3);
+  for (const Case& one : cases())
+    if (in_result(result, one))
+      table.add({std::string(one.id), std::string(one.claim), case_verdict(result, one)});
+  return table;
+}
+
+// A line for each way of each row; of a row that was not played, the reason.
+Table ways_table(const VerifyResult& result) {
+  Table table({"case", "variant", "path", "done", "way", "as claimed", "observed", "verdict",
+               "as expected"},
+              9);
+  for (const Case& one : cases()) {
+    for (const Line& line : lines_of(result, one.id)) {
+      const VerifiedRow& row = *line.row;
+      const std::string done(claim_of(row).done);
+      std::string notes;
+      for (const auto& [name, value] : row.record.notes)
+        notes += fmt::format("; {}: {}", name, value);
+      for (const Way& way : row.record.ways)
+        table.add({row.case_id, row.variant, line.paths, done, way_name(way), frequency_text(way),
+                   sights_text(way) + notes, row_verdict(row), row.ok() ? "yes" : "NO"});
+      if (!row.played())
+        table.add({row.case_id, row.variant, line.paths, done, "", "", row.record.error,
+                   row_verdict(row), ""});
+    }
+  }
+  return table;
 }
 
 }  // namespace
@@ -212,33 +238,9 @@ std::string verify_markdown(const VerifyResult& result) {
   std::string text = fmt::format("{}.\n", summary(result));
   const std::string differences = differing(result);
   if (!differences.empty()) text += "\n```\n" + differences + "```\n";
-  text += "\n| case | claim | verdict |\n|---|---|---|\n";
-  for (const Case& one : cases())
-    if (in_result(result, one))
-      text += fmt::format("| {} | {} | {} |\n", one.id, escaped(std::string(one.claim)),
-                          escaped(case_verdict(result, one)));
+  text += "\n" + cases_table(result).markdown();
   text += fmt::format("\n{}\n{}\n", kFrequencyHelp, kHeldBackHelp);
-  text +=
-      "\n| case | variant | path | done | way | as claimed | observed | verdict | as expected |\n"
-      "|---|---|---|---|---|---|---|---|---|\n";
-  for (const Case& one : cases()) {
-    for (const Line& line : lines_of(result, one.id)) {
-      const VerifiedRow& row = *line.row;
-      std::string notes;
-      for (const auto& [name, value] : row.record.notes)
-        notes += fmt::format("; {}: {}", name, value);
-      for (const Way& way : row.record.ways)
-        text += fmt::format("| {} | {} | {} | {} | {} | {} | {}{} | {} | {} |\n", row.case_id,
-                            row.variant, line.paths, escaped(std::string(claim_of(row).done)),
-                            way_name(way), frequency_text(way), escaped(sights_text(way)), notes,
-                            row_verdict(row), row.ok() ? "yes" : "NO");
-      if (!row.played())
-        text += fmt::format("| {} | {} | {} | {} | | | {} | {} | |\n", row.case_id, row.variant,
-                            line.paths, escaped(std::string(claim_of(row).done)),
-                            escaped(row.record.error), row_verdict(row));
-    }
-  }
-  return text;
+  return text + "\n" + ways_table(result).markdown();
 }
 
 std::string verify_json(const VerifyResult& result) {

@@ -81,6 +81,14 @@ TEST(Judge, EveryKindOfDifferenceIsNoticed) {
   EXPECT_TRUE(judge(kClaim, "veth", otherwise, record_of(0, 100, "ECONNRESET")).ok());
 }
 
+TEST(VerifyMarkdown, NoTextEndsItsCell) {
+  Record record = record_of(100, 100, "ECONNRESET");
+  record.notes.emplace_back("seen", "IN|HUP");
+  VerifyResult result;
+  result.rows = {judge(kClaim, "veth", {}, record)};
+  EXPECT_THAT(verify_markdown(result), HasSubstr("ECONNRESET; seen: IN\\|HUP | holds | yes |\n"));
+}
+
 // What was not played says nothing about the kernel, and differs from nothing.
 TEST(Judge, ARowThatWasNotPlayedDoesNotDiffer) {
   Record broken;
@@ -97,7 +105,7 @@ TEST(Judge, ARowThatWasNotPlayedDoesNotDiffer) {
               AllOf(HasSubstr("NOT PLAYED A6/poll on veth: " + broken.error),
                     HasSubstr(": 1 row NOT PLAYED\n"), Not(HasSubstr("DIFFER"))));
   EXPECT_THAT(verify_markdown(result),
-              AllOf(HasSubstr(": 1 row NOT PLAYED.\n"), HasSubstr("| not played | |\n"),
+              AllOf(HasSubstr(": 1 row NOT PLAYED.\n"), HasSubstr("| not played |  |\n"),
                     HasSubstr("| holds | yes |\n"), Not(HasSubstr("NO |"))));
   const auto rows = nlohmann::json::parse(verify_json(result));
   EXPECT_EQ(rows[0]["ok"], false);
