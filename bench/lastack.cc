@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <sstream>
 
+#include "base/rows.h"
 #include "commands/command.h"
 #include "report/environment.h"
 #include "run/runner.h"
@@ -28,6 +29,7 @@ constexpr Command kCommands[] = {
     {"compare", "say what differs between recorded suites or runs", add_compare},
     {"list", "strategies, watches, probes and columns", add_list},
 };
+static_assert(named(kCommands, &Command::name));
 
 // The commands by name, for a message about a missing or a mistyped one.
 Error wrong_command(const CLI::App& app, std::string_view given) {

@@ -28,6 +28,7 @@
 #include "base/kernel_config.h"
 #include "base/parse.h"
 #include "base/printable.h"
+#include "base/rows.h"
 #include "base/table.h"
 #include "bench_context.h"
 #include "null_rows.h"
@@ -67,6 +68,7 @@ constexpr Scenario kScenarios[] = {
     {"rst_storm_spin", 10'000, 0, Wait::spin, Figure::span, 1.25},
     {"rst_storm_block", 10'000, 0, Wait::block, Figure::span, 0},
 };
+static_assert(named(kScenarios, &Scenario::name));
 
 // What is kept of a run, whoever ran it. What a row does not have is not shown.
 struct Figures {

@@ -14,6 +14,7 @@
 #include "base/affinity.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/rows.h"
 #include "ring/ring.h"
 
 namespace lastack {
@@ -146,6 +147,7 @@ constexpr NullRow kNullRows[] = {
     // From a write on another CPU to the sleeper whose armed read it completes.
     {"wake", measure_wake},
 };
+static_assert(named(kNullRows, &NullRow::name));
 
 }  // namespace
 

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "base/parse.h"
+#include "base/rows.h"
 
 namespace lastack {
 namespace {
@@ -59,6 +60,7 @@ constexpr Quantity kQuantities[] = {
      [](const RecordedLine& l) { return l.segments_per_connection; },
      "TCP segments in the run's namespaces"},
 };
+static_assert(named(kQuantities, &Quantity::name));
 
 // ---- The recordings' lines, by what is compared
 

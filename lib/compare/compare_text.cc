@@ -8,6 +8,7 @@
 
 #include "base/csv.h"
 #include "base/parse.h"
+#include "base/rows.h"
 #include "base/table.h"
 
 namespace lastack {
@@ -373,6 +374,7 @@ constexpr Column<Line> kColumns[] = {
      }},
     {"reason", "", [](const Line& l) { return l.quantity ? l.change->reason : l.kind->text; }},
 };
+static_assert(named(kColumns, &Column<Line>::name));
 
 // ---- JSON
 

@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/parse.h"
 #include "base/printable.h"
+#include "base/rows.h"
 #include "compare/csv_table.h"
 
 namespace lastack {
@@ -164,6 +165,15 @@ constexpr FactRow kFacts[] = {
     {"build.", FactKind::shown},
     {"container.", FactKind::shown},
 };
+
+// A row behind one that fits whatever fits it would decide nothing.
+consteval bool each_decides() {
+  for (size_t i = 0; i < std::size(kFacts); ++i)
+    for (size_t j = 0; j < i; ++j)
+      if (kFacts[i].prefix.starts_with(kFacts[j].prefix)) return false;
+  return true;
+}
+static_assert(each_decides());
 
 FactKind fact_kind(std::string_view key) {
   for (const FactRow& row : kFacts)
@@ -316,6 +326,7 @@ constexpr ReadColumn kColumns[] = {
        return read_optional(t, l.segments_per_connection);
      }},
 };
+static_assert(named(kColumns, &ReadColumn::name));
 
 // "03-rst-linger/rep-1" is a run of the row "rst-linger".
 std::string row_of_folder(std::string_view folder) {

@@ -381,6 +381,17 @@ constexpr LedgerQuantity kQuantities[] = {
     {.field = at<&LedgerRow::probing, &ProbeSums::promised>, .place = ".promised"},
 };
 
+// What is no column, or shows a field that another row owns, needs no name for it.
+consteval bool unique_where_given(std::string_view LedgerQuantity::*name) {
+  for (size_t i = 0; i < std::size(kQuantities); ++i)
+    for (size_t j = 0; j < i; ++j)
+      if (!(kQuantities[i].*name).empty() && kQuantities[i].*name == kQuantities[j].*name)
+        return false;
+  return true;
+}
+static_assert(unique_where_given(&LedgerQuantity::column) &&
+              unique_where_given(&LedgerQuantity::place));
+
 // Adds what can be added; anything else stays the first one's.
 template <class Value>
 void add(const Value& more, Value& sum, const LedgerQuantity& quantity) {

@@ -4,9 +4,11 @@
 
 #include <cerrno>
 
+#include "base/rows.h"
+
 namespace lastack {
 
-const FindingRow kFindings[kFindingCount] = {
+constexpr FindingRow kFindings[kFindingCount] = {
     {Finding::nothing, "nothing", 0, "no call said anything before the deadline"},
     {Finding::eof, "eof", 0, "a FIN and no RST: a read returned 0, the connection is half open"},
     {Finding::econnreset, "econnreset", ECONNRESET, "an RST, without a FIN before it"},
@@ -18,6 +20,7 @@ const FindingRow kFindings[kFindingCount] = {
      "the application's own deadline passed without a byte from the peer"},
     {Finding::other, "other", 0, "an error that no row of the model expects"},
 };
+static_assert(indexed(kFindings));
 
 const FindingRow& finding_row(Finding finding) { return kFindings[static_cast<size_t>(finding)]; }
 

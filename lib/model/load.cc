@@ -1,5 +1,7 @@
 #include "model/load.h"
 
+#include "base/rows.h"
+
 namespace lastack {
 namespace {
 
@@ -12,6 +14,7 @@ constexpr LoadRow kLoads[] = {
      "every survivor sends as fast as it can; the victim reads it all and answers nothing but "
      "heartbeats"},
 };
+static_assert(indexed(kLoads));
 
 }  // namespace
 

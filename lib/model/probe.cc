@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "base/rows.h"
+
 namespace lastack {
 namespace {
 
@@ -47,6 +49,7 @@ constexpr ProbeRow kProbes[] = {
      "heartbeats: a scan of all connections each interval, by epoll's timeout; needs --watch "
      "epoll"},
 };
+static_assert(indexed(kProbes));
 
 // The kernel's own lower bound in its computed time, whatever tcp_rto_min_us says (TCP_RTO_MIN).
 constexpr int64_t kModelRto_ns = 200 * kMillisecond_ns;

@@ -1,5 +1,7 @@
 #include "model/run_status.h"
 
+#include "base/rows.h"
+
 namespace lastack {
 namespace {
 
@@ -20,6 +22,7 @@ constexpr RunStatusRow kStatuses[] = {
      "the achieved rate is more than 5% below the requested one"},
     {RunStatus::ok, "ok", 0, "every connection ended as expected, and everything adds up"},
 };
+static_assert(indexed(kStatuses) && unique(kStatuses, &RunStatusRow::exit_code));
 
 }  // namespace
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/rows.h"
+
 namespace lastack {
 namespace {
 
@@ -257,6 +259,7 @@ constexpr Strategy kStrategies[] = {
      .wire = "nothing",
      .help = "the control: the peer stays, and every finding is a false alarm"},
 };
+static_assert(named(kStrategies, &Strategy::name));
 
 std::vector<Expected> expect(std::initializer_list<Finding> findings) {
   std::vector<Expected> expected;

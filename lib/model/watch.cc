@@ -2,6 +2,8 @@
 
 #include <sys/select.h>
 
+#include "base/rows.h"
+
 namespace lastack {
 namespace {
 
@@ -26,6 +28,7 @@ constexpr EngineRow kEngines[] = {
     {Engine::writer, "writer", 0, true, false, true, "",
      "writes by --write-path at --write-rate, from before the act until the second error"},
 };
+static_assert(indexed(kEngines));
 
 constexpr WatchRow kWatches[] = {
     {Watch::recv, "recv", Engine::io_uring, true, false,
@@ -52,6 +55,7 @@ constexpr WatchRow kWatches[] = {
     {Watch::writer, "writer", Engine::writer, false, false,
      "no wait at all: writes --payload bytes by --write-path at --write-rate, and learns by that"},
 };
+static_assert(indexed(kWatches));
 
 }  // namespace
 

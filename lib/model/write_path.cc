@@ -1,5 +1,7 @@
 #include "model/write_path.h"
 
+#include "base/rows.h"
+
 namespace lastack {
 namespace {
 
@@ -40,6 +42,7 @@ constexpr WritePathRow kRows[] = {
      "sendfile(2) from a file in memory: takes no flag, so the signal comes, even with a short "
      "count"},
 };
+static_assert(indexed(kRows));
 
 constexpr BeforeWriteRow kBeforeWrite[] = {
     {BeforeWrite::none, "none", "nothing: the survivor never reads"},
@@ -47,6 +50,7 @@ constexpr BeforeWriteRow kBeforeWrite[] = {
     {BeforeWrite::recv, "recv",
      "non-blocking reads, which may take the errno; then it writes whatever they said"},
 };
+static_assert(indexed(kBeforeWrite));
 
 constexpr SigpipeModeRow kSigpipeModes[] = {
     {SigpipeMode::handler, "handler", "counted by a handler, in the thread that writes"},
@@ -55,6 +59,7 @@ constexpr SigpipeModeRow kSigpipeModes[] = {
     {SigpipeMode::kill, "default",
      "kills a child process that does the writing, which is then made anew"},
 };
+static_assert(indexed(kSigpipeModes));
 
 }  // namespace
 

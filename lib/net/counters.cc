@@ -4,8 +4,12 @@
 
 #include "base/file.h"
 #include "base/parse.h"
+#include "base/rows.h"
 
 namespace lastack {
+
+static_assert(indexed(kCounters));
+
 namespace {
 
 // Both files hold pairs of lines: "Tcp: NAME NAME ..." and "Tcp: VALUE VALUE ...".

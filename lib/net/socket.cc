@@ -13,6 +13,8 @@
 #include <cstring>
 #include <vector>
 
+#include "base/rows.h"
+
 namespace lastack {
 namespace {
 
@@ -38,6 +40,7 @@ constexpr OptionRow kOptions[] = {
     {Option::bind_address_no_port, "IP_BIND_ADDRESS_NO_PORT", IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT},
     {Option::receive_buffer_bytes, "SO_RCVBUF", SOL_SOCKET, SO_RCVBUF},
 };
+static_assert(indexed(kOptions));
 
 int family_number(Family family) { return family == Family::inet ? AF_INET : AF_INET6; }
 

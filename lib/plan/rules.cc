@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/parse.h"
+#include "base/rows.h"
 
 namespace lastack {
 namespace {
@@ -326,6 +327,7 @@ constexpr Status (*kRules[])(const RunSpec&) = {
     veth_without_namespaces,
     schedule_of_days,
 };
+static_assert(unique(kRules));
 
 }  // namespace
 

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/parse.h"
+#include "base/rows.h"
 
 namespace lastack {
 namespace {
@@ -84,6 +85,10 @@ constexpr Named<bool> kPhases[] = {{false, "spread"}, {true, "aligned"}};
 constexpr Named<bool> kReaders[] = {{false, "running"}, {true, "stopped"}};
 constexpr Named<bool> kPaths[] = {{false, "loopback"}, {true, "veth"}};
 constexpr Named<bool> kFlags[] = {{false, "false"}, {true, "true"}};
+
+static_assert(indexed(kSides) && indexed(kWaits) && indexed(kFamilies) && indexed(kDescriptors) &&
+              indexed(kVictimRequests) && indexed(kPhases) && indexed(kReaders) &&
+              indexed(kPaths) && indexed(kFlags));
 
 template <class Id, size_t N>
 std::span<const Named<Id>> rows_of(const Named<Id> (&rows)[N]) {
@@ -511,6 +516,7 @@ constexpr Parameter kParameters[] = {
     {"--events", "", Group::output, "also writes events.csv, a row per connection",
      flag<&RunSpec::keep_events>()},
 };
+static_assert(named(kParameters, &Parameter::flag));
 
 }  // namespace
 

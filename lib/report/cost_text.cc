@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "base/parse.h"
+#include "base/rows.h"
 #include "base/table.h"
 #include "report/document.h"
 #include "report/json_text.h"
@@ -63,6 +64,7 @@ constexpr Column<CostRow> kColumns[] = {
     {"skipped", "why the probe did not run; empty when it ran",
      [](const CostRow& r) { return r.probe->skipped; }},
 };
+static_assert(named(kColumns, &Column<CostRow>::name));
 
 std::vector<CostRow> rows_of(const CostResult& result, const PricedWatch& watch,
                              const PricedProbe& probe) {

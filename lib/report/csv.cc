@@ -7,6 +7,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "base/rows.h"
 #include "ledger/quantities.h"
 
 namespace lastack {
@@ -84,6 +85,7 @@ constexpr Column<CurvePoint> kLatency[] = {
     {"write_path", "how the survivor wrote; empty but for --watch writer",
      [](const CurvePoint& p) { return p.row->write_path; }},
 };
+static_assert(named(kLatency, &Column<CurvePoint>::name));
 
 constexpr Column<TimelineBin> kTimeline[] = {
     {"start_ns", "start of this bin, since the start of the schedule",
@@ -97,6 +99,7 @@ constexpr Column<TimelineBin> kTimeline[] = {
     {"width_ns", "of the bin; the same in all of a run",
      [](const TimelineBin& b) { return fmt::format("{}", b.width_ns); }},
 };
+static_assert(named(kTimeline, &Column<TimelineBin>::name));
 
 constexpr Column<EventRow> kEvents[] = {
     {"pair", "number of the connection",
@@ -133,6 +136,7 @@ constexpr Column<EventRow> kEvents[] = {
     {"sigpipes", "SIGPIPEs that its writes raised",
      [](const EventRow& e) { return instant(e.event->sigpipes); }},
 };
+static_assert(named(kEvents, &Column<EventRow>::name));
 
 constexpr Column<WriteCount> kWrites[] = {
     {"strategy", "close strategy", [](const WriteCount& w) { return w.row->strategy; }},
@@ -147,6 +151,7 @@ constexpr Column<WriteCount> kWrites[] = {
     {"connections", "on so many connections",
      [](const WriteCount& w) { return fmt::format("{}", w.connections); }},
 };
+static_assert(named(kWrites, &Column<WriteCount>::name));
 
 std::string summary_csv(const RunResult& result) {
   std::string text = "schema_version";

@@ -9,6 +9,7 @@
 #include "base/kernel_config.h"
 #include "base/parse.h"
 #include "base/printable.h"
+#include "base/rows.h"
 #include "report/cost_text.h"
 #include "report/document.h"
 #include "report/environment.h"
@@ -59,6 +60,7 @@ constexpr Column<SuiteLine> kFront[] = {
        return per_connection(*l.run, l.run->result.cost.traffic.out_segments);
      }},
 };
+static_assert(named(kFront, &Column<SuiteLine>::name));
 
 Json optional_ns(int64_t value) { return value < 0 ? Json(nullptr) : Json(value); }
 

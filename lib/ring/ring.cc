@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/rows.h"
 
 namespace lastack {
 namespace {
@@ -18,6 +19,7 @@ constexpr RingModeRow kRingModes[] = {
     {RingMode::defer, "defer", "DEFER_TASKRUN: completions are made when the thread asks for them"},
     {RingMode::sqpoll, "sqpoll", "SQPOLL: a kernel thread submits and completes"},
 };
+static_assert(indexed(kRingModes));
 
 }  // namespace
 

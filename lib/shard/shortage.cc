@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/process.h"
+#include "base/rows.h"
 
 namespace lastack {
 namespace {
@@ -46,6 +47,7 @@ constexpr ShortageRow kShortages[] = {
     {EHOSTUNREACH, "a way to the address: ip link set lo up, or no --host-network"},
     {ENETDOWN, "a way to the address: ip link set lo up, or no --host-network"},
 };
+static_assert(unique(kShortages, &ShortageRow::error_number));
 
 // Errnos that are a shortage only where they are a connect's or accept's.
 constexpr ShortageRow kNoConnection[] = {
@@ -54,6 +56,7 @@ constexpr ShortageRow kNoConnection[] = {
      "link set lo up), no firewall rule that drops packets between them, or fewer --connections"},
     {ECONNREFUSED, "no firewall rule that rejects connections between the run's own ports"},
 };
+static_assert(unique(kNoConnection, &ShortageRow::error_number));
 
 }  // namespace
 

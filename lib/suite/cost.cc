@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/rows.h"
 #include "ledger/stalls.h"
 #include "model/strategy.h"
 #include "plan/plan.h"
@@ -21,6 +22,7 @@ constexpr FixedParameter kFixed[] = {
     {"--expect", "nobody dies while a probe's price is measured"},
     {"--events", "nobody dies while a probe's price is measured"},
 };
+static_assert(named(kFixed, &FixedParameter::flag));
 
 using Value = std::optional<double>;
 
@@ -90,6 +92,7 @@ constexpr QuantityRow kQuantities[] = {
      [](const Cost& c) -> Value { return number(c.tcp_memory_bytes); },
      "growth of the host's TCP queues, in pages, up to the end of the window"},
 };
+static_assert(named(kQuantities, &QuantityRow::name));
 
 size_t alive_strategy() {
   const auto rows = strategies();

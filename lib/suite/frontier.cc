@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/parse.h"
+#include "base/rows.h"
 
 namespace lastack {
 namespace {
@@ -161,6 +162,7 @@ constexpr Column<FrontierLine> kColumns[] = {
     {"segments", "TCP segments that both ends sent",
      [](const FrontierLine& l) { return priced(l, &FrontierCost::segments); }},
 };
+static_assert(named(kColumns, &Column<FrontierLine>::name));
 
 }  // namespace
 

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/parse.h"
 #include "base/random.h"
+#include "base/rows.h"
 #include "ledger/quantities.h"
 #include "ledger/result_json.h"
 #include "plan/plan.h"
@@ -339,6 +340,7 @@ constexpr Suite kSuites[] = {
     {"scale", "the same with a thousand to a hundred thousand connections", scale},
     {"full", "every row of rst, pipe, scale and dead-peer", full, true},
 };
+static_assert(named(kSuites, &Suite::name));
 
 // Beyond what a plan counts: processes that start and end, and under --load bulk the acts, whose
 // thread gets its turn between two survivors' data.

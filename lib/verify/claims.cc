@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "base/rows.h"
+
 namespace lastack {
 namespace {
 
@@ -11,6 +13,7 @@ constexpr VerdictRow kVerdicts[kVerdictCount] = {
     {Verdict::does_not_hold, "does-not-hold", "does not hold"},
     {Verdict::undecided, "undecided", "undecided"},
 };
+static_assert(in_order(kVerdicts, &VerdictRow::id) && named(kVerdicts, &VerdictRow::flag));
 
 constexpr Case kCases[] = {
     {"A1", "A normal close sends FIN after all queued data; nothing is lost.",
@@ -59,6 +62,7 @@ constexpr Case kCases[] = {
      "before data that was sent earlier.",
      "that data had not reached the client yet, or the client sends before it reads"},
 };
+static_assert(named(kCases, &Case::id));
 
 constexpr std::string_view kUndelivered = "data is still undelivered when the reset is provoked";
 constexpr std::string_view kRstIsBack = "the RST is back before the second send";

@@ -462,32 +462,6 @@ TEST(ExpectedChanges, LeastIsNeverAboveMostNorBelowZero) {
         }
 }
 
-template <class Rows>
-void expect_unique_names(const Rows& rows) {
-  std::set<std::string_view> names;
-  for (const auto& row : rows) {
-    EXPECT_FALSE(row.name.empty());
-    EXPECT_TRUE(names.insert(row.name).second) << row.name;
-  }
-}
-
-TEST(Tables, NamesAreUnique) {
-  expect_unique_names(strategies());
-  expect_unique_names(watches());
-  expect_unique_names(probes());
-  expect_unique_names(loads());
-  expect_unique_names(kFindings);
-  expect_unique_names(kCounters);
-}
-
-TEST(Tables, RowsAreInTheOrderOfTheirIds) {
-  for (const WatchRow& row : watches()) EXPECT_EQ(watch_row(row.id).name, row.name);
-  for (const ProbeRow& row : probes()) EXPECT_EQ(probe_row(row.id).name, row.name);
-  for (const LoadRow& row : loads()) EXPECT_EQ(load_row(row.id).name, row.name);
-  for (size_t i = 0; i < kCounterCount; ++i)
-    EXPECT_EQ(static_cast<size_t>(kCounters[i].id), i) << kCounters[i].name;
-}
-
 TEST(Tables, EveryStrategyHasWhatTheProgramShows) {
   for (const Strategy& strategy : strategies()) {
     SCOPED_TRACE(strategy.name);

@@ -9,13 +9,8 @@
 namespace lastack {
 namespace {
 
-TEST(Engines, RowsAreInTheOrderOfTheirIdsAndNamesAreUnique) {
-  std::set<std::string_view> names;
-  for (const EngineRow& row : engines()) {
-    EXPECT_EQ(engine_row(row.id).name, row.name);
-    EXPECT_TRUE(names.insert(row.name).second) << row.name;
-    EXPECT_FALSE(row.help.empty()) << row.name;
-  }
+TEST(Engines, EachHasAHelp) {
+  for (const EngineRow& row : engines()) EXPECT_FALSE(row.help.empty()) << row.name;
 }
 
 TEST(Engines, ALimitHasAReason) {
