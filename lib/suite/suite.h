@@ -1,5 +1,4 @@
-// Suites: tables of runs that answer one question together, with the prices of the probes among
-// them.
+// Suites are played: in which order, how long it takes, and what of it is written down and merged.
 #pragma once
 
 #include <cstdint>
@@ -13,33 +12,9 @@
 #include "ledger/result.h"
 #include "run/runner.h"
 #include "suite/cost.h"
+#include "suite/tables.h"
 
 namespace lastack {
-
-// Parameters as (flag without dashes, value).
-using Parameters = std::vector<std::pair<std::string, std::string>>;
-
-struct SuiteRow {
-  std::string name;  // unique within the suite; where two suites share a name, it is the same run
-  Parameters parameters;
-  // Above 0: not one run, but what its probes cost, in so many rounds of such windows.
-  int64_t rounds = 0;
-  int64_t window_ns = 0;
-  // How often it is played, beside one warm-up that nobody counts; 1: once, and no warm-up.
-  int64_t repetitions = 1;
-
-  bool prices() const { return rounds > 0; }
-};
-
-struct Suite {
-  std::string_view name;
-  std::string_view help;
-  // `quick`: the same kinds of rows with small numbers, to see that everything works.
-  std::vector<SuiteRow> (*rows)(bool quick);
-  bool collects = false;  // its rows are those of other suites
-};
-std::span<const Suite> suites();
-Result<const Suite*> find_suite(std::string_view name);
 
 constexpr int64_t kMostRepetitions = 1000;
 
@@ -63,8 +38,6 @@ struct SuiteTurn {
 // burdens all rows alike.
 std::vector<SuiteTurn> turns_of(std::span<const SuiteRow> rows, int64_t seed);
 
-// "mix=silent=1,alive=1 probe=keepalive" in pairs.
-Parameters parse_parameters(std::string_view text);
 // The names of the parameters in which runs of suites differ, and of those that set probes: columns
 // of a suite's summary.csv. Without those that name a row of the ledger.
 const std::vector<std::string_view>& varied_parameters();
