@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/printable.h"
+#include "plan/values.h"
 #include "report/environment.h"
 #include "run/runner.h"
 

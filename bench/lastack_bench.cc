@@ -34,6 +34,7 @@
 #include "null_rows.h"
 #include "output.h"
 #include "plan/plan.h"
+#include "plan/values.h"
 #include "report/environment.h"
 #include "reporters.h"
 #include "run/runner.h"

@@ -123,10 +123,6 @@ Result<RunSpec> read_spec(const std::vector<std::pair<std::string, std::string>>
 // The options that set this probe, "keepalive-idle=1s;keepalive-interval=1s;keepalive-count=2".
 std::string probe_settings_text(const RunSpec& spec, Probe probe);
 
-// The parsers of composite values, for tests and fuzzing.
-Result<std::vector<Weight>> parse_mix(std::string_view text);
-Status parse_arrival(RunSpec& spec, std::string_view text);
-
 std::string_view wait_name(Wait wait);
 
 // Those of the mix and the neighbours.

@@ -12,6 +12,7 @@
 
 #include "base/parse.h"
 #include "plan/spec.h"
+#include "plan/values.h"
 
 namespace lastack {
 namespace {

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "plan/rules.h"
+#include "plan/values.h"
 #include "report/cost_text.h"
 
 namespace lastack {

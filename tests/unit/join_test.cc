@@ -9,6 +9,7 @@
 #include <numeric>
 #include <set>
 
+#include "plan/values.h"
 #include "shard/table.h"
 
 namespace lastack {

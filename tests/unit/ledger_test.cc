@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "base/assert.h"
+#include "plan/values.h"
 #include "shard/table.h"
 
 namespace lastack {

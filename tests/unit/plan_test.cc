@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "doctor/doctor.h"
+#include "plan/values.h"
 
 namespace lastack {
 namespace {

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "plan/patience.h"
+#include "plan/values.h"
 
 namespace lastack {
 namespace {

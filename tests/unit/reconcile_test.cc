@@ -5,6 +5,8 @@
 
 #include <utility>
 
+#include "plan/values.h"
+
 namespace lastack {
 namespace {
 

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "plan/rules.h"
+#include "plan/values.h"
 
 namespace lastack {
 namespace {

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "plan/spec.h"
+#include "plan/values.h"
 
 namespace lastack {
 namespace {
