@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "model/changes.h"
 
 namespace lastack {
 namespace {

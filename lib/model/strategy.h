@@ -7,10 +7,7 @@
 #include <vector>
 
 #include "model/finding.h"
-#include "model/load.h"
-#include "model/probe.h"
 #include "model/watch.h"
-#include "model/write_path.h"
 #include "net/counters.h"
 
 namespace lastack {
@@ -121,39 +118,5 @@ std::vector<size_t> close_strategies();
 
 // Whether the survivor hears of the act, because what it does next is a write.
 bool survivor_is_told(const Strategy& strategy, Watch watch);
-
-// What one connection is expected to find, as a set: several when the kernel's timing decides.
-struct Expected {
-  Finding finding;
-  int error_number;
-};
-struct Circumstances {
-  Watch watch;
-  Probe probe;
-  ProbeSettings settings;
-  Load load;
-  int64_t deadline_ns;
-  VictimSettings victims = {};
-  WriteSettings writing = {};  // Watch::writer
-  WritePath write_path = WritePath::none;
-  bool veth = false;
-  int64_t warm_up_ns = 0;        // with reader_stopped windows are shut for so long, at least
-  int64_t tick_ns = 10'000'000;  // of the kernel's timers
-};
-// Whether the act is a close() that sends nothing as long as a receive of the victim is in flight:
-// a request holds the file (io_assign_file), and the socket goes with the last reference (fput).
-bool close_waits(const Strategy& strategy, const Circumstances& when);
-// What is on its way when the peer dies, and what the row's probe promises then.
-Pending pending_of(const Circumstances& when);
-Prediction prediction_of(const Circumstances& when);
-// Of a peer that comes back (shortest_deadly_absence_ns).
-int64_t deadly_absence_ns(const Circumstances& when);
-std::vector<Expected> expected_findings(const Strategy& strategy, const Circumstances& when);
-
-// The counters that one connection with this finding must have moved between the armed watch
-// and the closed ledger; at least .first and at most .second.
-std::pair<CounterValues, CounterValues> expected_changes(const Strategy& strategy,
-                                                         const Circumstances& when,
-                                                         Finding finding);
 
 }  // namespace lastack

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "model/expectation.h"
 #include "plan/host.h"
 #include "plan/spec.h"
 #include "shard/ends.h"

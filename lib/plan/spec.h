@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "model/load.h"
 #include "model/probe.h"
 #include "model/strategy.h"
 #include "model/watch.h"

@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "ledger/probe_ledger.h"
-#include "model/strategy.h"
+#include "model/expectation.h"
 
 namespace lastack {
 namespace {

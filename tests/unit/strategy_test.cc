@@ -12,6 +12,8 @@
 #include <string>
 
 #include "base/clock.h"
+#include "model/changes.h"
+#include "model/expectation.h"
 #include "model/load.h"
 #include "model/probe.h"
 #include "model/watch.h"
