@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/statistics.h"
+#include "compare/facts.h"
 #include "compare/recorded.h"
 
 namespace lastack {

@@ -14,8 +14,9 @@
 #include "base/file.h"
 #include "base/parse.h"
 #include "base/printable.h"
-#include "base/rows.h"
 #include "compare/csv_table.h"
+#include "compare/facts.h"
+#include "compare/summary.h"
 
 namespace lastack {
 namespace {
@@ -23,7 +24,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int kDeepest = 32;  // comparing and printing a document takes a stack frame a level
-constexpr int64_t kMostRepetitions = 10'000;
 constexpr std::string_view kManifest = "manifest.json", kSummary = "summary.csv",
                            kRunDocument = "run.json";
 
@@ -130,66 +130,7 @@ class Document {
   Status failed_;
 };
 
-// ---- Facts
-
-enum class FactKind { left_out, shown, blocking };
-
-struct FactRow {
-  std::string_view prefix;
-  FactKind kind;
-};
-
-// The first row whose prefix fits decides; what fits none is left out: the time, the load, process
-// numbers and whatever else differs between any two runs.
-constexpr FactRow kFacts[] = {
-    // Figures of another CPU or of an unoptimised build are other figures.
-    {"cpu.model", FactKind::blocking},
-    {"cpu.usable_count", FactKind::blocking},
-    {"cpu.quota_cpus", FactKind::blocking},
-    {"build.build_type", FactKind::blocking},
-    {"build.sanitizers", FactKind::blocking},
-    {"cpu.frequency_mhz", FactKind::left_out},       // of one moment
-    {"memory.available_bytes", FactKind::left_out},  // likewise
-    {"container.evidence", FactKind::left_out},
-    {"tcp.sockets", FactKind::left_out},     // of the options, which are compared
-    {"io_uring.rings", FactKind::left_out},  // likewise
-    {"host", FactKind::shown},
-    {"privileged", FactKind::shown},
-    {"kernel.", FactKind::shown},
-    {"cpu.", FactKind::shown},
-    {"memory.", FactKind::shown},
-    {"clock_source.", FactKind::shown},
-    {"tcp.", FactKind::shown},
-    {"limits.", FactKind::shown},
-    {"io_uring.", FactKind::shown},
-    {"build.", FactKind::shown},
-    {"container.", FactKind::shown},
-};
-
-// A row behind one that fits whatever fits it would decide nothing.
-consteval bool each_decides() {
-  for (size_t i = 0; i < std::size(kFacts); ++i)
-    for (size_t j = 0; j < i; ++j)
-      if (kFacts[i].prefix.starts_with(kFacts[j].prefix)) return false;
-  return true;
-}
-static_assert(each_decides());
-
-FactKind fact_kind(std::string_view key) {
-  for (const FactRow& row : kFacts)
-    if (key.starts_with(row.prefix)) return row.kind;
-  return FactKind::left_out;
-}
-
-void flatten(const Json& value, const std::string& key, std::map<std::string, std::string>& facts) {
-  if (value.is_object()) {
-    for (const auto& [name, member] : value.items())
-      flatten(member, key.empty() ? name : key + "." + name, facts);
-    return;
-  }
-  if (value.is_null() || fact_kind(key) == FactKind::left_out) return;
-  facts[printable(key)] = printable(value.is_string() ? value.get<std::string>() : value.dump());
-}
+// ---- The host
 
 void describe_host(Document& document, Recording& recording) {
   const Json& environment = document.object(document.root(), "environment");
@@ -200,173 +141,6 @@ void describe_host(Document& document, Recording& recording) {
   if (const std::string commit = document.text(build, "commit", ""); !commit.empty())
     recording.version += (recording.version.empty() ? "" : " ") + commit;
   flatten(environment, "", recording.facts);
-}
-
-// ---- summary.csv
-
-bool read_count(std::string_view text, int64_t& into) {
-  const auto value = whole_number(text);
-  if (!value || *value < 0) return false;
-  into = *value;
-  return true;
-}
-
-bool read_optional(std::string_view text, std::optional<double>& into) {
-  if (text.empty()) return true;
-  // lastack writes none: a spreadsheet has rounded the figure.
-  if (text.find_first_of("eE") != std::string_view::npos) return false;
-  into = any_number(text);
-  return into.has_value();
-}
-
-// Of a field that is no number any more: what it can be that made it so; "" where nothing is known.
-std::string_view what_a_spreadsheet_did(std::string_view text) {
-  const size_t first = text.find_first_not_of("0123456789-");
-  if (text.empty() || first == 0 || first == std::string_view::npos) return "";
-  switch (text[first]) {
-    case ',':
-      return ": a comma for the decimal point, or between thousands; save numbers as they were";
-    case '.':
-    case 'e':
-    case 'E':
-      return text.find_first_not_of("0123456789.eE+-", first) == std::string_view::npos
-                 ? ": rounded, or with points between thousands; save numbers as they were"
-                 : "";
-    default:
-      return "";
-  }
-}
-
-// "eof=3;epipe=1".
-bool read_counts(std::string_view text, std::map<std::string, int64_t>& into) {
-  for (const std::string_view part : split(text, ';')) {
-    const size_t equals = part.find('=');
-    int64_t count = 0;
-    if (equals == 0 || equals == std::string_view::npos) return false;
-    if (!read_count(part.substr(equals + 1), count)) return false;
-    if (!into.emplace(part.substr(0, equals), count).second) return false;
-  }
-  return true;
-}
-
-bool copy(std::string_view text, std::string& into) {
-  into = printable(text);
-  return true;
-}
-
-enum class Presence { needed, needed_in_suites, optional };
-
-// A column that the comparison reads, and what its fields have to be.
-struct ReadColumn {
-  std::string_view name;
-  Presence presence;
-  std::string_view what;  // "a count": what a field has to be
-  bool (*read)(std::string_view text, RecordedLine& line);
-};
-
-constexpr ReadColumn kColumns[] = {
-    {"strategy", Presence::needed, "a name",
-     [](std::string_view t, RecordedLine& l) { return copy(t, l.key.strategy) && !t.empty(); }},
-    {"watch", Presence::needed, "a name",
-     [](std::string_view t, RecordedLine& l) { return copy(t, l.key.watch) && !t.empty(); }},
-    {"probe", Presence::needed, "a name",
-     [](std::string_view t, RecordedLine& l) { return copy(t, l.key.probe) && !t.empty(); }},
-    {"family", Presence::optional, "a name",
-     [](std::string_view t, RecordedLine& l) { return copy(t, l.family); }},
-    {"skipped", Presence::needed, "a text",
-     [](std::string_view t, RecordedLine& l) { return copy(t, l.skipped); }},
-    {"requested", Presence::needed, "a count",
-     [](std::string_view t, RecordedLine& l) { return read_count(t, l.requested); }},
-    {"torn_down", Presence::needed, "a count",
-     [](std::string_view t, RecordedLine& l) { return read_count(t, l.torn_down); }},
-    {"found", Presence::needed, "a count",
-     [](std::string_view t, RecordedLine& l) { return read_count(t, l.found); }},
-    {"nothing", Presence::needed, "a count",
-     [](std::string_view t, RecordedLine& l) { return read_count(t, l.nothing); }},
-    {"findings", Presence::needed, "FINDING=COUNT;...",
-     [](std::string_view t, RecordedLine& l) { return read_counts(t, l.findings); }},
-    {"latency_count", Presence::needed, "a count",
-     [](std::string_view t, RecordedLine& l) { return read_count(t, l.latency_count); }},
-    {"latency_p50_ns", Presence::needed, "a number",
-     [](std::string_view t, RecordedLine& l) { return read_optional(t, l.latency_p50_ns); }},
-    {"latency_p99_ns", Presence::needed, "a number",
-     [](std::string_view t, RecordedLine& l) { return read_optional(t, l.latency_p99_ns); }},
-    {"latency_p999_ns", Presence::needed, "a number",
-     [](std::string_view t, RecordedLine& l) { return read_optional(t, l.latency_p999_ns); }},
-    // Those of files of an older lastack, or of a run of its own, may lack these.
-    {"run", Presence::needed_in_suites, "a folder",
-     [](std::string_view t, RecordedLine& l) { return copy(t, l.run) && !t.empty(); }},
-    {"row", Presence::optional, "a name",
-     [](std::string_view t, RecordedLine& l) { return copy(t, l.key.row) && !t.empty(); }},
-    {"repetition", Presence::optional, "a count",
-     [](std::string_view t, RecordedLine& l) {
-       return read_count(t, l.repetition) && l.repetition <= kMostRepetitions;
-     }},
-    {"warm_up", Presence::optional, "0 or 1",
-     [](std::string_view t, RecordedLine& l) {
-       l.warm_up = t == "1";
-       return t == "0" || t == "1";
-     }},
-    {"write_path", Presence::optional, "a name",
-     [](std::string_view t, RecordedLine& l) { return copy(t, l.key.write_path); }},
-    {"writes_accepted_after_act", Presence::optional, "a number",
-     [](std::string_view t, RecordedLine& l) {
-       return read_optional(t, l.writes_accepted_after_act);
-     }},
-    {"first_errors", Presence::optional, "ERRNO=COUNT;...",
-     [](std::string_view t, RecordedLine& l) { return read_counts(t, l.first_errors); }},
-    {"after_predicted_p50_ns", Presence::optional, "a number",
-     [](std::string_view t, RecordedLine& l) {
-       return read_optional(t, l.after_predicted_p50_ns);
-     }},
-    {"cpu_ns_per_connection", Presence::optional, "a number",
-     [](std::string_view t, RecordedLine& l) { return read_optional(t, l.cpu_ns_per_connection); }},
-    {"segments_per_connection", Presence::optional, "a number",
-     [](std::string_view t, RecordedLine& l) {
-       return read_optional(t, l.segments_per_connection);
-     }},
-};
-static_assert(named(kColumns, &ReadColumn::name));
-
-// "03-rst-linger/rep-1" is a run of the row "rst-linger".
-std::string row_of_folder(std::string_view folder) {
-  folder = folder.substr(0, folder.find('/'));
-  const size_t digits = folder.find_first_not_of("0123456789");
-  const bool numbered = digits != 0 && digits != std::string_view::npos && folder[digits] == '-';
-  return std::string(numbered ? folder.substr(digits + 1) : folder);
-}
-
-Result<std::vector<RecordedLine>> read_summary(std::string_view text, const std::string& name,
-                                               bool of_suite) {
-  const auto table = read_csv(text, name);
-  if (!table) return table.error();
-  std::vector<std::pair<const ReadColumn*, size_t>> columns;
-  for (const ReadColumn& column : kColumns) {
-    if (const auto at = table->column(column.name))
-      columns.emplace_back(&column, *at);
-    else if (column.presence == Presence::needed ||
-             (of_suite && column.presence == Presence::needed_in_suites))
-      return plain_error(fmt::format("{}: column '{}' is missing", name, column.name));
-  }
-  if (table->rows() == 0) return plain_error(fmt::format("{}: no line below the header", name));
-  const bool names_rows = table->column("row").has_value();
-  std::vector<RecordedLine> lines;
-  std::set<std::pair<RecordedKey, std::string>> seen;
-  for (size_t row = 0; row < table->rows(); ++row) {
-    RecordedLine line;
-    for (const auto& [column, at] : columns)
-      if (!column->read(table->at(row, at), line))
-        return plain_error(fmt::format("{}: {} is '{}', which is not {}{}", table->place(row),
-                                       column->name, shown(table->at(row, at)), column->what,
-                                       what_a_spreadsheet_did(table->at(row, at))));
-    if (line.nothing > 0) line.findings["nothing"] = line.nothing;
-    if (of_suite && !names_rows) line.key.row = row_of_folder(line.run);
-    if (!seen.insert({line.key, line.run}).second)
-      return plain_error(
-          fmt::format("{}: this line stands above already, for the same run", table->place(row)));
-    lines.push_back(std::move(line));
-  }
-  return lines;
 }
 
 // ---- Suites and runs
@@ -515,8 +289,8 @@ Result<Recording> recorded_suite(const std::string& folder, std::string_view man
     run.warm_up = document.flag(object, "warm_up", false);
     run.stalled_ns = document.number(object, "stalled_ns", 0);
     run.throttled_ns = document.number(object, "throttled_ns", 0);
-    if (run.repetition < 0 || run.repetition > kMostRepetitions)
-      document.fail(fmt::format("'repetition' is not between 0 and {}", kMostRepetitions));
+    if (run.repetition < 0 || run.repetition > kMostRecordedRepetitions)
+      document.fail(fmt::format("'repetition' is not between 0 and {}", kMostRecordedRepetitions));
     recording.commands.emplace(run.row, without_seed(document.text(object, "command", "")));
     recording.runs.push_back(std::move(run));
   }
@@ -622,30 +396,6 @@ Result<Recording> read_recording(const std::string& path) {
     append(*all, std::move(*one));
   }
   return std::move(*all);
-}
-
-std::vector<FactDifference> fact_differences(const std::vector<const Recording*>& recordings) {
-  std::set<std::string> keys;
-  for (const Recording* recording : recordings)
-    for (const auto& [key, value] : recording->facts) keys.insert(key);
-  std::vector<FactDifference> differences;
-  for (const std::string& key : keys) {
-    FactDifference difference{key, {}, false};
-    std::set<std::string> known;
-    for (const Recording* recording : recordings) {
-      const auto fact = recording->facts.find(key);
-      const bool is_known = fact != recording->facts.end();
-      difference.values.push_back(is_known ? std::optional(fact->second) : std::nullopt);
-      if (is_known) known.insert(fact->second);
-    }
-    const bool missing = std::find(difference.values.begin(), difference.values.end(),
-                                   std::nullopt) != difference.values.end();
-    if (known.size() == 1 && !missing) continue;
-    // What an older lastack did not write down may be the same.
-    difference.blocking = fact_kind(key) == FactKind::blocking && known.size() > 1;
-    differences.push_back(std::move(difference));
-  }
-  return differences;
 }
 
 std::vector<std::string> why_not_comparable(const Recording& a, const std::string& name_of_a,

@@ -16,6 +16,8 @@ namespace lastack {
 
 // Larger files are refused before they are read: a recording has some hundred KiB.
 constexpr int64_t kLargestRecordedFile_bytes = int64_t{64} << 20;
+// Nor does lastack count repetitions beyond this.
+constexpr int64_t kMostRecordedRepetitions = 10'000;
 
 // What tells lines of summary.csv apart; equal ones of two recordings are compared.
 struct RecordedKey {
@@ -67,14 +69,6 @@ Result<Recording> recorded_run(const std::string& folder, std::string_view docum
 // Reads the folder of a suite or of a run, or what a pattern such as "runs/a-*" names: these count
 // as repetitions, in the order of their names.
 Result<Recording> read_recording(const std::string& path);
-
-// A fact in which hosts differ, as the comparison shows it.
-struct FactDifference {
-  std::string key;
-  std::vector<std::optional<std::string>> values;  // one per recording; nullopt: not known
-  bool blocking = false;
-};
-std::vector<FactDifference> fact_differences(const std::vector<const Recording*>& recordings);
 
 // Why figures of the two say nothing about each other: another CPU, another kind of build, other
 // runs. Empty when they do. The names stand for them in the reasons.
