@@ -112,6 +112,11 @@ double median(std::span<const double> values) {
   return median_of(copy);
 }
 
+bool all_equal(std::span<const double> a, std::span<const double> b) {
+  const auto equal = [&](double value) { return value == a.front(); };
+  return std::all_of(a.begin(), a.end(), equal) && std::all_of(b.begin(), b.end(), equal);
+}
+
 std::optional<Range> median_interval(std::span<const double> values) {
   if (values.size() < kFewestForInterval) return std::nullopt;
   std::vector<double> sorted(values.begin(), values.end());

@@ -41,6 +41,9 @@ struct Range {
 // Of at least one value; of an even number: the middle between the two in the middle.
 double median(std::span<const double> values);
 
+// Whether all values of both are the same one; `a` has one at least.
+bool all_equal(std::span<const double> a, std::span<const double> b);
+
 // The narrowest pair of order statistics, as far from one end as from the other, that holds the
 // true median with a probability of at least 95 %: how many values lie below it is binomial.
 // Nullopt for fewer than six values, of which not even the least and the greatest do.

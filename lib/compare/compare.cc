@@ -11,12 +11,12 @@
 
 #include "base/parse.h"
 #include "base/rows.h"
+#include "compare/align.h"
+#include "compare/kinds.h"
 
 namespace lastack {
 namespace {
 
-constexpr std::string_view kWholeRun = "-";
-constexpr std::string_view kNothing = "nothing", kAlive = "alive", kOk = "ok";
 constexpr size_t kFewestInHalf = 4;  // that a rank test can tell apart at kLevel
 constexpr uint64_t kSeed = 1;
 
@@ -62,78 +62,7 @@ constexpr Quantity kQuantities[] = {
 };
 static_assert(named(kQuantities, &Quantity::name));
 
-// ---- The recordings' lines, by what is compared
-
-using Lines = std::vector<const RecordedLine*>;  // of one side, by repetition
-
-struct LinesOfKey {
-  std::vector<Lines> sides;
-  std::vector<std::vector<const RecordedRun*>> runs;  // of whole runs
-};
-
-struct Aligned {
-  std::vector<RecordedKey> order;  // as the rows appear
-  std::map<RecordedKey, LinesOfKey> keys;
-
-  LinesOfKey& at(const RecordedKey& key, size_t sides) {
-    const auto [entry, is_new] = keys.try_emplace(key);
-    if (is_new) {
-      order.push_back(key);
-      entry->second.sides.resize(sides);
-      entry->second.runs.resize(sides);
-    }
-    return entry->second;
-  }
-};
-
-RecordedKey whole_run(const std::string& row) {
-  const std::string none(kWholeRun);
-  return {row, none, none, none, ""};
-}
-
-Aligned align(const std::vector<Recording>& recordings) {
-  Aligned aligned;
-  const size_t count = recordings.size();
-  for (size_t side = 0; side < count; ++side) {
-    std::set<std::pair<std::string, std::string>> runs_seen;
-    for (const RecordedLine& line : recordings[side].lines) {
-      const RecordedKey run = whole_run(line.key.row);
-      // Every line of a run repeats what belongs to the run.
-      LinesOfKey& whole = aligned.at(run, count);
-      if (runs_seen.insert({line.key.row, line.run + "@" + std::to_string(line.repetition)}).second)
-        whole.sides[side].push_back(&line);
-      aligned.at(line.key, count).sides[side].push_back(&line);
-    }
-    for (const RecordedRun& run : recordings[side].runs)
-      if (!run.warm_up) aligned.at(whole_run(run.row), count).runs[side].push_back(&run);
-  }
-  for (auto& [key, lines] : aligned.keys)
-    for (Lines& side : lines.sides)
-      std::stable_sort(side.begin(), side.end(), [](const RecordedLine* a, const RecordedLine* b) {
-        return a->repetition < b->repetition;
-      });
-  return aligned;
-}
-
-std::string row_text(const RecordedKey& key) {
-  std::string text = key.row;
-  for (const std::string& part : {key.strategy, key.watch, key.probe, key.write_path})
-    if (!part.empty()) text += (text.empty() ? "" : " ") + part;
-  return text;
-}
-
-// Why nothing of the two could be compared; empty where something can.
-std::string nothing_in_common(const Aligned& aligned, size_t side) {
-  std::string first, other;
-  for (const RecordedKey& key : aligned.order) {
-    if (key.strategy == kWholeRun) continue;
-    const LinesOfKey& lines = aligned.keys.at(key);
-    if (!lines.sides[0].empty() && !lines.sides[side].empty()) return "";
-    if (first.empty() && !lines.sides[0].empty()) first = row_text(key);
-    if (other.empty() && !lines.sides[side].empty()) other = row_text(key);
-  }
-  return fmt::format("no row in common; the first ones are '{}' and '{}'", first, other);
-}
+// ---- Sides
 
 // The shortest ends of the paths that tell them apart.
 std::vector<std::string> labels_of(const std::vector<Recording>& recordings) {
@@ -178,11 +107,6 @@ SideFigures figures_of(const Quantity& quantity, const Lines& lines) {
   return figures;
 }
 
-bool all_equal(std::span<const double> a, std::span<const double> b) {
-  const auto equal = [&](double value) { return value == a.front(); };
-  return std::all_of(a.begin(), a.end(), equal) && std::all_of(b.begin(), b.end(), equal);
-}
-
 // Of two sides with values; what the p-value means is said when all tests are known.
 ChangeFigures change_of(const Quantity& quantity, Better better, const SideFigures& before,
                         const SideFigures& after, size_t side) {
@@ -218,135 +142,6 @@ ChangeFigures change_of(const Quantity& quantity, Better better, const SideFigur
     change.adjusted_p = test.p;  // in the family
   }
   return change;
-}
-
-// ---- Changes in kind
-
-// How often something occurs on one side.
-struct Occurrence {
-  std::vector<double> shares;  // one per repetition, of those who told anything
-  int64_t count = 0, of = 0;
-  size_t repetitions = 0;  // in which it occurs
-  bool mostly = true;      // more than half of every repetition
-
-  // `told`: those of all who could tell it from another of its sort.
-  void add(int64_t occurrences, int64_t all, int64_t told) {
-    shares.push_back(told == 0 ? 0 : number(occurrences) / number(told));
-    count += occurrences;
-    of += all;
-    repetitions += occurrences > 0;
-    mostly = mostly && 2 * occurrences > all;
-  }
-};
-
-struct Kind {
-  std::string name;  // "finding eof"
-  bool good, bad;    // whether it is for the worse that it goes, or that it comes
-  bool of_alive;     // whether live peers are taken for dead: the host's load decides, no rule
-  std::vector<Occurrence> sides;
-};
-
-bool is_alive(const LinesOfKey& lines) {
-  for (const Lines& side : lines.sides)
-    for (const RecordedLine* line : side)
-      if (line->family == kAlive) return true;
-  return false;
-}
-
-// Counts of a map for each repetition whose connections went away, over all names that occur.
-void add_counts(std::vector<Kind>& kinds, const LinesOfKey& lines, std::string_view what,
-                const std::map<std::string, int64_t> RecordedLine::*counts) {
-  std::set<std::string> names;
-  for (const Lines& side : lines.sides)
-    for (const RecordedLine* line : side)
-      for (const auto& [name, count] : line->*counts)
-        if (count > 0) names.insert(name);
-  const bool alive = is_alive(lines);
-  for (const std::string& name : names) {
-    const bool nothing = name == kNothing;
-    Kind kind{fmt::format("{} {}", what, name), alive && nothing, alive != nothing, alive, {}};
-    if (what != "finding") kind.good = kind.bad = false;
-    for (const Lines& side : lines.sides) {
-      Occurrence& occurrence = kind.sides.emplace_back();
-      for (const RecordedLine* line : side) {
-        if (line->torn_down == 0) continue;
-        const auto count = (line->*counts).find(name);
-        const int64_t occurrences = count == (line->*counts).end() ? 0 : count->second;
-        const int64_t all = std::max(occurrences, line->torn_down);
-        int64_t told = 0;
-        for (const auto& [other, of_other] : line->*counts)
-          if (other != kNothing) told += of_other;
-        occurrence.add(occurrences, all, nothing ? all : told);
-      }
-    }
-    kinds.push_back(std::move(kind));
-  }
-}
-
-// Whether a text that each repetition has says this or that.
-template <class Item>
-void add_texts(std::vector<Kind>& kinds, const std::vector<std::vector<const Item*>>& sides,
-               std::string_view what, std::string_view harmless, std::string Item::*text) {
-  std::set<std::string> texts;
-  for (const auto& side : sides)
-    for (const Item* item : side) texts.insert(item->*text);
-  for (const std::string& one : texts) {
-    if (one.empty()) continue;
-    const bool good = one == harmless;
-    Kind kind{fmt::format("{} {}", what, one), good, !good, false, {}};
-    for (const auto& side : sides) {
-      Occurrence& occurrence = kind.sides.emplace_back();
-      for (const Item* item : side) occurrence.add(item->*text == one, 1, 1);
-    }
-    kinds.push_back(std::move(kind));
-  }
-}
-
-std::vector<Kind> kinds_of(const RecordedKey& key, const LinesOfKey& lines) {
-  std::vector<Kind> kinds;
-  if (key.strategy == kWholeRun) {
-    add_texts(kinds, lines.runs, "run", kOk, &RecordedRun::status);
-    return kinds;
-  }
-  add_counts(kinds, lines, "finding", &RecordedLine::findings);
-  add_counts(kinds, lines, "first error", &RecordedLine::first_errors);
-  add_texts(kinds, lines.sides, "skipped:", "", &RecordedLine::skipped);
-  return kinds;
-}
-
-// A change in kind while the other tests of the family are not known yet.
-struct KindTest {
-  KindChange change;
-  bool one_sided;           // occurs on one of the sides only
-  bool neutral;             // found_share does not tell it: neither to find nor to miss something
-  bool mostly;              // see compare()
-  std::optional<double> p;  // nullopt: not in the family
-  std::string where;        // "seen in 1 of 10 repetitions"
-};
-
-// Nullopt where one of the sides has nobody that could have shown it.
-std::optional<KindTest> kind_test(const Kind& kind, size_t side,
-                                  const std::vector<ComparedSide>& sides, size_t& possible) {
-  const Occurrence &before = kind.sides[0], &after = kind.sides[side];
-  if (before.of == 0 || after.of == 0) return std::nullopt;
-  if (before.count == 0 && after.count == 0) return std::nullopt;
-  KindTest test;
-  const bool came = before.count == 0;
-  const Occurrence& seen = came ? after : before;
-  test.change.side = side;
-  test.change.worse = came ? kind.bad : kind.good;
-  test.change.text =
-      fmt::format("{}: {} of {} in {}, {} of {} in {}", kind.name, before.count, before.of,
-                  sides[0].label, after.count, after.of, sides[side].label);
-  test.where = fmt::format("seen in {} of {} repetition{}", seen.repetitions, seen.shares.size(),
-                           seen.shares.size() == 1 ? "" : "s");
-  test.one_sided = before.count == 0 || after.count == 0;
-  test.neutral = !kind.good && !kind.bad;
-  test.mostly = seen.mostly && (seen.shares.size() > 1 || !kind.of_alive);
-  const RankTest ranks = rank_test(before.shares, after.shares);
-  possible += !all_equal(before.shares, after.shares);
-  if (ranks.least_p <= kLevel) test.p = ranks.p;
-  return test;
 }
 
 // ---- The whole
