@@ -35,7 +35,7 @@ PRINTS = re.compile(r"\b(?:v?f?printf|v?dprintf|f?puts|f?putc|putchar|perror)\s*
                     r"|\b(?:fmt|std)::print(?:ln)?\b|\b(?:cout|cerr|clog)\b")
 EXITS_BY_DESIGN = {
     "base/process.cc": "a child whose parent is gone",
-    "doctor/doctor.cc": "the trial's forked child",
+    "doctor/trial.cc": "the trial's forked child",
     "shard/shortage.cc": "std::terminate() without memory",
     "survivor/writer_survivor.cc": "the forked child that writes",
     "verify/stage.cc": "a row's forked process and its children",

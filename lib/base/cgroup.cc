@@ -16,16 +16,16 @@ constexpr std::string_view kControllers[] = {"cpu", ""};  // of v1, and v2
 
 // The process's path in the hierarchy of this controller ("" is v2), from /proc/self/cgroup:
 // "4:memory:/user" or "0::/user" (cgroups(7)).
-std::optional<std::string> cgroup_path(std::string_view controller) {
-  const std::string text = read_text("/proc/self/cgroup");
-  for (const std::string_view line : split(text, '\n')) {
+std::optional<std::string_view> cgroup_path(std::string_view membership,
+                                            std::string_view controller) {
+  for (const std::string_view line : split(membership, '\n')) {
     const size_t first = line.find(':'), second = line.find(':', first + 1);
     if (second == std::string_view::npos) continue;
     const auto names = split(line.substr(first + 1, second - first - 1), ',');
     const bool found = controller.empty()
                            ? names.empty()
                            : std::find(names.begin(), names.end(), controller) != names.end();
-    if (found) return std::string(line.substr(second + 1));
+    if (found) return line.substr(second + 1);
   }
   return std::nullopt;
 }
@@ -37,11 +37,10 @@ struct CgroupPlace {
 
 // Where that hierarchy is mounted, from /proc/self/mountinfo (proc(5)): "32 31 0:29 ROOT POINT
 // OPTIONS ... - TYPE SOURCE OPTIONS". In a container ROOT is the container's own cgroup.
-std::optional<CgroupPlace> cgroup_place(std::string_view controller) {
-  const auto path = cgroup_path(controller);
+std::optional<CgroupPlace> cgroup_place(const CgroupTexts& texts, std::string_view controller) {
+  const auto path = cgroup_path(texts.membership, controller);
   if (!path) return std::nullopt;
-  const std::string text = read_text("/proc/self/mountinfo");
-  for (const std::string_view line : split(text, '\n')) {
+  for (const std::string_view line : split(texts.mounts, '\n')) {
     const size_t dash = line.find(" - ");
     if (dash == std::string_view::npos) continue;
     const auto before = split(line.substr(0, dash), ' '), after = split(line.substr(dash + 3), ' ');
@@ -54,7 +53,7 @@ std::optional<CgroupPlace> cgroup_place(std::string_view controller) {
     if (!found) continue;
     const std::string_view root = before[3] == "/" ? "" : before[3];
     const std::string_view below =
-        path->starts_with(root) ? std::string_view(*path).substr(root.size()) : std::string_view();
+        path->starts_with(root) ? path->substr(root.size()) : std::string_view();
     return CgroupPlace{std::string(before[4]),
                        fmt::format("{}{}", before[4], below == "/" ? "" : below)};
   }
@@ -74,9 +73,13 @@ int64_t throttled_ns(std::string_view stat) {
 
 }  // namespace
 
-std::vector<std::string> cgroup_directories(std::string_view controller) {
+CgroupTexts read_cgroup_texts() {
+  return {read_text("/proc/self/cgroup"), read_text("/proc/self/mountinfo")};
+}
+
+std::vector<std::string> cgroup_directories(const CgroupTexts& texts, std::string_view controller) {
   std::vector<std::string> directories;
-  const auto place = cgroup_place(controller);
+  const auto place = cgroup_place(texts, controller);
   if (!place) return directories;
   std::string directory = place->directory;
   while (directory.size() >= place->mount_point.size()) {
@@ -94,10 +97,10 @@ std::optional<double> cpus_of_quota(std::string_view quota_us, std::string_view 
   return static_cast<double>(*quota) / static_cast<double>(*period);
 }
 
-CpuQuotas read_cpu_quotas() {
+CpuQuotas read_cpu_quotas(const CgroupTexts& texts) {
   CpuQuotas quotas;
   for (const std::string_view controller : kControllers)
-    for (const std::string& directory : cgroup_directories(controller)) {
+    for (const std::string& directory : cgroup_directories(texts, controller)) {
       const bool first_version = !controller.empty();
       const std::string file =
           fmt::format("{}/{}", directory, first_version ? "cpu.cfs_quota_us" : "cpu.max");
@@ -115,9 +118,10 @@ CpuQuotas read_cpu_quotas() {
 }
 
 int64_t read_throttled_ns() {
+  const CgroupTexts texts = read_cgroup_texts();
   int64_t sum_ns = 0;
   for (const std::string_view controller : kControllers)
-    for (const std::string& directory : cgroup_directories(controller))
+    for (const std::string& directory : cgroup_directories(texts, controller))
       sum_ns += throttled_ns(read_text(directory + "/cpu.stat"));
   return sum_ns;
 }

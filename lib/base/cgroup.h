@@ -9,10 +9,17 @@
 
 namespace lastack {
 
+// Where the control groups of a process are: /proc/self/cgroup and /proc/self/mountinfo.
+struct CgroupTexts {
+  std::string membership;
+  std::string mounts;
+};
+CgroupTexts read_cgroup_texts();
+
 // The directories of this process's cgroup and its ancestors in the hierarchy of a controller ("":
 // cgroup v2), the own one first; none when that hierarchy is not mounted. Each of them may set a
 // limit (cgroups(7)). In a container the container's own cgroup is the last.
-std::vector<std::string> cgroup_directories(std::string_view controller);
+std::vector<std::string> cgroup_directories(const CgroupTexts& texts, std::string_view controller);
 
 // How much of the CPUs a cgroup may use: sched-bwc.rst for v1, cgroup-v2.rst.
 struct CpuQuota {
@@ -27,7 +34,7 @@ struct CpuQuotas {
   bool known = false;                // a hierarchy with the CPU controller is mounted
   std::optional<CpuQuota> tightest;  // of this cgroup and its ancestors
 };
-CpuQuotas read_cpu_quotas();
+CpuQuotas read_cpu_quotas(const CgroupTexts& texts = read_cgroup_texts());
 // For how long CPUs were taken from one of these cgroups because its quota was used up, since it
 // was made, summed over CPUs and cgroups (cpu.stat); 0 where nothing tells.
 int64_t read_throttled_ns();

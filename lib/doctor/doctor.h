@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "base/error.h"
+#include "doctor/demand.h"
+#include "doctor/facts.h"
 #include "plan/plan.h"
 #include "plan/spec.h"
 
@@ -28,25 +30,26 @@ struct Examination {
   std::string mend;  // the exact command, or the flag to change; empty when ok
 };
 
-struct HostFacts;  // the spec, its plan, and what was tried on this host
-
 struct ExaminationRow {
   std::string_view name;
   std::string_view help;
   // Which runs it concerns: those in a private namespace, with --host-network, or both.
   bool in_private;
   bool in_host_network;
-  Examination (*examine)(const HostFacts& facts);
+  Examination (*examine)(const HostFacts& facts, const Demand& demand);
 };
 std::span<const ExaminationRow> examination_rows();
 
-// Every examination that concerns this spec, in the order of the table. Changes nothing: what has
-// to be tried is tried in a child process. The caller must have one thread, as it forks.
+// Every examination that concerns this demand, in the order of the table. Asks nobody: what it says
+// follows from its arguments alone.
+std::vector<Examination> examine(const HostFacts& facts, const Demand& demand);
+// The same of this host (read_host_facts).
 std::vector<Examination> examine_host(const RunSpec& spec);
 
-// What `examine_host` calls bad and can be told within milliseconds, for a run that is about to
-// start where this process is: locked memory and memory. Refuses only what cannot work: its bounds
-// are lower than what the doctor recommends.
+// What `examine` calls bad and can be told within milliseconds, for a run that is about to start
+// where this process is: locked memory and memory. Refuses only what cannot work: its bounds are
+// lower than what the doctor recommends.
+Status lacks_memory(const HostFacts& facts, const Demand& demand);
 Status lacks_memory(const RunSpec& spec, const Plan& plan);
 
 // Whether no examination is `bad`.

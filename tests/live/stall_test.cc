@@ -111,7 +111,7 @@ class SmallQuota {
  public:
   SmallQuota() {
     for (const std::string_view controller : {std::string_view("cpu"), std::string_view()}) {
-      const auto places = cgroup_directories(controller);
+      const auto places = cgroup_directories(read_cgroup_texts(), controller);
       if (places.empty()) continue;
       folder_ = fmt::format("{}/lastack-test-{}", places.front(), getpid());
       if (mkdir(folder_.c_str(), 0755) != 0) {

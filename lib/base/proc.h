@@ -1,0 +1,25 @@
+// The texts of /proc, /sys and control groups: "key: value" lines, numbers, and "no limit".
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string_view>
+
+namespace lastack {
+
+constexpr int64_t kUnlimited = std::numeric_limits<int64_t>::max();
+
+// Without the blanks, line ends and zero bytes around it.
+std::string_view trimmed(std::string_view text);
+
+// The value of "key<blanks>:<blanks>value" (/proc/cpuinfo, meminfo, status), of the first such
+// line; "" without one.
+std::string_view value_of(std::string_view text, std::string_view key, char separator = ':');
+// The number that such a value starts with.
+std::optional<int64_t> number_of(std::string_view text, std::string_view key, char separator = ':');
+
+// A limit as the kernel writes it: a number, or "max" for none (cgroup v2).
+std::optional<int64_t> limit_of(std::string_view text);
+
+}  // namespace lastack

@@ -1,0 +1,130 @@
+#include "doctor/demand.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "plan/rules.h"
+#include "ring/ring.h"
+#include "shard/ends.h"
+#include "shard/establish.h"
+#include "shard/limits.h"
+#include "shard/table.h"
+
+namespace lastack {
+namespace {
+
+constexpr int64_t kLauncherReserved = 32;
+
+// --watch blocking: a thread per connection.
+bool has_threads(const RunSpec& spec) {
+  return std::any_of(spec.watches.begin(), spec.watches.end(),
+                     [](Watch watch) { return watch_row(watch).engine == Engine::blocking; });
+}
+
+// A ring as io_allocate_scq_urings() sizes it: whole pages of the queues and of the entries.
+int64_t ring_bytes(int64_t completions, int64_t page_bytes) {
+  constexpr int64_t kMostCompletions = 65536;  // IORING_MAX_CQ_ENTRIES
+  constexpr int64_t kHeaderBytes = 512;        // struct io_rings, rounded up
+  const auto entries = static_cast<int64_t>(
+      std::bit_ceil(static_cast<uint64_t>(std::min(completions, kMostCompletions))));
+  const int64_t submissions = RingSetup().submission_entries;
+  const int64_t queues = kHeaderBytes + entries * static_cast<int64_t>(sizeof(io_uring_cqe)) +
+                         submissions * static_cast<int64_t>(sizeof(uint32_t));
+  const int64_t requests = submissions * static_cast<int64_t>(sizeof(io_uring_sqe));
+  return (divide_up(queues, page_bytes) + divide_up(requests, page_bytes)) * page_bytes;
+}
+
+}  // namespace
+
+Demand demand_of(const RunSpec& spec, const Host& host) {
+  Result<Plan> plan = make_plan(spec, host);
+  Status refused = check_spec(spec);
+  if (!refused && !plan) refused = plan.error();
+  const int64_t connections = all_connections(spec);
+  const int64_t shards = plan ? static_cast<int64_t>(plan->shard_connections.size())
+                              : std::max<int64_t>(1, spec.shards);
+  return {.spec = spec,
+          .plan = std::move(plan),
+          .refused = std::move(refused),
+          .connections = connections,
+          .shards = shards,
+          .largest_shard = divide_up(connections, shards),
+          .descriptors_per_connection = descriptors_per_connection(spec, host),
+          .filled = filled_connections(spec, host)};
+}
+
+Demand demand_of(const RunSpec& spec, const Plan& plan) {
+  const int64_t connections = all_connections(spec);
+  const auto shards = static_cast<int64_t>(plan.shard_connections.size());
+  return {.spec = spec,
+          .plan = plan,
+          .refused = {},
+          .connections = connections,
+          .shards = shards,
+          .largest_shard = divide_up(connections, shards),
+          .descriptors_per_connection = 1,
+          .filled = plan.filled_connections};
+}
+
+int64_t divide_up(int64_t amount, int64_t part) { return (amount + part - 1) / part; }
+
+int64_t descriptors_of(const Demand& demand, int64_t shards) {
+  return divide_up(demand.connections, shards) * demand.descriptors_per_connection +
+         kReservedDescriptors;
+}
+
+// The launcher holds the tables and channels of all shards: the more shards, the more of them.
+int64_t launcher_descriptors(int64_t shards) {
+  return shards * kLauncherDescriptors + kLauncherReserved;
+}
+
+// Processes and, with SQPOLL, the survivors' kernel threads, which count like the user's own
+// (create_io_thread() in kernel/fork.c).
+int64_t processes_of(const Demand& demand) {
+  const bool threads = demand.plan && demand.plan->ring == RingMode::sqpoll;
+  return demand.shards * (threads ? 3 : 2) + 2 +
+         (has_threads(demand.spec) ? demand.connections : 0);
+}
+
+int64_t memory_of(const Demand& demand) {
+  return demand.connections * (kKernelBytes + kOwnBytes) + demand.filled * kFilledConnectionBytes;
+}
+
+int64_t table_bytes_of(const Demand& demand) {
+  return static_cast<int64_t>(
+      table_bytes(static_cast<size_t>(demand.largest_shard), has_writers(demand.spec)));
+}
+
+int64_t thread_bytes_of(const Demand& demand) {
+  constexpr int64_t kThreadBytes = 64 * 1024;
+  return has_threads(demand.spec) ? demand.largest_shard * kThreadBytes : 0;
+}
+
+// Each worker's ring holds a completion of every request at once, and its smaller ring for
+// establishing is given back in the kernel's own time, so both count.
+int64_t locked_bytes_of(const Demand& demand, int64_t page_bytes) {
+  constexpr int64_t kBufferRingBytes = 64 * 1024;
+  const unsigned requests = demand.spec.traffic.load == Load::idle ? 1 : 2;
+  int64_t worker = ring_bytes(ring_completions(static_cast<size_t>(demand.largest_shard), requests),
+                              page_bytes) +
+                   ring_bytes(kEstablishCompletions, page_bytes);
+  for (const Watch watch : demand.spec.watches)
+    if (watch == Watch::recv_multishot) worker += kBufferRingBytes;
+  return 2 * demand.shards * worker;
+}
+
+int64_t least_locked_bytes(const RunSpec& spec, const Plan& plan, int64_t page_bytes) {
+  const bool traffic = spec.traffic.load != Load::idle;
+  int64_t sum = 0;
+  for (size_t shard = 0; shard < plan.shard_connections.size(); ++shard) {
+    const bool uring = plan.groups[plan.shard_groups[shard]].engine == Engine::io_uring;
+    if (uring)
+      sum +=
+          ring_bytes(ring_completions(plan.shard_connections[shard], traffic ? 2 : 1), page_bytes);
+    sum += ring_bytes(ring_completions(0, 0), page_bytes);  // the victims'
+    sum -= 2 * page_bytes;                                  // what may have been rounded up
+  }
+  return sum;
+}
+
+}  // namespace lastack
