@@ -52,8 +52,9 @@ std::optional<CgroupPlace> cgroup_place(const CgroupTexts& texts, std::string_vi
                                                                controller) != options.end();
     if (!found) continue;
     const std::string_view root = before[3] == "/" ? "" : before[3];
-    const std::string_view below =
-        path->starts_with(root) ? path->substr(root.size()) : std::string_view();
+    std::string_view below;
+    if (path->starts_with(root)) below = path->substr(root.size());
+    if (!below.starts_with('/')) below = {};  // root is "/ab", and path "/abc"
     return CgroupPlace{std::string(before[4]),
                        fmt::format("{}{}", before[4], below == "/" ? "" : below)};
   }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <span>
 #include <string_view>
 
@@ -17,13 +18,18 @@ struct CgroupFiles {
   std::string_view controller;
   std::string_view limit;
   std::string_view usage;
-  std::string_view cache;  // keys of memory.stat for pages that the kernel takes back on demand
+  // Keys of memory.stat for pages that the kernel takes back on demand. With v2 that file lies
+  // beside those of other controllers.
+  std::array<std::string_view, 2> cache = {};
 };
-constexpr CgroupFiles kProcesses[] = {{"pids", "pids.max", "pids.current", ""},
-                                      {"", "pids.max", "pids.current", ""}};
+constexpr CgroupFiles kProcesses[] = {{"pids", "pids.max", "pids.current"},
+                                      {"", "pids.max", "pids.current"}};
 constexpr CgroupFiles kMemory[] = {
-    {"memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"},
-    {"", "memory.max", "memory.current", ""}};
+    {"memory",
+     "memory.limit_in_bytes",
+     "memory.usage_in_bytes",
+     {"total_inactive_file", "total_active_file"}},
+    {"", "memory.max", "memory.current", {"inactive_file", "active_file"}}};
 
 std::optional<CgroupLimit> read_limit(const std::string& directory, const CgroupFiles& files) {
   const std::string file = fmt::format("{}/{}", directory, files.limit);
@@ -35,8 +41,8 @@ std::optional<CgroupLimit> read_limit(const std::string& directory, const Cgroup
   if (used) {
     const std::string stat = read_text(directory + "/memory.stat");
     int64_t cache = 0;
-    for (const std::string_view key : {"inactive_file", "active_file"})
-      cache += number_of(stat, fmt::format("{}{}", files.cache, key), ' ').value_or(0);
+    for (const std::string_view key : files.cache)
+      if (!key.empty()) cache += number_of(stat, key, ' ').value_or(0);
     *used -= std::min(cache, *used);
   }
   return CgroupLimit{file, *limit, used};
