@@ -13,12 +13,23 @@
 namespace lastack {
 namespace {
 
-constexpr int64_t kLauncherReserved = 32;
-
 // --watch blocking: a thread per connection.
 bool has_threads(const RunSpec& spec) {
   return std::any_of(spec.watches.begin(), spec.watches.end(),
                      [](Watch watch) { return watch_row(watch).engine == Engine::blocking; });
+}
+
+// Of the mix, or of the neighbours.
+bool has_traffic(const RunSpec& spec) {
+  return spec.traffic.load != Load::idle ||
+         (spec.neighbours > 0 && spec.neighbour_traffic.load != Load::idle);
+}
+
+bool cuts_paths(const RunSpec& spec) {
+  const std::vector<Weight> mix = effective_mix(spec);
+  return std::any_of(mix.begin(), mix.end(), [](const Weight& weight) {
+    return strategies()[weight.strategy].scope == Scope::path;
+  });
 }
 
 // A ring as io_allocate_scq_urings() sizes it: whole pages of the queues and of the entries.
@@ -43,11 +54,13 @@ Demand demand_of(const RunSpec& spec, const Host& host) {
   const int64_t connections = all_connections(spec);
   const int64_t shards = plan ? static_cast<int64_t>(plan->shard_connections.size())
                               : std::max<int64_t>(1, spec.shards);
+  const int64_t networks = plan ? own_networks(*plan) : cuts_paths(spec) ? shards : 0;
   return {.spec = spec,
           .plan = std::move(plan),
           .refused = std::move(refused),
           .connections = connections,
           .shards = shards,
+          .networks = networks,
           .largest_shard = divide_up(connections, shards),
           .descriptors_per_connection = descriptors_per_connection(spec, host),
           .filled = filled_connections(spec, host)};
@@ -61,6 +74,7 @@ Demand demand_of(const RunSpec& spec, const Plan& plan) {
           .refused = {},
           .connections = connections,
           .shards = shards,
+          .networks = own_networks(plan),
           .largest_shard = divide_up(connections, shards),
           .descriptors_per_connection = 1,
           .filled = plan.filled_connections};
@@ -73,9 +87,10 @@ int64_t descriptors_of(const Demand& demand, int64_t shards) {
          kReservedDescriptors;
 }
 
-// The launcher holds the tables and channels of all shards: the more shards, the more of them.
-int64_t launcher_descriptors(int64_t shards) {
-  return shards * kLauncherDescriptors + kLauncherReserved;
+// A victim's end is one descriptor, a survivor's has those of its probe.
+int64_t files_of(const Demand& demand) {
+  return demand.connections * (1 + demand.descriptors_per_connection) +
+         2 * kReservedDescriptors * demand.shards;
 }
 
 // Processes and, with SQPOLL, the survivors' kernel threads, which count like the user's own
@@ -88,6 +103,14 @@ int64_t processes_of(const Demand& demand) {
 
 int64_t memory_of(const Demand& demand) {
   return demand.connections * (kKernelBytes + kOwnBytes) + demand.filled * kFilledConnectionBytes;
+}
+
+int64_t affordable_connections(const Demand& demand, int64_t bytes) {
+  // Of fewer connections each row may round up to one more whose window is filled.
+  const auto rows = static_cast<int64_t>(demand.plan ? demand.plan->rows.size() : 1);
+  const int64_t spare = demand.filled > 0 ? rows * kFilledConnectionBytes : 0;
+  return std::max<int64_t>(0, bytes - spare) / divide_up(memory_of(demand), demand.connections) -
+         demand.spec.neighbours;
 }
 
 int64_t table_bytes_of(const Demand& demand) {
@@ -104,7 +127,7 @@ int64_t thread_bytes_of(const Demand& demand) {
 // establishing is given back in the kernel's own time, so both count.
 int64_t locked_bytes_of(const Demand& demand, int64_t page_bytes) {
   constexpr int64_t kBufferRingBytes = 64 * 1024;
-  const unsigned requests = demand.spec.traffic.load == Load::idle ? 1 : 2;
+  const unsigned requests = has_traffic(demand.spec) ? 2 : 1;
   int64_t worker = ring_bytes(ring_completions(static_cast<size_t>(demand.largest_shard), requests),
                               page_bytes) +
                    ring_bytes(kEstablishCompletions, page_bytes);

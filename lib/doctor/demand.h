@@ -15,6 +15,7 @@ struct Demand {
   Status refused;       // by check_spec() or make_plan()
   int64_t connections;  // of the mix, and the neighbours
   int64_t shards;       // of the plan; when there is none, as many as asked for
+  int64_t networks;     // shards with a veth pair of their own; without a plan as many as may be
   int64_t largest_shard;
   int64_t descriptors_per_connection;  // in one worker
   int64_t filled;                      // connections whose windows are filled
@@ -31,12 +32,14 @@ constexpr int64_t kOwnBytes = 256;  // the records of both ends, with rings and 
 
 int64_t divide_up(int64_t amount, int64_t part);
 
-// Of the largest worker, were there so many shards; and of the launcher.
+// Of the largest worker, were there so many shards; and of all workers on this plan.
 int64_t descriptors_of(const Demand& demand, int64_t shards);
-int64_t launcher_descriptors(int64_t shards);
+int64_t files_of(const Demand& demand);
 
 int64_t processes_of(const Demand& demand);
 int64_t memory_of(const Demand& demand);
+// Connections of the mix for which so many bytes do; the neighbours stay as they are.
+int64_t affordable_connections(const Demand& demand, int64_t bytes);
 int64_t table_bytes_of(const Demand& demand);
 // Threads with their stacks, in one worker.
 int64_t thread_bytes_of(const Demand& demand);

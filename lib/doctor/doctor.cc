@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <map>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "base/file.h"
@@ -32,6 +33,10 @@ std::string mib_up(int64_t bytes) { return mib(bytes + (1 << 20) - 1); }
 
 std::string limit_text(int64_t limit) {
   return limit == kUnlimited ? "no limit" : fmt::format("{}", limit);
+}
+
+std::string number_text(std::optional<int64_t> number) {
+  return number ? fmt::format("{}", *number) : "an unknown number";
 }
 
 // Getting on with a limit that cannot be raised.
@@ -57,7 +62,8 @@ Examination fine(std::string observed, std::string needed) {
 
 // Raises the hard limit so far that `shards` are enough. setrlimit(2) refuses more than nr_open.
 std::string raise_descriptors(const HostFacts& facts, const Demand& demand, int64_t shards) {
-  const int64_t wanted = std::max(descriptors_of(demand, shards), launcher_descriptors(shards));
+  const int64_t wanted =
+      std::max(descriptors_of(demand, shards), launcher_descriptors(shards, demand.networks));
   const int64_t most = facts.sysctls.nr_open.value_or(kUnlimited);
   if (wanted <= most) return fmt::format("ulimit -Hn {}", wanted);
   return fmt::format("{} && ulimit -Hn {}", set_sysctl("fs.nr_open", wanted), wanted);
@@ -108,7 +114,7 @@ Examination examine_rows(const HostFacts&, const Demand& demand) {
 }
 
 Examination examine_open_files(const HostFacts& facts, const Demand& demand) {
-  const int64_t launcher = launcher_descriptors(demand.shards);
+  const int64_t launcher = launcher_descriptors(demand.shards, demand.networks);
   const int64_t worker =
       demand.plan ? demand.plan->descriptors_needed : descriptors_of(demand, demand.shards);
   return judge(facts.host.descriptor_limit >= std::max(worker, launcher), Health::bad,
@@ -136,9 +142,9 @@ Examination examine_nr_open(const HostFacts& facts, const Demand& demand) {
 Examination examine_file_max(const HostFacts& facts, const Demand& demand) {
   const auto most = facts.sysctls.file_max;
   const int64_t used = facts.sysctls.files_in_use.value_or(0);
-  const int64_t own = 2 * demand.connections + 2 * kReservedDescriptors * demand.shards;
-  const std::string needed =
-      fmt::format("{}: {} in use and {} for this run", used + own, used, own);
+  const int64_t own = files_of(demand);
+  const std::string needed = fmt::format("{}: {} in use and {} for this run", used + own,
+                                         number_text(facts.sysctls.files_in_use), own);
   if (!most) return fine("cannot be read", needed);
   // alloc_empty_file() in fs/file_table.c asks for CAP_SYS_ADMIN in the first user namespace.
   const bool exempt = demand.spec.host_network && has_capability(facts.rights, CAP_SYS_ADMIN);
@@ -160,7 +166,8 @@ Examination examine_processes(const HostFacts& facts, const Demand& demand) {
       forked && (exempt || limit >= used + own), Health::bad,
       fmt::format("{}{}{}", limit_text(limit), exempt ? ", which this user may exceed" : "",
                   forked ? "" : "; fork: EAGAIN"),
-      fmt::format("{}: {} in use by this user and {} for this run", used + own, used, own),
+      fmt::format("{}: {} in use by this user and {} for this run", used + own,
+                  number_text(facts.tasks_of_user), own),
       fmt::format("ulimit -u {}", used + own + 64));
 }
 
@@ -168,25 +175,35 @@ int64_t free_of(const CgroupLimit& limit) {
   return limit.limit == kUnlimited ? kUnlimited : limit.limit - limit.used.value_or(0);
 }
 
-// Null when none can be read.
-const CgroupLimit* tightest_of(const std::vector<CgroupLimit>& limits) {
+// What control groups leave. Each limit that is short is to be raised, so that `needed` and `spare`
+// fit.
+Examination examine_limits(std::span<const CgroupLimit> limits, int64_t needed, int64_t spare,
+                           std::string_view what, std::string needed_text,
+                           std::string (*text)(int64_t amount)) {
+  if (limits.empty()) return fine(fmt::format("no {} limit to be read", what), needed_text);
   const auto tightest = std::min_element(
       limits.begin(), limits.end(),
       [](const CgroupLimit& a, const CgroupLimit& b) { return free_of(a) < free_of(b); });
-  return tightest == limits.end() ? nullptr : &*tightest;
+  if (tightest->limit == kUnlimited) return fine("no limit", needed_text);
+  std::vector<std::string> mends;
+  for (const CgroupLimit& limit : limits)
+    if (free_of(limit) < needed)
+      mends.push_back(
+          fmt::format("echo {} > {}", limit.used.value_or(0) + needed + spare, limit.file));
+  const std::string observed =
+      tightest->used
+          ? fmt::format("{} of {} free ({})", text(std::max<int64_t>(0, free_of(*tightest))),
+                        text(tightest->limit), tightest->file)
+          : fmt::format("{}, and what is in use cannot be read ({})", text(tightest->limit),
+                        tightest->file);
+  return judge(mends.empty(), Health::bad, observed, needed_text,
+               fmt::format("{}", fmt::join(mends, " && ")));
 }
 
 Examination examine_cgroup_processes(const HostFacts& facts, const Demand& demand) {
   const int64_t own = processes_of(demand);
-  const CgroupLimit* tightest = tightest_of(facts.process_limits);
-  if (!tightest) return fine("no pids limit to be read", fmt::format("{} more", own));
-  if (tightest->limit == kUnlimited) return fine("no limit", fmt::format("{} more", own));
-  return judge(
-      free_of(*tightest) >= own, Health::bad,
-      fmt::format("{} of {} free ({})", std::max<int64_t>(0, free_of(*tightest)), tightest->limit,
-                  tightest->file),
-      fmt::format("{} more", own),
-      fmt::format("echo {} > {}", tightest->limit - free_of(*tightest) + own + 64, tightest->file));
+  return examine_limits(facts.process_limits, own, 64, "pids", fmt::format("{} more", own),
+                        [](int64_t count) { return fmt::format("{}", count); });
 }
 
 std::string memory_needed(const Demand& demand) {
@@ -202,8 +219,7 @@ Examination examine_memory(const HostFacts& facts, const Demand& demand) {
   if (!known) return fine("cannot be read", memory_needed(demand));
   const int64_t available = *known;
   return judge(available >= memory_of(demand), Health::bad, mib(available) + " available",
-               memory_needed(demand),
-               lower_connections(available / (memory_of(demand) / demand.connections)));
+               memory_needed(demand), lower_connections(affordable_connections(demand, available)));
 }
 
 // While its quota is used up, a cgroup does not run at all: up to a period (100 ms by default).
@@ -219,24 +235,18 @@ Examination examine_cpu_quota(const HostFacts& facts, const Demand&) {
 
 Examination examine_host_load(const HostFacts& facts, const Demand&) {
   const HostLoad& load = facts.load;
-  return judge(
-      !load.busy(), Health::warning,
-      fmt::format("{:.1f} other tasks run or wait, load average {:.2f}", load.others,
-                  load.load_average),
-      fmt::format("fewer than {:.1f}: half of the CPUs", 0.5 * static_cast<double>(load.cpus)),
-      "wait until the host is quiet (top), or their work becomes latency");
+  const std::string needed =
+      fmt::format("fewer than {:.1f}: half of the CPUs", 0.5 * static_cast<double>(load.cpus));
+  if (load.load_average < 0) return fine("cannot be read", needed);
+  return judge(!load.busy(), Health::warning,
+               fmt::format("{:.1f} other tasks run or wait, load average {:.2f}", load.others,
+                           load.load_average),
+               needed, "wait until the host is quiet (top), or their work becomes latency");
 }
 
 Examination examine_cgroup_memory(const HostFacts& facts, const Demand& demand) {
-  const CgroupLimit* tightest = tightest_of(facts.memory_limits);
-  if (!tightest) return fine("no memory limit to be read", memory_needed(demand));
-  if (tightest->limit == kUnlimited) return fine("no limit", memory_needed(demand));
-  return judge(free_of(*tightest) >= memory_of(demand), Health::bad,
-               fmt::format("{} of {} free ({})", mib(std::max<int64_t>(0, free_of(*tightest))),
-                           mib(tightest->limit), tightest->file),
-               memory_needed(demand),
-               fmt::format("echo {} > {}", tightest->limit - free_of(*tightest) + memory_of(demand),
-                           tightest->file));
+  return examine_limits(facts.memory_limits, memory_of(demand), 0, "memory", memory_needed(demand),
+                        mib);
 }
 
 // The tables and the result lie in files of memory, which are files to RLIMIT_FSIZE
@@ -258,11 +268,11 @@ Examination examine_mappings(int64_t limit, std::optional<int64_t> now, int64_t 
                              std::string_view flag) {
   constexpr int64_t kSpare = 64 << 20;
   const int64_t needed = now.value_or(0) + more;
-  return judge(
-      limit >= needed + kSpare, limit < needed ? Health::bad : Health::warning,
-      limit == kUnlimited ? "no limit" : mib(limit),
-      fmt::format("{} in a worker process, and better {} more", mib_up(needed), mib(kSpare)),
-      fmt::format("ulimit {} {}", flag, (needed + kSpare) / 1024));
+  return judge(limit >= needed + kSpare, limit < needed ? Health::bad : Health::warning,
+               limit == kUnlimited ? "no limit" : mib(limit),
+               fmt::format("{}{} in a worker process, and better {} more", mib_up(needed),
+                           now ? "" : " beside an unknown number", mib(kSpare)),
+               fmt::format("ulimit {} {}", flag, divide_up(needed + kSpare, 1024)));
 }
 
 Examination examine_address_space(const HostFacts& facts, const Demand& demand) {
@@ -292,15 +302,19 @@ std::string raise_locked_memory(const HostFacts& facts, const Demand& demand) {
 }
 
 Examination examine_locked_memory(const HostFacts& facts, const Demand& demand) {
-  if (!facts.trial.rings_are_locked.value_or(false))
+  const auto locked = facts.trial.rings_are_locked;
+  if (locked == false)
     return fine("not limited: rings do not count as locked memory here", "nothing");
-  const int64_t needed = locked_bytes_of(demand, facts.page_bytes),
-                limit = facts.limits.locked_bytes;
-  return judge(
-      limit >= needed, Health::bad,
-      limit == kUnlimited ? "no limit" : fmt::format("{} KiB", limit / 1024),
-      fmt::format("{} KiB for the rings of {} worker processes", needed / 1024, 2 * demand.shards),
-      raise_locked_memory(facts, demand));
+  const int64_t needed = locked_bytes_of(demand, facts.page_bytes);
+  const int64_t limit = facts.limits.locked_bytes;
+  const std::string needed_text =
+      fmt::format("{} KiB for the rings of {} worker processes", needed / 1024, 2 * demand.shards);
+  const std::string observed =
+      limit == kUnlimited ? "no limit" : fmt::format("{} KiB", limit / 1024);
+  if (!locked && limit < needed)
+    return fine(observed + "; unknown whether rings count, as none can be set up", needed_text);
+  return judge(limit >= needed, Health::bad, observed, needed_text,
+               raise_locked_memory(facts, demand));
 }
 
 // Idle connections hold next to no pages; data in flight does, and windows that are filled.
@@ -316,7 +330,9 @@ Examination examine_tcp_memory(const HostFacts& facts, const Demand& demand) {
   const int64_t used = divide_up(facts.tcp_memory_bytes.value_or(0), page);
   const int64_t mark = facts.tcp_pressure_bytes / page;
   return judge(mark - used >= needed, Health::warning,
-               fmt::format("{} pages, {} of them in use", mark, used), needed_text,
+               fmt::format("{} pages, {} of them in use", mark,
+                           facts.tcp_memory_bytes ? number_text(used) : number_text({})),
+               needed_text,
                fmt::format("sysctl -w net.ipv4.tcp_mem=\"{} {} {}\"", (used + needed) / 2,
                            used + needed, (used + needed) * 2));
 }
@@ -355,10 +371,12 @@ Examination examine_ports(const HostFacts& facts, const Demand& demand) {
 }
 
 Examination examine_backlog(const HostFacts& facts, const Demand& demand) {
-  return judge(
-      facts.trial.listen_backlog.value_or(0) >= kLeastBacklog, Health::warning,
-      fmt::format("{}{}", facts.trial.listen_backlog.value_or(0), seen_where(facts, demand)),
-      fmt::format("{}", kLeastBacklog), set_sysctl("net.core.somaxconn", 4096));
+  const auto most = facts.trial.listen_backlog;
+  const std::string needed = fmt::format("{}", kLeastBacklog);
+  if (!most) return fine("cannot be read", needed);
+  return judge(*most >= kLeastBacklog, Health::warning,
+               fmt::format("{}{}", *most, seen_where(facts, demand)), needed,
+               set_sysctl("net.core.somaxconn", 4096));
 }
 
 // io_uring_allowed() in io_uring/io_uring.c; Documentation/admin-guide/sysctl/kernel.rst.
@@ -578,11 +596,22 @@ Examination examine_orphans(const HostFacts& facts, const Demand& demand) {
                needed, set_sysctl("net.ipv4.tcp_max_orphans", demand.connections));
 }
 
+// Rows that can share no processes have a pair each, and some engines hold few connections,
+// whatever the limits are.
+int64_t least_shards(const Demand& demand) {
+  if (!demand.plan) return 1;
+  int64_t shards = 0;
+  for (const PlannedGroup& group : demand.plan->groups) {
+    const int64_t most = engine_row(group.engine).most_connections;
+    shards += most > 0 ? divide_up(group.connections, most) : 1;
+  }
+  return shards;
+}
+
 Examination examine_processors(const HostFacts& facts, const Demand& demand) {
   const auto usable = static_cast<int64_t>(facts.host.cpus.size());
   const int64_t for_survivors = std::max<int64_t>(1, usable - std::max<int64_t>(1, usable / 2));
   const int64_t online = facts.online_cpus;
-  const bool spins = demand.spec.wait == Wait::spin || demand.spec.ring == RingMode::sqpoll;
   const bool fell_back = demand.plan && (demand.plan->wait != demand.spec.wait ||
                                          demand.plan->ring != demand.spec.ring);
   const bool alone = usable < 2;                       // victim and survivor share it
@@ -590,17 +619,19 @@ Examination examine_processors(const HostFacts& facts, const Demand& demand) {
   const std::string observed =
       fmt::format("{} usable, {} of them for {} survivors' processes{}", usable, for_survivors,
                   demand.shards, fell_back ? ": what should spin will block" : "");
-  // Rows that can share no processes have a pair each, whatever the limits are.
   const auto groups = static_cast<int64_t>(demand.plan ? demand.plan->groups.size() : 1);
-  std::string mend = raise_descriptors(facts, demand, for_survivors);
-  if (demand.spec.shards > 1)
+  const int64_t least = least_shards(demand);
+  // Each group's last shard may be no full one.
+  std::string mend =
+      raise_descriptors(facts, demand, std::max<int64_t>(1, for_survivors - groups + 1));
+  if (least > for_survivors)  // half of the CPUs are the victims'
+    mend = fmt::format("{} more CPUs, or fewer {} in one run", 2 * least - 1 - usable,
+                       least > groups ? "connections" : "engines and kinds of paths");
+  else if (demand.spec.shards > 1)
     mend = fmt::format("--shards {}", std::max<int64_t>(1, for_survivors / groups));
-  else if (groups > for_survivors)
-    mend = fmt::format("{} more CPUs, or fewer engines and kinds of paths in one run",
-                       groups - for_survivors);
   if (fell_back && !crowded) mend = "--wait block --ring defer";
   if (alone && online >= 2) mend = fmt::format("taskset -cp 0-{} $$", online - 1);
-  if (alone && online < 2) mend = spins ? "--wait block --ring defer" : "add a CPU";
+  if (alone && online < 2) mend = "add a CPU";
   return judge(!alone && !crowded && !fell_back, Health::warning, observed,
                fmt::format("2, and {} for survivors", demand.shards), mend);
 }
@@ -612,7 +643,8 @@ Examination examine_conntrack(const HostFacts& facts, const Demand& demand) {
   const int64_t used = facts.sysctls.conntrack_count.value_or(0);
   const int64_t needed = used + demand.connections;
   const std::string needed_text =
-      fmt::format("{}: {} in use and {} for this run", needed, used, demand.connections);
+      fmt::format("{}: {} in use and {} for this run", needed,
+                  number_text(facts.sysctls.conntrack_count), demand.connections);
   if (!most) return fine("no connection tracking", needed_text);
   return judge(*most >= needed, Health::warning, fmt::format("{}", *most), needed_text,
                set_sysctl("net.netfilter.nf_conntrack_max", needed));

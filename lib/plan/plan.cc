@@ -268,11 +268,8 @@ Status divide_into_shards(const RunSpec& spec, const Host& host, int64_t per_con
 // What the launcher and the largest shard need of the host.
 Status check_shards(const RunSpec& spec, const Host& host, const Plan& plan) {
   const auto shards = static_cast<int64_t>(plan.shard_connections.size());
-  const auto networks = std::count_if(plan.shard_groups.begin(), plan.shard_groups.end(),
-                                      [&](size_t group) { return plan.groups[group].own_network; });
-  const int64_t most_shards = std::min(
-      kMostShards, (host.descriptor_limit - kReservedDescriptors - networks * kNetworkDescriptors) /
-                       kLauncherDescriptors);
+  const int64_t room = host.descriptor_limit - launcher_descriptors(0, own_networks(plan));
+  const int64_t most_shards = std::min(kMostShards, room / kLauncherDescriptors);
   if (shards > most_shards)
     return plain_error(fmt::format(
         "{} connections need {} shards with a limit of {} open files; allowed: at most {} shards "
@@ -335,6 +332,15 @@ void estimate(const RunSpec& spec, Plan& plan) {
 }
 
 }  // namespace
+
+int64_t launcher_descriptors(int64_t shards, int64_t networks) {
+  return shards * kLauncherDescriptors + networks * kNetworkDescriptors + kReservedDescriptors;
+}
+
+int64_t own_networks(const Plan& plan) {
+  return std::count_if(plan.shard_groups.begin(), plan.shard_groups.end(),
+                       [&](size_t group) { return plan.groups[group].own_network; });
+}
 
 int64_t descriptors_per_connection(const RunSpec& spec, const Host& host) {
   std::vector<std::string> notes;

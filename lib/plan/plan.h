@@ -62,8 +62,11 @@ struct Plan {
 };
 
 // Descriptors that the launcher holds: per shard the table and two channels, and the two
-// namespaces of a veth pair of its own.
+// namespaces of a veth pair of its own. A plan asks that they and others have room.
 constexpr int64_t kLauncherDescriptors = 3, kNetworkDescriptors = 2;
+int64_t launcher_descriptors(int64_t shards, int64_t networks);
+// Shards with a veth pair of their own.
+int64_t own_networks(const Plan& plan);
 
 // Descriptors of one connection in a worker that holds the most of them: of the rows that such a
 // run has.
