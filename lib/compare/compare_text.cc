@@ -14,7 +14,7 @@
 namespace lastack {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 // ---- Figures as text
 
@@ -379,16 +379,22 @@ static_assert(named(kColumns, &Column<Line>::name));
 // ---- JSON
 
 template <class T>
-Json or_null(const std::optional<T>& value) {
-  return value ? Json(*value) : Json(nullptr);
+OrderedJson or_null(const std::optional<T>& value) {
+  return value ? OrderedJson(*value) : OrderedJson(nullptr);
 }
 
-Json or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
+OrderedJson or_null(const std::string& text) {
+  return text.empty() ? OrderedJson(nullptr) : OrderedJson(text);
+}
 
-Json low_json(const std::optional<Range>& range) { return range ? Json(range->low) : Json(); }
-Json high_json(const std::optional<Range>& range) { return range ? Json(range->high) : Json(); }
+OrderedJson low_json(const std::optional<Range>& range) {
+  return range ? OrderedJson(range->low) : OrderedJson();
+}
+OrderedJson high_json(const std::optional<Range>& range) {
+  return range ? OrderedJson(range->high) : OrderedJson();
+}
 
-Json key_json(const RecordedKey& key) {
+OrderedJson key_json(const RecordedKey& key) {
   return {{"row", key.row},
           {"strategy", key.strategy},
           {"watch", key.watch},
@@ -396,12 +402,12 @@ Json key_json(const RecordedKey& key) {
           {"write_path", key.write_path}};
 }
 
-Json sides_json(const Comparison& comparison) {
-  Json list = Json::array();
+OrderedJson sides_json(const Comparison& comparison) {
+  OrderedJson list = OrderedJson::array();
   for (size_t i = 0; i < comparison.sides.size(); ++i) {
     const ComparedSide& side = comparison.sides[i];
     const Recording& recording = comparison.recordings[i];
-    Json failed = Json::array();
+    OrderedJson failed = OrderedJson::array();
     for (const RecordedRun& run : side.failed_runs)
       failed.push_back({{"run", run.folder},
                         {"status", run.status.empty() ? "not-played" : run.status},
@@ -428,10 +434,10 @@ std::string reason_of(const Quantity& quantity, const ChangeFigures& change) {
   return change.reason;
 }
 
-Json quantities_json(const ComparedRow& row) {
-  Json list = Json::array();
+OrderedJson quantities_json(const ComparedRow& row) {
+  OrderedJson list = OrderedJson::array();
   for (const ComparedQuantity& compared : row.quantities) {
-    Json sides = Json::array(), changes = Json::array();
+    OrderedJson sides = OrderedJson::array(), changes = OrderedJson::array();
     for (const SideFigures& side : compared.sides) {
       if (side.values.empty())
         sides.push_back(nullptr);
@@ -463,11 +469,12 @@ Json quantities_json(const ComparedRow& row) {
   return list;
 }
 
-Json row_json(const ComparedRow& row) {
-  Json skipped = Json::array(), kinds = Json::array(), rare = Json::array();
+OrderedJson row_json(const ComparedRow& row) {
+  OrderedJson skipped = OrderedJson::array(), kinds = OrderedJson::array(),
+              rare = OrderedJson::array();
   for (const std::string& reason : row.skipped) skipped.push_back(or_null(reason));
   for (const KindChange& kind : row.kinds) (kind.counted ? kinds : rare).push_back(kind.text);
-  Json json = key_json(row.key);
+  OrderedJson json = key_json(row.key);
   json["skipped"] = std::move(skipped);
   json["findings"] = row.findings;
   json["changes_in_kind"] = std::move(kinds);
@@ -476,12 +483,12 @@ Json row_json(const ComparedRow& row) {
   return json;
 }
 
-Json detectable_json(const Comparison& comparison) {
-  Json repetitions = Json::array(), rows = Json::array();
+OrderedJson detectable_json(const Comparison& comparison) {
+  OrderedJson repetitions = OrderedJson::array(), rows = OrderedJson::array();
   for (const ComparedSide& side : comparison.sides) repetitions.push_back(side.repetitions);
   for (const ComparedRow& row : comparison.rows)
     for (const ComparedQuantity& quantity : row.quantities) {
-      Json json = key_json(row.key);
+      OrderedJson json = key_json(row.key);
       json["quantity"] = quantity.quantity->name;
       json["repetitions"] = or_null(quantity.repetitions_needed);
       rows.push_back(std::move(json));
@@ -538,10 +545,11 @@ CsvSchema compare_csv_schema() {
           names_and_help(std::span<const Column<CompareLine>>(kColumns))};
 }
 
-Json compare_document(const Comparison& comparison, const std::string& command) {
-  Json environment = Json::array(), rows = Json::array(), means = Json::array();
+OrderedJson compare_document(const Comparison& comparison, const std::string& command) {
+  OrderedJson environment = OrderedJson::array(), rows = OrderedJson::array(),
+              means = OrderedJson::array();
   for (const FactDifference& difference : comparison.environment) {
-    Json values = Json::array();
+    OrderedJson values = OrderedJson::array();
     for (const auto& value : difference.values) values.push_back(or_null(value));
     environment.push_back({{"key", difference.key},
                            {"values", std::move(values)},
@@ -549,14 +557,16 @@ Json compare_document(const Comparison& comparison, const std::string& command) 
   }
   for (const ComparedRow& row : comparison.rows) rows.push_back(row_json(row));
   for (const MeanChange& mean : comparison.geometric_means)
-    means.push_back({{"quantity", mean.quantity->name},
-                     {"side", mean.side},
-                     {"percent", mean.percent},
-                     {"low", mean.percent_range ? Json(mean.percent_range->low) : Json(nullptr)},
-                     {"high", mean.percent_range ? Json(mean.percent_range->high) : Json(nullptr)},
-                     {"adjusted_p", mean.adjusted_p},
-                     {"shown", mean.shown},
-                     {"rows", mean.rows}});
+    means.push_back(
+        {{"quantity", mean.quantity->name},
+         {"side", mean.side},
+         {"percent", mean.percent},
+         {"low", mean.percent_range ? OrderedJson(mean.percent_range->low) : OrderedJson(nullptr)},
+         {"high",
+          mean.percent_range ? OrderedJson(mean.percent_range->high) : OrderedJson(nullptr)},
+         {"adjusted_p", mean.adjusted_p},
+         {"shown", mean.shown},
+         {"rows", mean.rows}});
   return {{"schema_version", kSchemaVersion},
           {"command", command},
           {"confidence", 1 - kLevel},

@@ -72,7 +72,7 @@ struct ReadColumn {
   bool (*read)(std::string_view text, RecordedLine& line);
 };
 
-constexpr ReadColumn kColumns[] = {
+constexpr ReadColumn kReadColumns[] = {
     {"strategy", Presence::needed, "a name",
      [](std::string_view t, RecordedLine& l) { return copy(t, l.key.strategy) && !t.empty(); }},
     {"watch", Presence::needed, "a name",
@@ -134,7 +134,7 @@ constexpr ReadColumn kColumns[] = {
        return read_optional(t, l.segments_per_connection);
      }},
 };
-static_assert(named(kColumns, &ReadColumn::name));
+static_assert(named(kReadColumns, &ReadColumn::name));
 
 }  // namespace
 
@@ -150,7 +150,7 @@ Result<std::vector<RecordedLine>> read_summary(std::string_view text, const std:
   const auto table = read_csv(text, name);
   if (!table) return table.error();
   std::vector<std::pair<const ReadColumn*, size_t>> columns;
-  for (const ReadColumn& column : kColumns) {
+  for (const ReadColumn& column : kReadColumns) {
     if (const auto at = table->column(column.name))
       columns.emplace_back(&column, *at);
     else if (column.presence == Presence::needed ||
