@@ -3,12 +3,11 @@
 #include <algorithm>
 #include <array>
 
+#include "base/clock.h"
 #include "base/rows.h"
 
 namespace lastack {
 namespace {
-
-constexpr int64_t kMillisecond_ns = 1'000'000;
 
 constexpr CounterValues kTimerAlone =
     counter_changes({{Counter::estab_resets, 1}, {Counter::abort_on_timeout, 1}});

@@ -26,15 +26,8 @@ using testing::EndsWith;
 using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
-using Words = std::vector<std::string>;
 
-const std::string kData = std::string(LASTACK_SOURCE_DIR) + "/tests/unit/data/";
 const Words kRun = {"run", "--connections", "20", "--mix", "rst-linger"};
-
-Words with(Words words, const Words& more) {
-  words.insert(words.end(), more.begin(), more.end());
-  return words;
-}
 
 // --- Sinks
 

@@ -32,12 +32,6 @@ using testing::Not;
 const std::vector<std::string> kSmall = {"run", "--mix",      "rst-linger", "--connections",
                                          "40",  "--deadline", "500ms"};
 
-std::vector<std::string> with(std::vector<std::string> arguments,
-                              const std::vector<std::string>& more) {
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  return arguments;
-}
-
 // ---- What a process inherits
 
 struct State {

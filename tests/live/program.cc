@@ -64,6 +64,11 @@ int64_t figure(const std::string& path, const std::string& line_start, const std
 
 }  // namespace
 
+Words with(Words words, const Words& more) {
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
 Program::Program(const std::vector<std::string>& arguments) : Program(arguments, Options{}) {}
 
 Program::Program(const std::vector<std::string>& arguments, Options options) {
@@ -181,6 +186,18 @@ int64_t snmp(const std::string& process, const std::string& name) {
       if (one == name) return std::atoll(value.c_str());
   }
   return -1;
+}
+
+int64_t sum_over_rows(const nlohmann::json& run, const std::string& key) {
+  int64_t total = 0;
+  for (const auto& row : run["ledger"]) total += row[key].get<int64_t>();
+  return total;
+}
+
+std::string notes_of(const nlohmann::json& run) {
+  std::string all;
+  for (const auto& note : run["notes"]) all += note.get<std::string>() + "\n";
+  return all;
 }
 
 std::vector<std::vector<std::string>> read_csv(const std::string& path) {

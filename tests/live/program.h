@@ -10,8 +10,16 @@
 #include <vector>
 
 #include "base/memory.h"
+#include "base/sanitizers.h"
 
 namespace lastack::live {
+
+using Words = std::vector<std::string>;
+
+const std::string kData = std::string(LASTACK_SOURCE_DIR) + "/tests/unit/data/";
+
+// The words of one and then of the other.
+Words with(Words words, const Words& more);
 
 struct Outcome {
   int exit_code = -1;  // 128 + signal when it was killed
@@ -43,11 +51,7 @@ class Program {
 
 // Under ThreadSanitizer a forked child has the sanitizer's own thread, so that it cannot enter a
 // user namespace (unshare(2), setns(2): EINVAL). The programs that are exec'ed can.
-#ifdef __SANITIZE_THREAD__
-constexpr bool kForkedChildMayEnterNamespaces = false;
-#else
-constexpr bool kForkedChildMayEnterNamespaces = true;
-#endif
+constexpr bool kForkedChildMayEnterNamespaces = !kThreadSanitizer;
 
 Outcome run_program(const std::vector<std::string>& arguments, Program::Options options = {});
 // The run.json of `lastack run` with these arguments, which must end with this code; else what was
@@ -80,6 +84,10 @@ bool is_alive(pid_t process);
 int64_t sockstat(const std::string& process, const std::string& name);
 // A counter of a process's network namespace, from its snmp file; -1 when it cannot be read.
 int64_t snmp(const std::string& process, const std::string& name);
+
+// What a run.json says: a figure over all rows of the ledger, and the notes, a line each.
+int64_t sum_over_rows(const nlohmann::json& run, const std::string& key);
+std::string notes_of(const nlohmann::json& run);
 
 std::vector<std::vector<std::string>> read_csv(const std::string& path);
 

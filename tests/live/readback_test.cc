@@ -73,12 +73,6 @@ Outcome run_where(const std::function<bool()>& before_exec, std::vector<std::str
   return run_program(arguments, {.before_exec = before_exec});
 }
 
-std::string notes_of(const Json& run) {
-  std::string all;
-  for (const Json& note : run["notes"]) all += note.get<std::string>() + "\n";
-  return all;
-}
-
 TEST(ReadBack, ARefusedPinIsNotClaimed) {
   const auto usable = usable_cpus(0);
   ASSERT_TRUE(usable);

@@ -23,17 +23,10 @@ namespace lastack::live {
 namespace {
 
 using testing::HasSubstr;
-using Arguments = std::vector<std::string>;
 
 // Whether a schedule was kept is the machine's business, not the test's: too slow (6) is as good.
 bool all_as_expected(const Outcome& outcome) {
   return outcome.exit_code == 0 || outcome.exit_code == 6;
-}
-
-int64_t sum(const nlohmann::json& run, const std::string& key) {
-  int64_t total = 0;
-  for (const auto& row : run["ledger"]) total += row[key].get<int64_t>();
-  return total;
 }
 
 TEST(Run, AMixOfFiveThousandAtARate) {
@@ -41,9 +34,10 @@ TEST(Run, AMixOfFiveThousandAtARate) {
                                        "--deadline", "2s", "--format", "json"});
   ASSERT_TRUE(all_as_expected(outcome)) << outcome.out.substr(0, 4000);
   const auto run = outcome.json();
-  for (const char* key : {"requested", "established", "torn_down"}) EXPECT_EQ(sum(run, key), 5000);
-  EXPECT_EQ(sum(run, "found") + sum(run, "nothing"), 5000);
-  EXPECT_EQ(sum(run, "unexpected"), 0);
+  for (const char* key : {"requested", "established", "torn_down"})
+    EXPECT_EQ(sum_over_rows(run, key), 5000);
+  EXPECT_EQ(sum_over_rows(run, "found") + sum_over_rows(run, "nothing"), 5000);
+  EXPECT_EQ(sum_over_rows(run, "unexpected"), 0);
   EXPECT_EQ(run["cost"]["completion_overflows"], 0);
 }
 
@@ -65,7 +59,7 @@ TEST(Run, UnderLoadEveryVictimStillGoesAway) {
                      "--descriptors", descriptors, "--deadline", "2s", "--format", "json"});
     ASSERT_TRUE(all_as_expected(outcome)) << outcome.out.substr(0, 4000);
     const auto run = outcome.json();
-    EXPECT_EQ(sum(run, "found"), 1400);
+    EXPECT_EQ(sum_over_rows(run, "found"), 1400);
     EXPECT_GT(run["rates"]["achieved_round_trips_per_second"], 0);
   }
 }
@@ -237,9 +231,9 @@ TEST_P(Interrupt, WhileInjectingKeepsWhatThereIs) {
   EXPECT_EQ(outcome.exit_code, 7);
   const auto run = outcome.json();
   expect_interrupted(run);
-  EXPECT_GT(sum(run, "torn_down"), 100);
-  EXPECT_LT(sum(run, "torn_down"), 2000);
-  EXPECT_GT(sum(run, "undecided"), 0);  // silent ones whose deadline lay ahead
+  EXPECT_GT(sum_over_rows(run, "torn_down"), 100);
+  EXPECT_LT(sum_over_rows(run, "torn_down"), 2000);
+  EXPECT_GT(sum_over_rows(run, "undecided"), 0);  // silent ones whose deadline lay ahead
   EXPECT_EQ(nlohmann::json::parse(*read_file(folder.path() + "/run.json"))["status"],
             "interrupted");
   for (const pid_t one : family) EXPECT_FALSE(is_alive(one));
@@ -259,11 +253,11 @@ TEST(Run, InterruptWhileEstablishingLeavesALedgerWithoutDeaths) {
   EXPECT_EQ(outcome.exit_code, 7);
   const auto run = outcome.json();
   expect_interrupted(run);
-  EXPECT_EQ(sum(run, "requested"), 30'000);
-  EXPECT_GT(sum(run, "established"), 0);
-  EXPECT_EQ(sum(run, "torn_down"), 0);
+  EXPECT_EQ(sum_over_rows(run, "requested"), 30'000);
+  EXPECT_GT(sum_over_rows(run, "established"), 0);
+  EXPECT_EQ(sum_over_rows(run, "torn_down"), 0);
   EXPECT_EQ(run["ledger"][0]["not_established_errors"].value("pending", int64_t{0}),
-            30'000 - sum(run, "established"));
+            30'000 - sum_over_rows(run, "established"));
 }
 
 TEST(Run, InterruptWhileWarmingUpLeavesALedgerOfThoseThatStand) {
@@ -307,7 +301,7 @@ TEST(HostNetwork, WithoutRightsRowsAreSkippedAndTheirWeightSpread) {
   }
   EXPECT_EQ(without_rights, 3);     // destroy, vanish, silent
   EXPECT_EQ(without_namespace, 4);  // cable, cable-restore, unreachable, reboot
-  EXPECT_EQ(sum(run, "requested"), 1200);
+  EXPECT_EQ(sum_over_rows(run, "requested"), 1200);
   EXPECT_FALSE(run["reconciliation"]["exclusive"]);
 }
 
@@ -335,7 +329,7 @@ TEST(HostNetwork, IsExactWhereNothingElseRuns) {
 
 struct BadInput {
   std::string name;
-  Arguments arguments;
+  Words arguments;
   std::vector<std::string> says;
 };
 

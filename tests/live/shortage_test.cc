@@ -25,19 +25,12 @@ namespace lastack::live {
 namespace {
 
 using testing::HasSubstr;
-using Arguments = std::vector<std::string>;
 
 // Generous, and far below what a run that waits for ever would take.
 constexpr int64_t kBound_ns = 60 * kSecond_ns;
 
-int64_t sum(const nlohmann::json& run, const std::string& key) {
-  int64_t total = 0;
-  for (const auto& row : run["ledger"]) total += row[key].get<int64_t>();
-  return total;
-}
-
 // Also that it came to an end in time, and all of its processes with it.
-Outcome run_bounded(const Arguments& arguments, const Program::Options& options) {
+Outcome run_bounded(const Words& arguments, const Program::Options& options) {
   Program program(arguments, options);
   std::vector<pid_t> family;
   const pid_t pid = program.pid();
@@ -134,8 +127,8 @@ TEST(NotEstablished, PortsAreExhausted) {
     EXPECT_THAT(outcome.err, HasSubstr("EADDRNOTAVAIL"));
     EXPECT_THAT(outcome.err, HasSubstr("net.ipv4.ip_local_port_range"));
     const auto run = outcome.json();
-    EXPECT_EQ(sum(run, "established"), 91);
-    EXPECT_EQ(sum(run, "found"), 91);
+    EXPECT_EQ(sum_over_rows(run, "established"), 91);
+    EXPECT_EQ(sum_over_rows(run, "found"), 91);
     int64_t unavailable = 0;
     for (const auto& row : run["ledger"])
       unavailable += row["not_established_errors"].value("EADDRNOTAVAIL", 0);
@@ -162,7 +155,7 @@ TEST(NotEstablished, ABacklogOfOneIsEnough) {
                                        "--host-network", "--deadline", "1s", "--format", "json"},
                                       own_network_with("core/somaxconn", "1"));
   ASSERT_EQ(outcome.exit_code, 0) << outcome.out << outcome.err;
-  EXPECT_EQ(sum(outcome.json(), "found"), 100);
+  EXPECT_EQ(sum_over_rows(outcome.json(), "found"), 100);
 }
 
 // Connects to every listener of the namespace of `process` as long as it lives; says how often on
@@ -216,7 +209,7 @@ TEST(NotEstablished, AStrangerTakesNobodysPlace) {
   EXPECT_EQ(read(ends[0], &told, 1), 1) << "the stranger found no listener";
   close(ends[0]);
   ASSERT_EQ(outcome.exit_code, 0) << outcome.out.substr(0, 3000) << outcome.err;
-  EXPECT_EQ(sum(outcome.json(), "found"), 15'000);
+  EXPECT_EQ(sum_over_rows(outcome.json(), "found"), 15'000);
 }
 
 }  // namespace

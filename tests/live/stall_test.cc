@@ -55,12 +55,6 @@ void await_the_watch(const Program& program) {
   sleep_for(2 * kSecond_ns);
 }
 
-std::string notes_of(const Json& run) {
-  std::string all;
-  for (const Json& note : run["notes"]) all += note.get<std::string>() + "\n";
-  return all;
-}
-
 int64_t longest(const Json& run, const std::string& process, const std::string& cause) {
   int64_t longest_ns = 0;
   for (const Json& stall : run["host"]["stalls"]["first"])
@@ -147,9 +141,11 @@ class SmallQuota {
 TEST(Stalls, AQuotaThatStopsTheRunIsSaidAndTheDoctorSeesIt) {
   const SmallQuota quota;
   if (!quota.why_not.empty()) GTEST_SKIP() << quota.why_not;
-  const Outcome outcome = run_program({"run", "--connections", "500", "--mix", "rst-linger",
-                                       "--schedule", "rate=250/s", "--format", "json"},
-                                      {.before_exec = quota.join()});
+  // The hog uses up any quota, however little a run needs.
+  const Outcome outcome =
+      run_program({"run", "--connections", "500", "--mix", "rst-linger", "--schedule", "rate=250/s",
+                   "--cpu-hog", "1", "--format", "json"},
+                  {.before_exec = quota.join()});
   const Json run = outcome.json();
   EXPECT_THAT(notes_of(run), HasSubstr("THROTTLED: the quota of 0.1 CPUs (" + quota.file));
   EXPECT_EQ(run["host"]["quota_cpus"], 0.1);

@@ -79,7 +79,8 @@ TEST(Suite, GoesOnWhereItWasInterrupted) {
   std::vector<std::string> command = {"suite", "quick", "--quick", "--out", out};
   for (const auto& [signal, least] : {std::pair{SIGINT, size_t{1}}, {SIGKILL, size_t{4}}}) {
     Program program(command);
-    ASSERT_TRUE(eventually(60'000'000'000, [&] { return runs_recorded(out) >= least; }));
+    ASSERT_TRUE(
+        eventually(60'000'000'000, [&, wanted = least] { return runs_recorded(out) >= wanted; }));
     kill(program.pid(), signal);
     const Outcome outcome = program.wait();
     if (signal == SIGINT) {

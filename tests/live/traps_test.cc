@@ -136,7 +136,9 @@ struct ControlPipe {
 void watch_until_found(OneConnection& one, Survivor& survivor, const ControlPipe& control,
                        int64_t time_ns = 500 * kMillisecond_ns) {
   const int64_t until_ns = now_ns() + time_ns;
-  while (!(one.survivor().flags & kConcluded) && now_ns() < until_ns) {
+  // Not the record's flags: with --watch blocking another thread writes them.
+  const auto& found = one.table.view().header->progress.found;
+  while (found.load(std::memory_order_acquire) == 0 && now_ns() < until_ns) {
     // The control socket wakes the loop, as the coordinator's messages do.
     ASSERT_EQ(write(control.ends[1], "x", 1), 1);
     EXPECT_FALSE(survivor.run_until_control());

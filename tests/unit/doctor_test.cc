@@ -14,6 +14,7 @@
 #include <set>
 
 #include "base/parse.h"
+#include "specs.h"
 
 namespace lastack {
 namespace {
@@ -26,11 +27,8 @@ using testing::StartsWith;
 
 constexpr int64_t kMiB = 1 << 20;
 
-RunSpec spec_of(std::string_view mix, int64_t connections, bool host_network = false) {
-  RunSpec spec;
-  spec.mix = *parse_mix(mix);
-  spec.connections = connections;
-  spec.host_network = host_network;
+RunSpec with_host_network(RunSpec spec) {
+  spec.host_network = true;
   return spec;
 }
 
@@ -202,7 +200,7 @@ struct Shortage {
 
 // Functions, since the strategies may not be there yet when this table is made.
 RunSpec fin() { return spec_of("fin", 1'000); }
-RunSpec fin_on_host() { return spec_of("fin", 1'000, true); }
+RunSpec fin_on_host() { return with_host_network(spec_of("fin", 1'000)); }
 
 template <class Change>
 RunSpec with(RunSpec spec, Change change) {
@@ -352,7 +350,7 @@ const Shortage kShortages[] = {
        facts.trial.entered = false;
      },
      Health::bad, "1", "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"},
-    {"NetAdmin", "net-admin", [] { return spec_of("fin,vanish", 1'000, true); },
+    {"NetAdmin", "net-admin", [] { return with_host_network(spec_of("fin,vanish", 1'000)); },
      [](HostFacts& facts) { facts.host.net_admin = false; }, Health::warning,
      "no: vanish will be skipped", "run as root, or without --host-network"},
     {"Orphans", "net.ipv4.tcp_max_orphans", fin,
@@ -435,8 +433,9 @@ INSTANTIATE_TEST_SUITE_P(Doctor, Lacks, testing::ValuesIn(kShortages),
                          [](const auto& one) { return std::string(one.param.label); });
 
 TEST(Doctor, FindsNothingWhereThereIsPlenty) {
-  for (const bool host_network : {false, true})
-    for (const Examination& one : examined(healthy_host(), spec_of("fin", 1'000, host_network))) {
+  const RunSpec spec = spec_of("fin", 1'000);
+  for (const RunSpec& asked : {spec, with_host_network(spec)})
+    for (const Examination& one : examined(healthy_host(), asked)) {
       EXPECT_EQ(one.health, Health::ok) << one.name << ": " << one.observed;
       EXPECT_EQ(one.mend, "") << one.name;
     }

@@ -16,14 +16,14 @@ namespace {
 using testing::ElementsAre;
 
 constexpr int64_t kMs = 1'000'000;
-constexpr int64_t kStart = 77 * kMs;
+constexpr int64_t kStart_ns = 77 * kMs;
 
 TEST(TimerWheel, IsNeverEarlyAndLessThanTwoTicksLate) {
   constexpr int64_t kTick = 10 * kMs, kSpan = 1000 * kMs;
-  TimerWheel wheel(kTick, kSpan, kStart);
+  TimerWheel wheel(kTick, kSpan, kStart_ns);
   std::mt19937 random(7);
   std::map<uint32_t, int64_t> due;
-  int64_t now = kStart;
+  int64_t now = kStart_ns;
   const auto set = [&](uint32_t slot) {
     due[slot] = now + static_cast<int64_t>(random() % kSpan);
     wheel.set(slot, due[slot]);
@@ -45,20 +45,20 @@ TEST(TimerWheel, IsNeverEarlyAndLessThanTwoTicksLate) {
 }
 
 TEST(TimerWheel, CatchesUpWhenItWasTurnedLate) {
-  TimerWheel wheel(10 * kMs, 100 * kMs, kStart);
-  wheel.set(1, kStart + 15 * kMs);
-  wheel.set(2, kStart + 95 * kMs);
+  TimerWheel wheel(10 * kMs, 100 * kMs, kStart_ns);
+  wheel.set(1, kStart_ns + 15 * kMs);
+  wheel.set(2, kStart_ns + 95 * kMs);
   std::vector<uint32_t> order;
-  wheel.turn(kStart + 5'000 * kMs, [&](uint32_t slot) { order.push_back(slot); });
+  wheel.turn(kStart_ns + 5'000 * kMs, [&](uint32_t slot) { order.push_back(slot); });
   EXPECT_THAT(order, ElementsAre(1, 2));
   EXPECT_EQ(wheel.next_ns(), kNever_ns) << "empty";
 }
 
 TEST(TimerWheel, APastInstantIsDueInTheNextTick) {
-  TimerWheel wheel(10 * kMs, 100 * kMs, kStart);
-  wheel.set(3, kStart - 50 * kMs);
+  TimerWheel wheel(10 * kMs, 100 * kMs, kStart_ns);
+  wheel.set(3, kStart_ns - 50 * kMs);
   std::vector<uint32_t> order;
-  wheel.turn(kStart + 10 * kMs, [&](uint32_t slot) { order.push_back(slot); });
+  wheel.turn(kStart_ns + 10 * kMs, [&](uint32_t slot) { order.push_back(slot); });
   EXPECT_THAT(order, ElementsAre(3));
 }
 
@@ -74,7 +74,7 @@ class Watched {
     for (SurvivorEnd& end : table_.view().survivors) {
       end.descriptor = -1;
       end.flags = kEstablished;
-      end.silent_since_ns = kStart;
+      end.silent_since_ns = kStart_ns;
     }
   }
   SurvivorEnd& end() { return table_.view().survivors[0]; }
@@ -95,33 +95,33 @@ using Due = Heartbeats::Due;
 
 TEST(Heartbeats, AskAfterHalfAnIntervalAndGiveUpAtTheDeadline) {
   Watched one(Probe::heartbeat_wheel);
-  EXPECT_EQ(one.beats.look(0, kStart + 49 * kMs), Due::nothing);
-  EXPECT_EQ(one.beats.look(0, kStart + 50 * kMs), Due::heartbeat);
-  EXPECT_EQ(one.beats.look(0, kStart + 249 * kMs), Due::heartbeat);
-  EXPECT_EQ(one.beats.look(0, kStart + 250 * kMs), Due::death);
+  EXPECT_EQ(one.beats.look(0, kStart_ns + 49 * kMs), Due::nothing);
+  EXPECT_EQ(one.beats.look(0, kStart_ns + 50 * kMs), Due::heartbeat);
+  EXPECT_EQ(one.beats.look(0, kStart_ns + 249 * kMs), Due::heartbeat);
+  EXPECT_EQ(one.beats.look(0, kStart_ns + 250 * kMs), Due::death);
 }
 
 TEST(Heartbeats, LookAgainAnIntervalAfterWhatCameAndNoLaterThanTheDeadline) {
   Watched one(Probe::heartbeat_wheel);
-  EXPECT_EQ(one.beats.next_look_ns(0, kStart + 10 * kMs), kStart + 100 * kMs);
-  EXPECT_EQ(one.beats.next_look_ns(0, kStart + 100 * kMs), kStart + 200 * kMs);
-  EXPECT_EQ(one.beats.next_look_ns(0, kStart + 200 * kMs), kStart + 250 * kMs);
+  EXPECT_EQ(one.beats.next_look_ns(0, kStart_ns + 10 * kMs), kStart_ns + 100 * kMs);
+  EXPECT_EQ(one.beats.next_look_ns(0, kStart_ns + 100 * kMs), kStart_ns + 200 * kMs);
+  EXPECT_EQ(one.beats.next_look_ns(0, kStart_ns + 200 * kMs), kStart_ns + 250 * kMs);
 }
 
 TEST(Heartbeats, ThatNobodyTimesOnlyAsk) {
   Watched one(Probe::keepalive_heartbeat);
-  EXPECT_EQ(one.beats.look(0, kStart + 9'000 * kMs), Due::heartbeat);
-  EXPECT_EQ(one.beats.next_look_ns(0, kStart), kStart + 100 * kMs);
+  EXPECT_EQ(one.beats.look(0, kStart_ns + 9'000 * kMs), Due::heartbeat);
+  EXPECT_EQ(one.beats.next_look_ns(0, kStart_ns), kStart_ns + 100 * kMs);
 }
 
 TEST(Heartbeats, EndWithTheConnectionOrTheLedger) {
   Watched one(Probe::heartbeat_wheel);
   one.end().flags |= kConcluded;
-  EXPECT_EQ(one.beats.look(0, kStart + 250 * kMs), Due::ended);
+  EXPECT_EQ(one.beats.look(0, kStart_ns + 250 * kMs), Due::ended);
   one.end().flags &= ~kConcluded;
   one.end().longest_silence_ns = 5;
   one.beats.stop();
-  EXPECT_EQ(one.beats.look(0, kStart + 250 * kMs), Due::ended);
+  EXPECT_EQ(one.beats.look(0, kStart_ns + 250 * kMs), Due::ended);
   one.end().longest_silence_ns = 9;  // of the taking down
   one.beats.clean_up();
   EXPECT_EQ(one.end().longest_silence_ns, 5);

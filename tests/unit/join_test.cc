@@ -9,8 +9,8 @@
 #include <numeric>
 #include <set>
 
-#include "plan/values.h"
 #include "shard/table.h"
+#include "specs.h"
 
 namespace lastack {
 namespace {
@@ -23,13 +23,6 @@ const Host kHost = {.descriptor_limit = 20'000,
                     .net_admin = true,
                     .private_network = true,
                     .ports = 64'512};
-
-RunSpec spec_of(std::string_view mix, int64_t connections) {
-  RunSpec spec;
-  spec.connections = connections;
-  spec.mix = *parse_mix(mix);
-  return spec;
-}
 
 constexpr uint32_t kHere = 0x7f000001;
 

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "plan/values.h"
 #include "shard/table.h"
 
@@ -18,10 +19,8 @@ using testing::IsEmpty;
 using testing::Pair;
 using testing::SizeIs;
 
-constexpr int64_t kMillisecond = 1'000'000;
-constexpr int64_t kSecond = 1'000'000'000;
-constexpr int64_t kStart = 1'000 * kSecond;  // CLOCK_MONOTONIC when the schedule starts
-constexpr int64_t kDeadline = kSecond;
+constexpr int64_t kStart = 1'000 * kSecond_ns;  // CLOCK_MONOTONIC when the schedule starts
+constexpr int64_t kDeadline = kSecond_ns;
 
 // One shard whose records the test writes; connector i talks to acceptor i + 1, around.
 class Books {
@@ -65,7 +64,7 @@ class Books {
   }
 
   // Closes the ledger, long after the last deadline unless told otherwise.
-  const LedgerRow& close(int64_t closed_ns = 100 * kSecond) {
+  const LedgerRow& close(int64_t closed_ns = 100 * kSecond_ns) {
     const LedgerShard shard{&table_.view(), &acceptor_of};
     outcomes = fill_ledger(spec, plan, {&shard, 1}, kStart, kStart + closed_ns, result);
     return result.ledger.front();
@@ -90,12 +89,12 @@ int64_t count_of(const LedgerRow& row, Finding finding) {
 TEST(Ledger, APeerThatWasAwayAndIsDeclaredDeadIsAFalseAlarm) {
   Books books("cable-restore", 2);
   books.spec.probes = {Probe::keepalive};
-  books.spec.victims.cut_for_ns = 2 * kSecond;
-  books.spec.deadline_ns = 10 * kSecond;
+  books.spec.victims.cut_for_ns = 2 * kSecond_ns;
+  books.spec.deadline_ns = 10 * kSecond_ns;
   books.plan_again();
   books.act(0, 0);
-  books.find(0, 2 * kSecond + 200 * kMillisecond, Finding::etimedout, ETIMEDOUT);
-  books.survivor(0).silent_since_ns = kStart - 800 * kMillisecond;
+  books.find(0, 2 * kSecond_ns + 200 * kMillisecond_ns, Finding::etimedout, ETIMEDOUT);
+  books.survivor(0).silent_since_ns = kStart - 800 * kMillisecond_ns;
   books.act(1, 0);
   const LedgerRow& row = books.close();
   EXPECT_EQ(row.found, 1);
@@ -111,7 +110,7 @@ TEST(Ledger, NothingIsPromisedOfAProbeThatIsAnswered) {
   const auto promised = [](std::string_view mix, Probe probe) {
     Books books(mix, 2);
     books.spec.probes = {probe};
-    books.spec.deadline_ns = 20 * kSecond;
+    books.spec.deadline_ns = 20 * kSecond_ns;
     books.plan_again();
     books.act(0, 0);
     books.act(1, 0);
@@ -147,14 +146,14 @@ TEST(Ledger, CountsWhoWaitedWhileTheRunStoodStill) {
     return Stall{"survivor", shard, std::string(kStopped), kStart + start_ns, duration_ns};
   };
   // The launcher's counts for everybody, another shard's does not.
-  books.result.stalls = {stall(-1, 20 * kMillisecond, 10 * kMillisecond),
-                         stall(1, 0, 50 * kSecond)};
+  books.result.stalls = {stall(-1, 20 * kMillisecond_ns, 10 * kMillisecond_ns),
+                         stall(1, 0, 50 * kSecond_ns)};
   for (uint32_t slot = 0; slot < 4; ++slot) books.act(slot, 0);
-  books.find(0, 19 * kMillisecond, Finding::eof);  // before
-  books.find(1, 25 * kMillisecond, Finding::eof);  // within
-  books.act(2, 31 * kMillisecond);
-  books.find(2, 40 * kMillisecond, Finding::eof);  // after
-  EXPECT_EQ(books.close().stalled, 2);             // 1, and 3, which found nothing
+  books.find(0, 19 * kMillisecond_ns, Finding::eof);  // before
+  books.find(1, 25 * kMillisecond_ns, Finding::eof);  // within
+  books.act(2, 31 * kMillisecond_ns);
+  books.find(2, 40 * kMillisecond_ns, Finding::eof);  // after
+  EXPECT_EQ(books.close().stalled, 2);                // 1, and 3, which found nothing
 }
 
 TEST(Ledger, TellsFalseAlarmsOfAStallFromOthers) {
@@ -162,14 +161,14 @@ TEST(Ledger, TellsFalseAlarmsOfAStallFromOthers) {
   books.spec.probes = {Probe::heartbeat_wheel};
   books.plan_again();
   books.result.stalls = {
-      Stall{"launcher", -1, std::string(kStopped), kStart + kSecond, 4 * kSecond}};
+      Stall{"launcher", -1, std::string(kStopped), kStart + kSecond_ns, 4 * kSecond_ns}};
   for (uint32_t slot = 0; slot < 3; ++slot) books.act(slot, 0);
   const auto declare = [&](uint32_t slot, int64_t heard_ns, int64_t found_ns) {
     books.find(slot, found_ns, Finding::heartbeat_missed);
     books.survivor(slot).silent_since_ns = kStart + heard_ns;
   };
-  declare(0, kSecond / 2, 5 * kSecond + kMillisecond);  // silent meanwhile
-  declare(1, 6 * kSecond, 9 * kSecond);                 // later
+  declare(0, kSecond_ns / 2, 5 * kSecond_ns + kMillisecond_ns);  // silent meanwhile
+  declare(1, 6 * kSecond_ns, 9 * kSecond_ns);                    // later
   const LedgerRow& row = books.close();
   EXPECT_EQ(row.probing.false_alarms, 2);
   EXPECT_EQ(row.probing.false_alarms_in_stalls, 1);
@@ -179,7 +178,7 @@ TEST(Ledger, TellsFalseAlarmsOfAStallFromOthers) {
 TEST(Ledger, AFindingBeforeTheDeadline) {
   Books books("fin", 1);
   books.act(0, 0);
-  books.find(0, 3 * kMillisecond, Finding::eof);
+  books.find(0, 3 * kMillisecond_ns, Finding::eof);
   books.survivor(0).bytes_received = 17;
   const LedgerRow& row = books.close();
   EXPECT_EQ(row.established, 1);
@@ -255,7 +254,7 @@ TEST(Ledger, AResetMayBeAmongThePacketsThatWereDropped) {
   Books books("rst-linger", 4);
   books.result.backlog_drops = 2;
   for (uint32_t slot = 0; slot < 4; ++slot) books.act(slot, 0);
-  books.find(0, kMillisecond, Finding::econnreset, ECONNRESET);
+  books.find(0, kMillisecond_ns, Finding::econnreset, ECONNRESET);
   const LedgerRow& row = books.close();
   EXPECT_EQ(row.nothing, 3);
   EXPECT_EQ(row.unexpected, 1);
@@ -298,8 +297,8 @@ TEST(Ledger, ALedgerThatClosesAtTheDeadlineDecides) {
 
 TEST(Ledger, AFindingBeforeItsActIsUnexpectedAndHasNoLatency) {
   Books books("fin", 1);
-  books.act(0, 5 * kMillisecond);
-  books.find(0, 5 * kMillisecond - 1, Finding::eof);
+  books.act(0, 5 * kMillisecond_ns);
+  books.find(0, 5 * kMillisecond_ns - 1, Finding::eof);
   const LedgerRow& row = books.close();
   EXPECT_EQ(row.found, 1);
   EXPECT_EQ(row.unexpected, 1);
@@ -488,7 +487,7 @@ TEST(Ledger, RowsAndShardsAreKeptApartAndAddedUp) {
   const LedgerShard shards[] = {one.shard(), two.shard()};
   RunResult result;
   const auto outcomes =
-      fill_ledger(one.spec, one.plan, shards, kStart, kStart + 100 * kSecond, result);
+      fill_ledger(one.spec, one.plan, shards, kStart, kStart + 100 * kSecond_ns, result);
   ASSERT_THAT(result.ledger, SizeIs(2));
   EXPECT_EQ(result.ledger[0].found, 2);
   EXPECT_EQ(result.ledger[0].nothing, 0);
@@ -503,19 +502,19 @@ TEST(Ledger, RowsAndShardsAreKeptApartAndAddedUp) {
 
 TEST(LedgerTimeline, CountsEveryActAndEveryEndOnce) {
   Books books("fin,silent", 3);
-  books.act(0, 50 * kMillisecond);
-  books.find(0, 60 * kMillisecond, Finding::eof);
-  books.act(1, 150 * kMillisecond);
-  books.find(1, 320 * kMillisecond, Finding::eof);
-  books.act(2, 150 * kMillisecond, 0, 1);  // in flight until its deadline at 1150 ms
+  books.act(0, 50 * kMillisecond_ns);
+  books.find(0, 60 * kMillisecond_ns, Finding::eof);
+  books.act(1, 150 * kMillisecond_ns);
+  books.find(1, 320 * kMillisecond_ns, Finding::eof);
+  books.act(2, 150 * kMillisecond_ns, 0, 1);  // in flight until its deadline at 1150 ms
   books.close();
   // 1,150 ms are more than 400 bins of 1 ms.
   const std::vector<TimelineBin>& bins = books.result.timeline;
   ASSERT_THAT(bins, SizeIs(116));
   int64_t injected = 0, found = 0;
   for (size_t i = 0; i < bins.size(); ++i) {
-    EXPECT_EQ(bins[i].start_ns, static_cast<int64_t>(i) * 10 * kMillisecond);
-    EXPECT_EQ(bins[i].width_ns, 10 * kMillisecond);
+    EXPECT_EQ(bins[i].start_ns, static_cast<int64_t>(i) * 10 * kMillisecond_ns);
+    EXPECT_EQ(bins[i].width_ns, 10 * kMillisecond_ns);
     injected += bins[i].injected;
     found += bins[i].found;
   }
@@ -535,9 +534,9 @@ TEST(LedgerTimeline, CountsEveryActAndEveryEndOnce) {
 TEST(LedgerTimeline, TheUndecidedEndWithTheLedger) {
   Books books("fin", 1);
   books.act(0, 0);
-  books.close(250 * kMillisecond);
+  books.close(250 * kMillisecond_ns);
   ASSERT_THAT(books.result.timeline, SizeIs(251));
-  EXPECT_EQ(books.result.timeline[0].width_ns, kMillisecond);
+  EXPECT_EQ(books.result.timeline[0].width_ns, kMillisecond_ns);
   EXPECT_EQ(books.result.timeline[249].in_flight, 1);
   EXPECT_EQ(books.result.timeline[250].in_flight, 0);
   EXPECT_EQ(books.result.timeline[250].found, 0);
@@ -589,7 +588,7 @@ TEST(LedgerEvents, NameTheUndecided) {
   Books books("fin", 1);
   books.spec.keep_events = true;
   books.act(0, 0);
-  books.close(kMillisecond);
+  books.close(kMillisecond_ns);
   ASSERT_THAT(books.result.events, SizeIs(1));
   EXPECT_EQ(books.result.events[0].finding, "undecided");
 }
@@ -600,7 +599,7 @@ TEST(LedgerRate, IsTheSchedulesLengthAgainstTheActs) {
   books.spec.arrivals_per_second = 10;
   // The last one was due after 200 ms and came after 400 ms: half of the rate.
   for (uint32_t slot = 0; slot < 3; ++slot)
-    books.act(slot, slot * 200 * kMillisecond, slot * 100 * kMillisecond);
+    books.act(slot, slot * 200 * kMillisecond_ns, slot * 100 * kMillisecond_ns);
   books.close();
   EXPECT_DOUBLE_EQ(books.result.requested_rate, 10);
   EXPECT_DOUBLE_EQ(books.result.achieved_rate, 5);
@@ -760,8 +759,8 @@ TEST(Ledger, AFindingWithoutAnActSaysWhatWasSeen) {
 
 TEST(Ledger, WhatHappenedBeforeTheStartIsInTheFirstBin) {
   Books books("fin", 1);
-  books.act(0, -kSecond);
-  books.find(0, -kSecond + 5, Finding::eof);
+  books.act(0, -kSecond_ns);
+  books.find(0, -kSecond_ns + 5, Finding::eof);
   EXPECT_EQ(books.close().found, 1);
   ASSERT_THAT(books.result.timeline, SizeIs(1));
   EXPECT_EQ(books.result.timeline[0].in_flight, 0);
@@ -787,10 +786,10 @@ TEST(Assertions, SayTheValues) {
 
 TEST(Assertions, ARecordOfAnotherRunEndsTheLedger) {
   Books books("fin", 2);
-  books.act(0, kMillisecond);
-  books.act(1, kMillisecond);
-  books.find(0, 2 * kMillisecond, Finding::eof);
-  books.find(1, 2 * kMillisecond, Finding::eof);
+  books.act(0, kMillisecond_ns);
+  books.act(1, kMillisecond_ns);
+  books.find(0, 2 * kMillisecond_ns, Finding::eof);
+  books.find(1, 2 * kMillisecond_ns, Finding::eof);
   books.survivor(1).pair = 9;
   EXPECT_DEATH(books.close(), "victim.pair == ends.survivor.pair; .* = 1, 9");
   books.survivor(1).pair = 1;

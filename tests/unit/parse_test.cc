@@ -16,11 +16,11 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-constexpr int64_t kLargest = 1'000'000'000'000'000;  // what the parsers take at most
+constexpr int64_t kMostTaken = 1'000'000'000'000'000;  // what the parsers take at most
 
-// An int64_t below `kLargest`, each magnitude equally often.
+// An int64_t below `kMostTaken`, each magnitude equally often.
 int64_t any_value(Random& random) {
-  return static_cast<int64_t>(random.next() >> (14 + random.below(50))) % kLargest;
+  return static_cast<int64_t>(random.next() >> (14 + random.below(50))) % kMostTaken;
 }
 
 template <class T>
@@ -114,8 +114,8 @@ TEST(Parse, RefusesFractionsOfTheSmallestUnit) {
 }
 
 TEST(Parse, TakesTheLargestValueAndRefusesMore) {
-  expect_value(parse_count("1000000G"), kLargest, "1000000G");
-  expect_value(parse_duration("1000000s"), kLargest, "1000000s");
+  expect_value(parse_count("1000000G"), kMostTaken, "1000000G");
+  expect_value(parse_duration("1000000s"), kMostTaken, "1000000s");
   expect_refused(parse_count("1000001G"), "1000001G");
   expect_refused(parse_duration("16667min"), "16667min");
   expect_refused(parse_size("1000000000MiB"), "1000000000MiB");
@@ -164,7 +164,7 @@ TEST(Format, WholeNumbersReadBackExactly) {
     expect_value(parse_size(format_size(value)), value, "size");
     expect_value(parse_duration(format_duration(value)), value, "duration");
   }
-  for (const int64_t value : {int64_t{0}, kLargest - 1, kLargest}) {
+  for (const int64_t value : {int64_t{0}, kMostTaken - 1, kMostTaken}) {
     expect_value(parse_count(format_count(value)), value, "count");
     expect_value(parse_size(format_size(value)), value, "size");
     expect_value(parse_duration(format_duration(value)), value, "duration");

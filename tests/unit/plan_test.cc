@@ -6,8 +6,9 @@
 
 #include <numeric>
 
+#include "base/clock.h"
 #include "doctor/doctor.h"
-#include "plan/values.h"
+#include "specs.h"
 
 namespace lastack {
 namespace {
@@ -18,18 +19,8 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-constexpr int64_t kMillisecond = 1'000'000;
-constexpr int64_t kSecond = 1'000'000'000;
-
 Host host_with(std::vector<int> cpus, int64_t descriptor_limit = 20'000, bool net_admin = true) {
   return {descriptor_limit, std::move(cpus), net_admin, net_admin, 64'512};
-}
-
-RunSpec spec_of(std::string_view mix, int64_t connections) {
-  RunSpec spec;
-  spec.connections = connections;
-  spec.mix = *parse_mix(mix);
-  return spec;
 }
 
 std::vector<int64_t> requested_of(const Plan& plan) {
@@ -400,22 +391,23 @@ TEST(PlanPlacements, OneCpuIsShared) {
 TEST(PlanEstimate, AStormOfFins) {
   // 0.5 s, 60 us to open and end and 20 us to schedule each one of 10,000.
   const auto plan = make_plan(spec_of("fin", 10'000), host_with({0, 1}));
-  EXPECT_EQ(plan->estimated_ns, 1'300 * kMillisecond);
+  EXPECT_EQ(plan->estimated_ns, 1'300 * kMillisecond_ns);
 }
 
 TEST(PlanEstimate, SilenceLastsUntilTheDeadline) {
   RunSpec spec = spec_of("fin,silent", 10'000);
-  EXPECT_EQ(make_plan(spec, host_with({0, 1}))->estimated_ns, 6'300 * kMillisecond);
+  EXPECT_EQ(make_plan(spec, host_with({0, 1}))->estimated_ns, 6'300 * kMillisecond_ns);
   // A row that is skipped is not waited for.
-  EXPECT_EQ(make_plan(spec, host_with({0, 1}, 20'000, false))->estimated_ns, 1'300 * kMillisecond);
+  EXPECT_EQ(make_plan(spec, host_with({0, 1}, 20'000, false))->estimated_ns,
+            1'300 * kMillisecond_ns);
 }
 
 TEST(PlanEstimate, ARateAndAWarmUpAreAdded) {
   RunSpec spec = spec_of("fin", 10'000);
   spec.arrival = Arrival::constant;
   spec.arrivals_per_second = 1'000;
-  spec.warm_up_ns = 2 * kSecond;
-  EXPECT_EQ(make_plan(spec, host_with({0, 1}))->estimated_ns, 13'100 * kMillisecond);
+  spec.warm_up_ns = 2 * kSecond_ns;
+  EXPECT_EQ(make_plan(spec, host_with({0, 1}))->estimated_ns, 13'100 * kMillisecond_ns);
 }
 
 TEST(PlanHost, ThisHostCanBePlannedFor) {

@@ -5,12 +5,11 @@
 
 #include <utility>
 
+#include "base/clock.h"
 #include "plan/values.h"
 
 namespace lastack {
 namespace {
-
-constexpr int64_t kSecond = 1'000'000'000;
 
 struct Ended {
   PlanRow row;
@@ -30,8 +29,8 @@ struct CountedRun {
   RunSpec spec;
   std::vector<Ended> outcomes;
   int64_t established = 0;
-  int64_t armed_ns = 5 * kSecond;
-  int64_t opening_ns = kSecond / 10;
+  int64_t armed_ns = 5 * kSecond_ns;
+  int64_t opening_ns = kSecond_ns / 10;
   CounterValues opened, ended;
 
   std::vector<Check> checks() const {
@@ -248,9 +247,10 @@ TEST(ReconcileKeepalive, DataInFlightMaySuspendIt) {
 TEST(ReconcileKeepalive, TheShorterPeriodCounts) {
   CountedRun run;
   run.outcomes = {outcome_of("silent", Finding::etimedout, 1, Probe::keepalive)};
-  run.armed_ns = 12 * kSecond;
-  run.spec.probe_settings = {
-      .keepalive_idle_ns = 4 * kSecond, .keepalive_interval_ns = 2 * kSecond, .keepalive_count = 3};
+  run.armed_ns = 12 * kSecond_ns;
+  run.spec.probe_settings = {.keepalive_idle_ns = 4 * kSecond_ns,
+                             .keepalive_interval_ns = 2 * kSecond_ns,
+                             .keepalive_count = 3};
   expect_bounds(run.check("ledger", Counter::keepalive), 3, 10);
   std::swap(run.spec.probe_settings.keepalive_idle_ns,
             run.spec.probe_settings.keepalive_interval_ns);
@@ -268,7 +268,7 @@ TEST(ReconcileKeepalive, NoProbeIsDueWhileEstablishing) {
   CountedRun run;
   run.outcomes = {outcome_of("half-close", Finding::eof, 10, Probe::keepalive)};
   expect_bounds(run.check("establish", Counter::keepalive), 0, 0);
-  run.opening_ns = 2 * kSecond;  // unless arming takes longer than the idle time
+  run.opening_ns = 2 * kSecond_ns;  // unless arming takes longer than the idle time
   expect_bounds(run.check("establish", Counter::keepalive), 0, 20);
 }
 
@@ -277,7 +277,7 @@ TEST(ReconcileLoad, RequestsThatCrossTheEndWidenTheBounds) {
   run.outcomes = {outcome_of("fin", Finding::eof, 10)};
   run.established = 10;
   run.spec.traffic.load = Load::echo;
-  run.spec.deadline_ns = kSecond;
+  run.spec.deadline_ns = kSecond_ns;
   expect_bounds(run.check("ledger", Counter::out_rsts), 0, 20);
   expect_bounds(run.check("ledger", Counter::abort_on_close), 0, 10);
   expect_bounds(run.check("ledger", Counter::abort_on_data), 0, 10);
