@@ -69,7 +69,7 @@ ProcessLimits read_process_limits() {
     rlim_t rlimit::*side;
     int64_t ProcessLimits::*value;
   };
-  constexpr Row kRows[] = {
+  constexpr Row kLimits[] = {
       {RLIMIT_NOFILE, &rlimit::rlim_max, &ProcessLimits::open_files_hard},
       {RLIMIT_NPROC, &rlimit::rlim_cur, &ProcessLimits::processes},
       {RLIMIT_FSIZE, &rlimit::rlim_cur, &ProcessLimits::file_bytes},
@@ -79,7 +79,7 @@ ProcessLimits read_process_limits() {
       {RLIMIT_MEMLOCK, &rlimit::rlim_cur, &ProcessLimits::locked_bytes},
   };
   ProcessLimits limits;
-  for (const Row& row : kRows) {
+  for (const Row& row : kLimits) {
     rlimit limit{};
     getrlimit(row.resource, &limit);
     limits.*row.value = limit_value(limit.*row.side);

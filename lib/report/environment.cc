@@ -29,6 +29,7 @@
 #include "base/kernel_config.h"
 #include "base/parse.h"
 #include "base/proc.h"
+#include "base/sanitizers.h"
 #include "ring/ring.h"
 
 // Written at every build; without it the commit is unknown.
@@ -48,18 +49,6 @@
 #endif
 #ifndef LASTACK_BUILD_TYPE
 #define LASTACK_BUILD_TYPE "unknown"
-#endif
-
-// gcc defines macros, clang 14 answers __has_feature(). Neither tells of -fsanitize=undefined.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define LASTACK_SANITIZED true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define LASTACK_SANITIZED true
-#endif
-#endif
-#ifndef LASTACK_SANITIZED
-#define LASTACK_SANITIZED false
 #endif
 
 namespace lastack {
@@ -357,9 +346,11 @@ Json describe_io_uring(const EnvironmentFacts& facts, const RunResult& result) {
 
 Json describe_build(const EnvironmentFacts&, const RunResult&) {
   return {
-      {"version", text_fact(LASTACK_VERSION)},   {"commit", text_fact(LASTACK_COMMIT)},
-      {"compiler", text_fact(LASTACK_COMPILER)}, {"build_type", text_fact(LASTACK_BUILD_TYPE)},
-      {"sanitizers", LASTACK_SANITIZED},
+      {"version", text_fact(LASTACK_VERSION)},
+      {"commit", text_fact(LASTACK_COMMIT)},
+      {"compiler", text_fact(LASTACK_COMPILER)},
+      {"build_type", text_fact(LASTACK_BUILD_TYPE)},
+      {"sanitizers", kSanitized},
   };
 }
 

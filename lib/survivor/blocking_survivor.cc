@@ -7,14 +7,13 @@
 #include <array>
 #include <cerrno>
 
+#include "base/sanitizers.h"
+
 namespace lastack {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr size_t kStackBytes = 512 * 1024;  // instrumented frames are several times larger
-#else
-constexpr size_t kStackBytes = 64 * 1024;
-#endif
+// Instrumented frames are several times larger.
+constexpr size_t kStackBytes = (kSanitized ? 512 : 64) * 1024;
 constexpr size_t kReadBytes = 4096;  // on the stack
 
 }  // namespace

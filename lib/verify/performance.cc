@@ -198,7 +198,8 @@ nlohmann::json play(const nlohmann::json& request, Channel& channel) {
       return {{"error", fmt::format("no scene for row {}/{}", claim.case_id, claim.variant)}};
   }
   // Timers first: the rest is played while they run.
-  std::ranges::stable_partition(all, [](const Played& one) { return one.second->waits; });
+  std::stable_partition(all.begin(), all.end(),
+                        [](const Played& one) { return one.second->waits; });
   if (const Status failed = play_all(all, request.at("connections").get<size_t>(), channel))
     return {{"error", with_cure(*failed)}};
   return {{"rows", performances}};
