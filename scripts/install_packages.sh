@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing from the distribution (Debian 12 or newer, Ubuntu 24.04 or newer).
-# usage: scripts/install_packages.sh build|plots|test|kernels|coverage ...
+# usage: scripts/install_packages.sh build|plots|test|kernels|clang|coverage ...
 # shellcheck disable=SC2034  # the groups are used by name
 set -euo pipefail
 
@@ -10,15 +10,16 @@ plots="python3 python3-jinja2 python3-matplotlib python3-numpy python3-pandas li
 test="libgtest-dev libgmock-dev python3 strace util-linux clang-format shellcheck flake8
   libbenchmark-tools python3-scipy chromium chromium-driver python3-selenium"
 kernels="qemu-system-x86 busybox-static cpio xz-utils"
+clang="clang clang-tidy libclang-rt-dev"
 coverage="gcovr"
 
 wanted=""
 for group in "$@"; do
   case "$group" in
-    build | plots | test | kernels | coverage) wanted="$wanted ${!group}" ;;
+    build | plots | test | kernels | clang | coverage) wanted="$wanted ${!group}" ;;
     *)
       echo "install_packages: unknown group '$group'; allowed: build, plots, test," \
-        "kernels, coverage" >&2
+        "kernels, clang, coverage" >&2
       exit 2
       ;;
   esac
