@@ -1,6 +1,7 @@
 """Rules of style that a machine can keep: long functions, long lines, names that stand twice, dead
 functions. `check_layout.py` applies them."""
 import collections
+import itertools
 import re
 
 MOST_LINES = 70     # of a function
@@ -15,13 +16,6 @@ LONG_BY_DESIGN = {
     "main_with_arguments": "the commands, one by one",
     "make_claims": "a table of rows",
     "sample_result": "a value for every field",
-}
-
-# A name that several namespaces of one file may have, and what macros and libraries demand.
-TWICE_BY_DESIGN = {
-    "to_json": "nlohmann finds it by its argument",
-    "from_json": "nlohmann finds it by its argument",
-    "State": "of a class",
 }
 
 # Declared in a header of lib/ and used by tests alone.
@@ -100,25 +94,33 @@ def long_lines(text, is_prose):
             yield number, f"{len(line)} columns; allowed: {MOST_COLUMNS}"
 
 
-DEFINED_TYPE = re.compile(r"^(?:struct|class|enum class|enum)\s+(?:\[\[\w+\]\]\s*)?(\w+)[^;{]*\{",
-                          re.MULTILINE)
+NAMESPACE_OR_TYPE = re.compile(
+    r"^(?:namespace ([\w:]+) \{"
+    r"|(?:struct|class|enum class|enum)\s+(?:\[\[\w+\]\]\s*)?(\w+)[^;{]*\{)", re.MULTILINE)
 HIDDEN = re.compile(r"^namespace \{$.*?^\}", re.MULTILINE | re.DOTALL)
 
 
 def types_of(code):
-    """The types that code defines for everybody."""
-    return DEFINED_TYPE.findall(HIDDEN.sub("", code))
+    """(name, namespace) of the types that code defines for everybody."""
+    namespace = ""
+    for opened, name in NAMESPACE_OR_TYPE.findall(HIDDEN.sub("", code)):
+        namespace = opened or namespace
+        if name:
+            yield name, namespace
 
 
-def twice(names_by_file):
-    """(file, rule) of each name of a type that two files define for everybody."""
-    files = collections.defaultdict(list)
-    for file, names in names_by_file.items():
-        for name in set(names):
-            files[name].append(file)
-    for name, where in sorted(files.items()):
-        if len(where) > 1 and name not in TWICE_BY_DESIGN:
-            yield where[0], f"{name} stands in {where[1]}, too: one of them needs another name"
+def twice(types_by_file):
+    """(file, rule) of each name of a type that two files define for everybody, in one namespace or
+    in one around the other, where the inner one would hide the outer one."""
+    places = collections.defaultdict(set)
+    for file, types in types_by_file.items():
+        for name, namespace in types:
+            places[name].add((namespace, file))
+    for name, where in sorted(places.items()):
+        for (outer, file), (inner, other) in itertools.pairwise(sorted(where)):
+            if f"{inner}::".startswith(f"{outer}::" if outer else ""):
+                yield file, f"{name} stands in {other}, too: one of them needs another name"
+                break
 
 
 DECLARED = re.compile(r"^ {0,2}(?:\[\[\w+\]\] )?"

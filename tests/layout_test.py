@@ -106,6 +106,16 @@ class Layout(unittest.TestCase):
         said = self.check({"lib/ring/ring.h": HOUSE["lib/ring/ring.h"] + "struct Error {};\n"})
         self.assertIn("Error stands in", said)
 
+    def test_a_name_in_two_namespaces(self):
+        turn = "namespace {0} {{\nstruct Turn {{}};\n}}  // namespace {0}\nint  wide;\n"
+
+        def said(one, other):
+            return self.check({name: HOUSE[name] + turn.format(namespace) for name, namespace in
+                               (("lib/ring/ring.h", one), ("lib/base/error.h", other))})
+        self.assertNotIn("stands in", said("house::ring", "house::base"))
+        self.assertIn("Turn stands in", said("house::ring", "house"))  # hides the other one
+        self.assertIn("Turn stands in", said("house::ring", "house::ring"))
+
     def test_dead_functions(self):
         said = self.check({"lib/ring/ring.h": HOUSE["lib/ring/ring.h"] +
                            "int unturned();\nint tried();\n",
