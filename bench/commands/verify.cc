@@ -15,7 +15,7 @@ namespace lastack {
 namespace {
 
 struct VerifyOptions {
-  VerifySpec spec;
+  verify::Spec spec;
   std::string path = "both";
   std::string format = "text";
   std::vector<std::string> expected;
@@ -55,14 +55,14 @@ int matrix_command(const VerifyOptions& options) {
 
 int verify_command(VerifyOptions options) {
   if (options.matrix) return matrix_command(options);
-  VerifySpec& spec = options.spec;
+  verify::Spec& spec = options.spec;
   spec.loopback = options.path != "veth";
   spec.veth = options.path != "loopback";
   for (const std::string& row : spec.rows)
-    if (const Status bad = check_row_name(row))
+    if (const Status bad = verify::check_row_name(row))
       return complain(RunStatus::bad_usage, bad->message());
   for (const std::string& text : options.expected) {
-    const auto one = parse_expected_verdict(text);
+    const auto one = verify::parse_expected_verdict(text);
     if (!one) return complain(RunStatus::bad_usage, one.error().message());
     spec.expected.push_back(*one);
   }
@@ -71,7 +71,7 @@ int verify_command(VerifyOptions options) {
   RunHooks hooks;
   hooks.progress = [&](const Progress& progress) { line.show(progress); };
   hooks.interrupted = interrupted;
-  const VerifyResult result = verify(spec, hooks);
+  const verify::VerifyResult result = verify::play(spec, hooks);
   line.clear();
   if (result.rows.empty()) return complain(result.status, result.error);
   print(options.format == "json"       ? verify_json(result)
@@ -94,10 +94,10 @@ void add_verify_options(CLI::App& command, VerifyOptions& options) {
       ->type_name("CASE[/VARIANT]");
   command
       .add_option("--connections", options.spec.connections,
-                  fmt::format("of every way of every row; {} to {}", kFewestVerifyConnections,
-                              kMostVerifyConnections))
+                  fmt::format("of every way of every row; {} to {}", verify::kFewestConnections,
+                              verify::kMostConnections))
       ->type_name("N")
-      ->check(CLI::Range(kFewestVerifyConnections, kMostVerifyConnections).description(""))
+      ->check(CLI::Range(verify::kFewestConnections, verify::kMostConnections).description(""))
       ->capture_default_str();
   command
       .add_option("--expect", options.expected,

@@ -13,6 +13,13 @@
 namespace lastack {
 namespace {
 
+using verify::Case;
+using verify::Sight;
+using verify::Verdict;
+using verify::VerifiedRow;
+using verify::VerifyResult;
+using verify::Way;
+
 constexpr std::string_view kFrequencyHelp =
     "\"99 of 100\": so many connections did what is claimed when it was provoked in this way.";
 constexpr std::string_view kHeldBackHelp =
@@ -48,7 +55,7 @@ std::string frequency_text(const Way& way) {
 }
 
 std::string row_verdict(const VerifiedRow& row) {
-  return row.played() ? verdict_text(row.observed, row.condition) : "not played";
+  return row.played() ? verify::verdict_text(row.observed, row.condition) : "not played";
 }
 
 // Whether it is as the table expects: "" in text where it is.
@@ -63,10 +70,10 @@ int64_t connections_of(const VerifiedRow& row) {
   return sum;
 }
 
-const Claim& claim_of(const VerifiedRow& row) {
-  for (const Claim& claim : claims())
+const verify::Claim& claim_of(const VerifiedRow& row) {
+  for (const verify::Claim& claim : verify::claims())
     if (claim.case_id == row.case_id && claim.variant == row.variant) return claim;
-  return claims().front();
+  return verify::claims().front();
 }
 
 // The verdict on a case from those on its rows.
@@ -81,8 +88,8 @@ std::string case_verdict(const VerifyResult& result, const Case& one) {
   }
   if (!played) return "unknown, as a row was not played";
   if (unknown) return "undecided";
-  if (met && unmet) return verdict_text(Verdict::holds_if, one.condition);
-  return std::string(verdict_row(met ? Verdict::holds : Verdict::does_not_hold).text);
+  if (met && unmet) return verify::verdict_text(Verdict::holds_if, one.condition);
+  return std::string(verify::verdict_row(met ? Verdict::holds : Verdict::does_not_hold).text);
 }
 
 bool in_result(const VerifyResult& result, const Case& one) {
@@ -177,7 +184,7 @@ std::string wrapped(const std::string& text, size_t indent) {
 
 Table cases_table(const VerifyResult& result) {
   Table table({"case", "claim", "verdict"}, 3);
-  for (const Case& one : cases())
+  for (const Case& one : verify::cases())
     if (in_result(result, one))
       table.add({std::string(one.id), std::string(one.claim), case_verdict(result, one)});
   return table;
@@ -188,7 +195,7 @@ Table ways_table(const VerifyResult& result) {
   Table table({"case", "variant", "path", "done", "way", "as claimed", "observed", "verdict",
                "as expected"},
               9);
-  for (const Case& one : cases()) {
+  for (const Case& one : verify::cases()) {
     for (const Line& line : lines_of(result, one.id)) {
       const VerifiedRow& row = *line.row;
       const std::string done(claim_of(row).done);
@@ -211,7 +218,7 @@ Table ways_table(const VerifyResult& result) {
 std::string verify_text(const VerifyResult& result) {
   std::string text = differing(result);
   if (!text.empty()) text += "\n";
-  for (const Case& one : cases()) {
+  for (const Case& one : verify::cases()) {
     if (!in_result(result, one)) continue;
     text += fmt::format("{}  {}\n    {}\n", one.id, wrapped(std::string(one.claim), 4),
                         wrapped("-> " + case_verdict(result, one), 7));
@@ -252,7 +259,7 @@ std::string verify_json(const VerifyResult& result) {
     object["variant"] = row.variant;
     object["path"] = row.path;
     object["kernel"] = result.kernel;
-    object["claim"] = case_row(row.case_id).claim;
+    object["claim"] = verify::case_row(row.case_id).claim;
     object["done"] = claim_of(row).done;
     object["connections"] = connections_of(row);
     object["observed"] = ordered_json::object();
@@ -278,7 +285,7 @@ std::string verify_json(const VerifyResult& result) {
     for (const auto& [name, value] : row.record.notes) object["notes"][name] = value;
     object["condition"] = row.condition;
     object["verdict"] = row_verdict(row);
-    object["expected_verdict"] = verdict_text(row.expected, row.condition);
+    object["expected_verdict"] = verify::verdict_text(row.expected, row.condition);
     object["ok"] = row.ok();
     object["played"] = row.played();
     object["error"] = row.record.error;

@@ -7,8 +7,8 @@
 
 namespace lastack {
 
-std::string verify_text(const VerifyResult& result);
-std::string verify_markdown(const VerifyResult& result);
-std::string verify_json(const VerifyResult& result);
+std::string verify_text(const verify::VerifyResult& result);
+std::string verify_markdown(const verify::VerifyResult& result);
+std::string verify_json(const verify::VerifyResult& result);
 
 }  // namespace lastack

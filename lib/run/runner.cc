@@ -91,7 +91,7 @@ constexpr RoleMain kRoles[] = {
     {"victim", victim_worker_main, kWorkerChannel},
     {"survivor", survivor_worker_main, kWorkerChannel},
     {"host", process_host_main, kWorkerChannel},
-    {"verify", verify_launcher_main, kLauncherChannel},
+    {"verify", verify::launcher_main, kLauncherChannel},
     {"hog", hog_main, -1},
 };
 

@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 
-namespace lastack {
+namespace lastack::verify {
 namespace {
 
 std::string result_text(ssize_t result) {
@@ -288,4 +288,4 @@ constexpr Scene kAbortScenes[] = {
 
 std::span<const Scene> abort_scenes() { return kAbortScenes; }
 
-}  // namespace lastack
+}  // namespace lastack::verify

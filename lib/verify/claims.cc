@@ -4,7 +4,7 @@
 
 #include "base/rows.h"
 
-namespace lastack {
+namespace lastack::verify {
 namespace {
 
 constexpr VerdictRow kVerdicts[kVerdictCount] = {
@@ -442,4 +442,4 @@ Verdict decide(const Outcomes& outcomes) {
   return decided && outcomes.met() > 0 ? Verdict::holds_if : Verdict::undecided;
 }
 
-}  // namespace lastack
+}  // namespace lastack::verify

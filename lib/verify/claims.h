@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 
-namespace lastack {
+namespace lastack::verify {
 
 enum class Verdict : uint8_t {
   holds,
@@ -71,4 +71,4 @@ struct Outcomes {
 };
 Verdict decide(const Outcomes& outcomes);
 
-}  // namespace lastack
+}  // namespace lastack::verify

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 
-namespace lastack {
+namespace lastack::verify {
 namespace {
 
 // What the watch says: its events, or what its read returned.
@@ -173,4 +173,4 @@ std::span<const Scene> client_scenes() {
   return kScenes;
 }
 
-}  // namespace lastack
+}  // namespace lastack::verify

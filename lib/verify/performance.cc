@@ -25,7 +25,7 @@
 #include "verify/client_scenes.h"
 #include "verify/server_scenes.h"
 
-namespace lastack {
+namespace lastack::verify {
 namespace {
 
 // Rows that use the CPU at the same time; those that wait for a timer come on top.
@@ -207,10 +207,10 @@ nlohmann::json play(const nlohmann::json& request, Channel& channel) {
 
 }  // namespace
 
-int verify_launcher_main() {
+int launcher_main() {
   return serve([](const std::string& request, Channel& channel) {
     return play(nlohmann::json::parse(request), channel).dump();
   });
 }
 
-}  // namespace lastack
+}  // namespace lastack::verify

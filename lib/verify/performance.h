@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-namespace lastack {
+namespace lastack::verify {
 
 // One row on one path: what is asked for, and what came of it.
 struct Performance {
@@ -22,6 +22,6 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Performance, claim, veth, record, error, died
 
 // The launcher's whole life. Request: {"connections": N, "rows": [Performance]}; result: the rows,
 // or {"error": why there are none}.
-int verify_launcher_main();
+int launcher_main();
 
-}  // namespace lastack
+}  // namespace lastack::verify

@@ -7,7 +7,7 @@
 #include "verify/sockets.h"
 #include "verify/stage.h"
 
-namespace lastack {
+namespace lastack::verify {
 
 constexpr int64_t kEarlierBytes = 1000;  // what a victim sends before its end, where it sends
 
@@ -23,4 +23,4 @@ struct Scene {
   bool patient_orphans = false;
 };
 
-}  // namespace lastack
+}  // namespace lastack::verify

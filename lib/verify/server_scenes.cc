@@ -14,7 +14,7 @@
 #include "base/random.h"
 #include "model/probe.h"
 
-namespace lastack {
+namespace lastack::verify {
 namespace {
 
 // S1: the path is cut, or the victim forgets the connection.
@@ -372,4 +372,4 @@ constexpr Scene kServerScenes[] = {
 
 std::span<const Scene> server_scenes() { return kServerScenes; }
 
-}  // namespace lastack
+}  // namespace lastack::verify

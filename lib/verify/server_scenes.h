@@ -5,8 +5,8 @@
 
 #include "verify/scene.h"
 
-namespace lastack {
+namespace lastack::verify {
 
 std::span<const Scene> server_scenes();
 
-}  // namespace lastack
+}  // namespace lastack::verify

@@ -14,7 +14,7 @@
 #include <array>
 #include <cerrno>
 
-namespace lastack {
+namespace lastack::verify {
 namespace {
 
 Ring& ring_of(Stage& stage) {
@@ -313,4 +313,4 @@ void let_in(int socket) {
     fail_stage(errno_error("setsockopt", "SO_DETACH_FILTER"));
 }
 
-}  // namespace lastack
+}  // namespace lastack::verify

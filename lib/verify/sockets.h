@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "verify/stage.h"
 
-namespace lastack {
+namespace lastack::verify {
 
 // How long a call may take that a working host answers at once: it decides no verdict, it only
 // keeps a row from waiting for ever.
@@ -58,4 +58,4 @@ void let_in(int socket);
 // How the RST that a send provokes reaches the sender.
 enum class Reset : uint8_t { free, awaited, held_back };
 
-}  // namespace lastack
+}  // namespace lastack::verify

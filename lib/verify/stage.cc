@@ -19,7 +19,7 @@
 #include "shard/shortage.h"
 #include "verify/sockets.h"
 
-namespace lastack {
+namespace lastack::verify {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Sight, what, values)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Outcomes, met_with, met_without, unmet_with, unmet_without)
@@ -344,4 +344,4 @@ void see_resets(Stage& stage, Way& way, int64_t before) {
 
 int sigpipes() { return g_sigpipes; }
 
-}  // namespace lastack
+}  // namespace lastack::verify

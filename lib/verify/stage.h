@@ -21,7 +21,7 @@
 #include "ring/ring.h"
 #include "verify/claims.h"
 
-namespace lastack {
+namespace lastack::verify {
 
 // How often each value of one observation was seen.
 struct Sight {
@@ -145,4 +145,4 @@ void see_resets(Stage& stage, Way& way, int64_t before);
 // SIGPIPEs that this process has got.
 int sigpipes();
 
-}  // namespace lastack
+}  // namespace lastack::verify

@@ -10,13 +10,13 @@
 #include "base/parse.h"
 #include "verify/performance.h"
 
-namespace lastack {
+namespace lastack::verify {
 namespace {
 
 // The launcher speaks every second.
 constexpr int64_t kSilencePatience_ns = 30 * kSecond_ns;
 
-bool asked_for(const VerifySpec& spec, const Claim& claim) {
+bool asked_for(const Spec& spec, const Claim& claim) {
   if (spec.rows.empty()) return true;
   const std::string full = fmt::format("{}/{}", claim.case_id, claim.variant);
   return std::any_of(spec.rows.begin(), spec.rows.end(),
@@ -54,7 +54,7 @@ void compare_sights(const Claim& claim, VerifiedRow& row) {
 }
 
 // In the order of the table.
-std::vector<Performance> rows_of(const VerifySpec& spec) {
+std::vector<Performance> rows_of(const Spec& spec) {
   std::vector<Performance> rows;
   for (size_t i = 0; i < claims().size(); ++i) {
     const Claim& claim = claims()[i];
@@ -100,8 +100,7 @@ Status check_row_name(const std::string& given) {
   return unknown_name("case", given, known);
 }
 
-VerifiedRow judge(const Claim& claim, const std::string& path, const VerifySpec& spec,
-                  Record record) {
+VerifiedRow judge(const Claim& claim, const std::string& path, const Spec& spec, Record record) {
   VerifiedRow row;
   row.case_id = claim.case_id;
   row.variant = claim.variant;
@@ -142,7 +141,7 @@ RunStatus status_of(const std::vector<VerifiedRow>& rows) {
   return status;
 }
 
-VerifyResult verify(const VerifySpec& spec, const RunHooks& hooks) {
+VerifyResult play(const Spec& spec, const RunHooks& hooks) {
   const int64_t start_ns = now_ns();
   const std::vector<Performance> asked = rows_of(spec);
   if (asked.empty())
@@ -169,4 +168,4 @@ VerifyResult verify(const VerifySpec& spec, const RunHooks& hooks) {
   return result;
 }
 
-}  // namespace lastack
+}  // namespace lastack::verify

@@ -11,15 +11,15 @@
 #include "verify/claims.h"
 #include "verify/stage.h"
 
-namespace lastack {
+namespace lastack::verify {
 
-struct VerifySpec {
+struct Spec {
   bool loopback = true, veth = true;
   int64_t connections = 100;      // of each way of each row
   std::vector<std::string> rows;  // "A3" or "A3/first-read"; empty: all
   std::vector<ExpectedVerdict> expected;
 };
-constexpr int64_t kFewestVerifyConnections = 100, kMostVerifyConnections = 400;
+constexpr int64_t kFewestConnections = 100, kMostConnections = 400;
 
 // A row of the result: one claim on one path.
 struct VerifiedRow {
@@ -34,6 +34,7 @@ struct VerifiedRow {
   bool ok() const { return played() && differences.empty(); }
 };
 
+// Not `Result`: that is a value or an Error in all of lib/.
 struct VerifyResult {
   RunStatus status = RunStatus::failed;
   std::string error;   // why there are no rows
@@ -49,10 +50,9 @@ RunStatus status_of(const std::vector<VerifiedRow>& rows);
 Status check_row_name(const std::string& given);
 
 // Plays in processes of its own; nothing of them survives the caller.
-VerifyResult verify(const VerifySpec& spec, const RunHooks& hooks);
+VerifyResult play(const Spec& spec, const RunHooks& hooks);
 
 // Compares a record with its claim.
-VerifiedRow judge(const Claim& claim, const std::string& path, const VerifySpec& spec,
-                  Record record);
+VerifiedRow judge(const Claim& claim, const std::string& path, const Spec& spec, Record record);
 
-}  // namespace lastack
+}  // namespace lastack::verify

@@ -14,6 +14,11 @@
 namespace lastack::live {
 namespace {
 
+using verify::Claim;
+using verify::claims;
+using verify::Paths;
+using verify::Verdict;
+
 // What went wrong, for a failing test's output.
 std::string differences(const nlohmann::json& rows) {
   std::string text;

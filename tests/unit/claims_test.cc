@@ -10,7 +10,7 @@
 #include "report/verify_text.h"
 #include "verify/verify.h"
 
-namespace lastack {
+namespace lastack::verify {
 namespace {
 
 using testing::AllOf;
@@ -66,7 +66,7 @@ Record record_of(int64_t met, int64_t connections, const std::string& first_read
 const Claim kClaim = {"A6", "poll", "", Verdict::holds, "", {{"", "first read", "ECONNRESET"}}};
 
 TEST(Judge, EveryKindOfDifferenceIsNoticed) {
-  const VerifySpec spec;
+  const Spec spec;
   EXPECT_TRUE(judge(kClaim, "veth", spec, record_of(100, 100, "ECONNRESET")).ok());
   EXPECT_FALSE(judge(kClaim, "veth", spec, record_of(99, 100, "ECONNRESET")).ok());
   EXPECT_FALSE(judge(kClaim, "veth", spec, record_of(100, 100, "0")).ok());
@@ -75,7 +75,7 @@ TEST(Judge, EveryKindOfDifferenceIsNoticed) {
   Record broken = record_of(100, 100, "ECONNRESET");
   broken.error = "bind: no";
   EXPECT_FALSE(judge(kClaim, "veth", spec, broken).ok());
-  VerifySpec otherwise;
+  Spec otherwise;
   otherwise.expected.push_back({"A6", "poll", Verdict::does_not_hold});
   EXPECT_FALSE(judge(kClaim, "veth", otherwise, record_of(100, 100, "ECONNRESET")).ok());
   EXPECT_TRUE(judge(kClaim, "veth", otherwise, record_of(0, 100, "ECONNRESET")).ok());
@@ -124,4 +124,4 @@ TEST(Judge, ARowThatWasNotPlayedDoesNotDiffer) {
 }
 
 }  // namespace
-}  // namespace lastack
+}  // namespace lastack::verify
