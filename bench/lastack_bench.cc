@@ -401,7 +401,7 @@ void clear_progress() {
 }
 
 // Alternating, so that what else the host does burdens both sides alike.
-Result<Comparison> compare(const Scenario& scenario, int64_t runs) {
+Result<Comparison> compare_with_floor(const Scenario& scenario, int64_t runs) {
   Comparison comparison{&scenario, {}, {}};
   for (int64_t i = 0; i < runs; ++i) {
     show_progress(scenario.name, i, runs);
@@ -443,7 +443,7 @@ int compare_all(int64_t runs) {
   double load = 0;  // of others: before the first run
   getloadavg(&load, 1);
   for (const Scenario& scenario : kScenarios) {
-    const auto comparison = compare(scenario, runs);
+    const auto comparison = compare_with_floor(scenario, runs);
     clear_progress();
     if (!comparison) {
       table.add({std::string(scenario.name), "-", "-", "failed", "-", "-", "-"});

@@ -20,7 +20,7 @@ struct CompareCommand {
   std::string format = "text";
   std::string show = "5%";
   std::optional<std::string> fail_on;
-  CompareOptions options;
+  compare::Options options;
 };
 
 constexpr int kRegressionExit = 8;
@@ -56,15 +56,15 @@ int compare_command(CompareCommand command) {
   }
   if (command.paths.size() < 2)
     return complain(RunStatus::bad_usage, "compare needs two folders or more, such as A and B");
-  std::vector<Recording> recordings;
+  std::vector<compare::Recording> recordings;
   std::string again = "lastack compare";
   for (const std::string& path : command.paths) {
-    auto recording = read_recording(path);
+    auto recording = compare::read_recording(path);
     if (!recording) return complain(RunStatus::bad_usage, recording.error().message());
     recordings.push_back(std::move(*recording));
     again += " " + shell_word(printable(path));
   }
-  const auto comparison = compare(std::move(recordings), command.options);
+  const auto comparison = compare::comparison_of(std::move(recordings), command.options);
   if (!comparison) return complain(RunStatus::bad_usage, comparison.error().message());
   if (command.show != CompareCommand().show) again += " --show " + command.show;
   if (command.options.force) again += " --force";
@@ -73,7 +73,7 @@ int compare_command(CompareCommand command) {
         : command.format == "markdown" ? compare_markdown(*comparison)
                                        : compare_text(*comparison));
   if (!tolerated) return 0;
-  if (regressed(*comparison, *tolerated)) return kRegressionExit;
+  if (compare::regressed(*comparison, *tolerated)) return kRegressionExit;
   // A gate that cannot close is no gate.
   if (comparison->family == 0 && comparison->possible > 0)
     return complain(RunStatus::bad_usage,

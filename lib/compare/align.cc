@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <set>
 
-namespace lastack {
+namespace lastack::compare {
 namespace {
 
 RecordedKey whole_run(const std::string& row) {
@@ -58,4 +58,4 @@ std::string nothing_in_common(const Aligned& aligned, size_t side) {
   return fmt::format("no row in common; the first ones are '{}' and '{}'", first, other);
 }
 
-}  // namespace lastack
+}  // namespace lastack::compare

@@ -8,7 +8,7 @@
 
 #include "compare/recorded.h"
 
-namespace lastack {
+namespace lastack::compare {
 
 constexpr std::string_view kWholeRun = "-";  // the strategy of what belongs to a whole run
 constexpr std::string_view kOk = "ok";       // the status of a run that ended well
@@ -40,4 +40,4 @@ std::string row_text(const RecordedKey& key);
 // Why nothing of the two could be compared; empty where something can.
 std::string nothing_in_common(const Aligned& aligned, size_t side);
 
-}  // namespace lastack
+}  // namespace lastack::compare

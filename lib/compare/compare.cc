@@ -14,7 +14,7 @@
 #include "compare/align.h"
 #include "compare/kinds.h"
 
-namespace lastack {
+namespace lastack::compare {
 namespace {
 
 constexpr size_t kFewestInHalf = 4;  // that a rank test can tell apart at kLevel
@@ -125,18 +125,18 @@ ChangeFigures change_of(const Quantity& quantity, Better better, const SideFigur
   change.p = test.p;
   // What the verdict is if the test says that there is a difference.
   const bool rose_is_worse = better == Better::less;
-  change.verdict = better == Better::neither           ? ChangeVerdict::changed
-                   : test.b_is_higher == rose_is_worse ? ChangeVerdict::worse
-                                                       : ChangeVerdict::better;
+  change.verdict = better == Better::neither           ? Verdict::changed
+                   : test.b_is_higher == rose_is_worse ? Verdict::worse
+                                                       : Verdict::better;
   const size_t n = before.values.size(), m = after.values.size();
   if (all_equal(before.values, after.values)) {
-    change.verdict = ChangeVerdict::same;
+    change.verdict = Verdict::same;
     change.reason = "all values are equal";
   } else if (least_rank_test_p(n, m) > kLevel) {
-    change.verdict = ChangeVerdict::untestable;
+    change.verdict = Verdict::untestable;
     change.reason = fmt::format("too few repetitions ({} and {})", n, m);
   } else if (test.least_p > kLevel) {
-    change.verdict = ChangeVerdict::same;
+    change.verdict = Verdict::same;
     change.reason = "nearly all values are equal";
   } else {
     change.adjusted_p = test.p;  // in the family
@@ -235,9 +235,9 @@ void decide(Comparison& comparison, std::vector<std::vector<KindTest>>& kind_tes
       for (ChangeFigures& change : quantity.changes) {
         if (!change.adjusted_p) continue;
         change.adjusted_p = adjusted[next++];
-        if (*change.adjusted_p > kLevel) change.verdict = ChangeVerdict::same;
-        comparison.worse += change.verdict == ChangeVerdict::worse;
-        comparison.better += change.verdict == ChangeVerdict::better;
+        if (*change.adjusted_p > kLevel) change.verdict = Verdict::same;
+        comparison.worse += change.verdict == Verdict::worse;
+        comparison.better += change.verdict == Verdict::better;
       }
   for (size_t i = 0; i < kind_tests.size(); ++i) {
     std::set<size_t> changed_sides;
@@ -420,14 +420,14 @@ void add_notes(Comparison& comparison) {
 
 }  // namespace
 
-std::span<const Quantity> quantities_compared() { return kQuantities; }
+std::span<const Quantity> quantities() { return kQuantities; }
 
 std::string_view better_name(Better better) {
   constexpr std::string_view kNames[] = {"less", "more", "neither"};
   return kNames[static_cast<size_t>(better)];
 }
 
-std::string_view change_verdict_name(ChangeVerdict verdict) {
+std::string_view verdict_name(Verdict verdict) {
   constexpr std::string_view kNames[] = {"worse", "better", "changed", "same", "untestable"};
   return kNames[static_cast<size_t>(verdict)];
 }
@@ -436,7 +436,7 @@ bool ComparedRow::changed_in_kind() const {
   return std::any_of(kinds.begin(), kinds.end(), [](const KindChange& k) { return k.counted; });
 }
 
-Result<Comparison> compare(std::vector<Recording> recordings, const CompareOptions& options) {
+Result<Comparison> comparison_of(std::vector<Recording> recordings, const Options& options) {
   Comparison comparison;
   comparison.options = options;
   comparison.sides = describe_sides(recordings);
@@ -510,7 +510,7 @@ bool regressed(const Comparison& comparison, double share) {
       if (kind.counted && kind.worse) return true;
     for (const ComparedQuantity& quantity : row.quantities)
       for (const ChangeFigures& change : quantity.changes) {
-        if (change.verdict != ChangeVerdict::worse) continue;
+        if (change.verdict != Verdict::worse) continue;
         const bool was_zero =
             quantity.quantity->change == Change::ratio && !change.percent.has_value();
         // Rounding must not make 5 % less than 5 %.
@@ -521,4 +521,4 @@ bool regressed(const Comparison& comparison, double share) {
   return false;
 }
 
-}  // namespace lastack
+}  // namespace lastack::compare

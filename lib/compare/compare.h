@@ -12,7 +12,7 @@
 #include "compare/facts.h"
 #include "compare/recorded.h"
 
-namespace lastack {
+namespace lastack::compare {
 
 // Claims are made at this level, corrected for the number of tests (see adjusted_p()).
 constexpr double kLevel = 0.05;
@@ -30,7 +30,7 @@ struct Quantity {
   std::optional<double> (*value)(const RecordedLine& line);  // nullopt: not to be had
   std::string_view help;
 };
-std::span<const Quantity> quantities_compared();
+std::span<const Quantity> quantities();
 
 // What the repetitions of one side say of a quantity.
 struct SideFigures {
@@ -39,8 +39,8 @@ struct SideFigures {
   std::optional<Range> range;  // of the true median, 95 %
 };
 
-enum class ChangeVerdict { worse, better, changed, same, untestable };
-std::string_view change_verdict_name(ChangeVerdict verdict);
+enum class Verdict { worse, better, changed, same, untestable };
+std::string_view verdict_name(Verdict verdict);
 
 // A later side against the first one.
 struct ChangeFigures {
@@ -50,7 +50,7 @@ struct ChangeFigures {
   std::optional<double> difference;    // of the medians, in the quantity's unit
   std::optional<Range> difference_range;
   std::optional<double> p, adjusted_p;  // nullopt: no values to test, not in the family
-  ChangeVerdict verdict = ChangeVerdict::untestable;
+  Verdict verdict = Verdict::untestable;
   std::string reason;  // why nothing is claimed, where that is not the p-value
 };
 
@@ -106,13 +106,13 @@ struct MeanChange {
   bool shown = false;     // whether that reaches the level
 };
 
-struct CompareOptions {
+struct Options {
   bool force = false;          // compare what had better not be compared
   double shown_change = 0.05;  // of which to say how many repetitions would show it
 };
 
 struct Comparison {
-  CompareOptions options;
+  Options options;
   std::vector<Recording> recordings;
   std::vector<ComparedSide> sides;
   std::vector<FactDifference> environment;
@@ -142,10 +142,10 @@ struct Comparison {
 // how busy a host was (but for false alarms: of those, one repetition says nothing). Anything else
 // of the sort is listed as rare. Of what both sides have, a share that moved, of those who found
 // anything, is counted where the corrected p shows it, unless found_share tells it.
-Result<Comparison> compare(std::vector<Recording> recordings, const CompareOptions& options);
+Result<Comparison> comparison_of(std::vector<Recording> recordings, const Options& options);
 
 // Whether a later side is worse by at least this share (0.05: 5 %), or in kind. What has no ratio
 // is not judged, but for what was zero and is not any more.
 bool regressed(const Comparison& comparison, double share);
 
-}  // namespace lastack
+}  // namespace lastack::compare

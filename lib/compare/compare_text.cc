@@ -11,7 +11,7 @@
 #include "base/rows.h"
 #include "base/table.h"
 
-namespace lastack {
+namespace lastack::compare {
 namespace {
 
 using OrderedJson = nlohmann::ordered_json;
@@ -47,9 +47,8 @@ std::string percent_text(double percent) {
   return fmt::format("{:+.{}f}%", percent, std::abs(percent) < 100 ? 1 : 0);
 }
 
-bool shown_change(ChangeVerdict verdict) {
-  return verdict == ChangeVerdict::worse || verdict == ChangeVerdict::better ||
-         verdict == ChangeVerdict::changed;
+bool shown_change(Verdict verdict) {
+  return verdict == Verdict::worse || verdict == Verdict::better || verdict == Verdict::changed;
 }
 
 // By how much, with its interval; "" where that cannot be said.
@@ -70,10 +69,10 @@ std::string amount(const Quantity& quantity, const ChangeFigures& change) {
 }
 
 std::string change_cell(const Quantity& quantity, const ChangeFigures& change) {
-  if (change.verdict == ChangeVerdict::untestable) return "?";
+  if (change.verdict == Verdict::untestable) return "?";
   if (!shown_change(change.verdict)) return "~";
   const std::string text = amount(quantity, change);
-  return text.empty() ? std::string(change_verdict_name(change.verdict)) : text;
+  return text.empty() ? std::string(verdict_name(change.verdict)) : text;
 }
 
 std::string p_cell(const ChangeFigures& change) {
@@ -188,8 +187,8 @@ Cells compared_cells(const Quantity& quantity, const ComparedQuantity& compared,
     const ChangeFigures& change = compared.changes[side - 1];
     cells.push_back(change_cell(quantity, change));
     cells.push_back(p_cell(change));
-    if (change.verdict == ChangeVerdict::worse || change.verdict == ChangeVerdict::better)
-      remark += (remark.empty() ? "" : ", ") + std::string(change_verdict_name(change.verdict));
+    if (change.verdict == Verdict::worse || change.verdict == Verdict::better)
+      remark += (remark.empty() ? "" : ", ") + std::string(verdict_name(change.verdict));
     else if (!change.reason.empty())
       remark += (remark.empty() ? "" : ", ") + change.reason;
   }
@@ -244,7 +243,7 @@ Block quantity_block(const Comparison& comparison, const Quantity& quantity) {
       if (compared.quantity != &quantity) continue;
       const bool all_equal =
           std::all_of(compared.changes.begin(), compared.changes.end(), [](const ChangeFigures& c) {
-            return c.verdict == ChangeVerdict::same && c.p == 1.0 && !c.adjusted_p;
+            return c.verdict == Verdict::same && c.p == 1.0 && !c.adjusted_p;
           });
       if (all_equal) {
         ++equal;  // a table of 100 % everywhere hides what matters
@@ -284,7 +283,7 @@ std::vector<Block> blocks_of(const Comparison& comparison) {
   };
   add(environment_block(comparison));
   add(kinds_block(comparison));
-  for (const Quantity& quantity : quantities_compared()) add(quantity_block(comparison, quantity));
+  for (const Quantity& quantity : quantities()) add(quantity_block(comparison, quantity));
   return blocks;
 }
 
@@ -369,7 +368,7 @@ constexpr Column<Line> kColumns[] = {
      [](const Line& l) { return l.quantity ? exact(l.change->adjusted_p) : ""; }},
     {"verdict", "worse, better, changed, same, untestable; of a kind also rare",
      [](const Line& l) {
-       if (l.quantity) return std::string(change_verdict_name(l.change->verdict));
+       if (l.quantity) return std::string(verdict_name(l.change->verdict));
        return std::string(!l.kind->counted ? "rare" : l.kind->worse ? "worse" : "changed");
      }},
     {"reason", "", [](const Line& l) { return l.quantity ? l.change->reason : l.kind->text; }},
@@ -458,7 +457,7 @@ OrderedJson quantities_json(const ComparedRow& row) {
                          {"difference_high", high_json(change.difference_range)},
                          {"p", or_null(change.p)},
                          {"adjusted_p", or_null(change.adjusted_p)},
-                         {"verdict", change_verdict_name(change.verdict)},
+                         {"verdict", verdict_name(change.verdict)},
                          {"reason", reason_of(*compared.quantity, change)}});
     list.push_back({{"name", compared.quantity->name},
                     {"unit", compared.quantity->unit},
@@ -584,4 +583,4 @@ OrderedJson compare_document(const Comparison& comparison, const std::string& co
           {"better", comparison.better}};
 }
 
-}  // namespace lastack
+}  // namespace lastack::compare

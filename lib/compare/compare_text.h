@@ -7,7 +7,7 @@
 #include "base/csv.h"
 #include "compare/compare.h"
 
-namespace lastack {
+namespace lastack::compare {
 
 // What differs in the environment, what changed in kind, then a table per quantity.
 std::string compare_text(const Comparison& comparison);
@@ -18,4 +18,4 @@ CsvSchema compare_csv_schema();
 // `command`: how to make this comparison again.
 nlohmann::ordered_json compare_document(const Comparison& comparison, const std::string& command);
 
-}  // namespace lastack
+}  // namespace lastack::compare

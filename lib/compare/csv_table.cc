@@ -11,7 +11,7 @@
 #include "base/csv.h"
 #include "base/printable.h"
 
-namespace lastack {
+namespace lastack::compare {
 namespace {
 
 constexpr size_t kMostColumns = 1'000;
@@ -244,4 +244,4 @@ Result<CsvTable> read_csv(std::string_view text, std::string name) {
   return table;
 }
 
-}  // namespace lastack
+}  // namespace lastack::compare

@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 
-namespace lastack {
+namespace lastack::compare {
 
 // The file in memory, each line below the header as a row of fields.
 class CsvTable {
@@ -47,4 +47,4 @@ std::string shown(std::string_view text);
 std::optional<int64_t> whole_number(std::string_view text);
 std::optional<double> any_number(std::string_view text);
 
-}  // namespace lastack
+}  // namespace lastack::compare

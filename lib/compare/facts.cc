@@ -6,7 +6,7 @@
 
 #include "base/printable.h"
 
-namespace lastack {
+namespace lastack::compare {
 namespace {
 
 using Json = nlohmann::json;
@@ -96,4 +96,4 @@ std::vector<FactDifference> fact_differences(const std::vector<const Recording*>
   return differences;
 }
 
-}  // namespace lastack
+}  // namespace lastack::compare

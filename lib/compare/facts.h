@@ -9,7 +9,7 @@
 
 #include "compare/recorded.h"
 
-namespace lastack {
+namespace lastack::compare {
 
 // Adds what is compared of `value`, whose members are called "key.member".
 void flatten(const nlohmann::json& value, const std::string& key,
@@ -23,4 +23,4 @@ struct FactDifference {
 };
 std::vector<FactDifference> fact_differences(const std::vector<const Recording*>& recordings);
 
-}  // namespace lastack
+}  // namespace lastack::compare

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <set>
 
-namespace lastack {
+namespace lastack::compare {
 namespace {
 
 constexpr std::string_view kNothing = "nothing", kAlive = "alive";
@@ -112,4 +112,4 @@ std::optional<KindTest> kind_test(const Kind& kind, size_t side,
   return test;
 }
 
-}  // namespace lastack
+}  // namespace lastack::compare

@@ -9,7 +9,7 @@
 #include "compare/align.h"
 #include "compare/compare.h"
 
-namespace lastack {
+namespace lastack::compare {
 
 // How often something occurs on one side.
 struct Occurrence {
@@ -38,7 +38,7 @@ struct KindTest {
   KindChange change;
   bool one_sided;           // occurs on one of the sides only
   bool neutral;             // found_share does not tell it: neither to find nor to miss something
-  bool mostly;              // see compare()
+  bool mostly;              // see comparison_of()
   std::optional<double> p;  // nullopt: not in the family
   std::string where;        // "seen in 1 of 10 repetitions"
 };
@@ -47,4 +47,4 @@ struct KindTest {
 std::optional<KindTest> kind_test(const Kind& kind, size_t side,
                                   const std::vector<ComparedSide>& sides, size_t& possible);
 
-}  // namespace lastack
+}  // namespace lastack::compare

@@ -18,7 +18,7 @@
 #include "compare/facts.h"
 #include "compare/summary.h"
 
-namespace lastack {
+namespace lastack::compare {
 namespace {
 
 using Json = nlohmann::json;
@@ -431,4 +431,4 @@ std::vector<std::string> why_not_comparable(const Recording& a, const std::strin
   return reasons;
 }
 
-}  // namespace lastack
+}  // namespace lastack::compare

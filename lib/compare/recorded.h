@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 
-namespace lastack {
+namespace lastack::compare {
 
 // Larger files are refused before they are read: a recording has some hundred KiB.
 constexpr int64_t kLargestRecordedFile_bytes = int64_t{64} << 20;
@@ -75,4 +75,4 @@ Result<Recording> read_recording(const std::string& path);
 std::vector<std::string> why_not_comparable(const Recording& a, const std::string& name_of_a,
                                             const Recording& b, const std::string& name_of_b);
 
-}  // namespace lastack
+}  // namespace lastack::compare

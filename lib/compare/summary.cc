@@ -9,7 +9,7 @@
 #include "base/rows.h"
 #include "compare/csv_table.h"
 
-namespace lastack {
+namespace lastack::compare {
 namespace {
 
 bool read_count(std::string_view text, int64_t& into) {
@@ -178,4 +178,4 @@ Result<std::vector<RecordedLine>> read_summary(std::string_view text, const std:
   return lines;
 }
 
-}  // namespace lastack
+}  // namespace lastack::compare

@@ -7,7 +7,7 @@
 
 #include "compare/recorded.h"
 
-namespace lastack {
+namespace lastack::compare {
 
 // "03-rst-linger/rep-1" is a run of the row "rst-linger".
 std::string row_of_folder(std::string_view folder);
@@ -16,4 +16,4 @@ std::string row_of_folder(std::string_view folder);
 Result<std::vector<RecordedLine>> read_summary(std::string_view text, const std::string& name,
                                                bool of_suite);
 
-}  // namespace lastack
+}  // namespace lastack::compare

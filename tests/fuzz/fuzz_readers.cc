@@ -15,7 +15,7 @@
 #include "compare/csv_table.h"
 #include "compare/recorded.h"
 
-namespace lastack {
+namespace lastack::compare {
 namespace {
 
 [[noreturn]] void fail(std::string_view promise, std::string_view why) {
@@ -68,27 +68,27 @@ Recording another(Recording recording) {
 
 void check_recording(const Result<Recording>& recording) {
   if (!recording) return check_message(recording.error());
-  CompareOptions options;
+  Options options;
   options.force = true;
-  const auto comparison = compare({*recording, *recording}, options);
+  const auto comparison = comparison_of({*recording, *recording}, options);
   if (!comparison) return check_message(comparison.error());  // all of it may be warm-ups
   if (comparison->worse + comparison->better + comparison->kind_changes > 0)
     fail("a recording does not differ from itself", compare_text(*comparison));
   if (regressed(*comparison, 1e-9)) fail("nor is it worse", "");
   check_output(*comparison);
-  const auto with_another = compare({*recording, another(*recording)}, options);
+  const auto with_another = comparison_of({*recording, another(*recording)}, options);
   if (!with_another) return check_message(with_another.error());
   check_output(*with_another);
 }
 
 }  // namespace
-}  // namespace lastack
+}  // namespace lastack::compare
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   if (data[0] == 'c') {
-    lastack::check_table(text);
+    lastack::compare::check_table(text);
     return 0;
   }
   constexpr std::string_view kBetween = "\n====\n";
@@ -96,8 +96,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (between == std::string_view::npos) return 0;
   const auto document = text.substr(0, between), summary = text.substr(between + kBetween.size());
   if (data[0] == 's')
-    lastack::check_recording(lastack::recorded_suite("S", document, summary));
+    lastack::compare::check_recording(lastack::compare::recorded_suite("S", document, summary));
   else if (data[0] == 'r')
-    lastack::check_recording(lastack::recorded_run("R", document, summary));
+    lastack::compare::check_recording(lastack::compare::recorded_run("R", document, summary));
   return 0;
 }

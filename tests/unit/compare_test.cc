@@ -14,7 +14,7 @@
 #include "compare/compare_text.h"
 #include "compare/csv_table.h"
 
-namespace lastack {
+namespace lastack::compare {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -119,14 +119,14 @@ Recording made(const MadeSuite& suite, const std::string& path = "") {
   return recording ? *recording : Recording{};
 }
 
-Comparison compared(std::vector<Recording> recordings, const CompareOptions& options = {}) {
-  auto comparison = compare(std::move(recordings), options);
+Comparison compared(std::vector<Recording> recordings, const Options& options = {}) {
+  auto comparison = comparison_of(std::move(recordings), options);
   EXPECT_TRUE(comparison) << comparison.error().message();
   return comparison ? std::move(*comparison) : Comparison{};
 }
 
 std::string refusal(std::vector<Recording> recordings) {
-  const auto comparison = compare(std::move(recordings), {});
+  const auto comparison = comparison_of(std::move(recordings), {});
   EXPECT_FALSE(comparison);
   return comparison ? "" : comparison.error().message();
 }
@@ -168,7 +168,7 @@ TEST(Compare, OfARecordingWithItselfSaysNothing) {
   EXPECT_GT(comparison.family, 20u) << "though there was much to test";
   for (const ComparedRow& row : comparison.rows)
     for (const ComparedQuantity& quantity : row.quantities) {
-      EXPECT_EQ(quantity.changes[0].verdict, ChangeVerdict::same);
+      EXPECT_EQ(quantity.changes[0].verdict, Verdict::same);
       EXPECT_NEAR(*quantity.changes[0].p, 1, 1e-9);
     }
   EXPECT_THAT(comparison.environment, IsEmpty());
@@ -199,7 +199,7 @@ TEST(Compare, FindsARowThatIsTenPercentSlower) {
   };
   const Comparison comparison = compared({made({}), made(b)});
   const ChangeFigures& slower = change_of(comparison, "row-2", "latency_p50");
-  EXPECT_EQ(slower.verdict, ChangeVerdict::worse);
+  EXPECT_EQ(slower.verdict, Verdict::worse);
   EXPECT_NEAR(*slower.percent, 10, 4);
   EXPECT_LT(slower.percent_range->low, *slower.percent);
   EXPECT_GT(slower.percent_range->high, *slower.percent);
@@ -207,11 +207,11 @@ TEST(Compare, FindsARowThatIsTenPercentSlower) {
   EXPECT_LT(*slower.p, *slower.adjusted_p);
   EXPECT_LE(*slower.adjusted_p, 0.05);
   const ChangeFigures& faster = change_of(comparison, "row-4", "latency_p99");
-  EXPECT_EQ(faster.verdict, ChangeVerdict::better);
+  EXPECT_EQ(faster.verdict, Verdict::better);
   EXPECT_NEAR(*faster.percent, -9, 4);
   EXPECT_EQ(comparison.worse, 1u);
   EXPECT_EQ(comparison.better, 1u);
-  EXPECT_EQ(change_of(comparison, "row-3", "latency_p50").verdict, ChangeVerdict::same);
+  EXPECT_EQ(change_of(comparison, "row-3", "latency_p50").verdict, Verdict::same);
   EXPECT_EQ(comparison.kind_changes, 0u);
 
   EXPECT_TRUE(regressed(comparison, 0.05));
@@ -231,7 +231,7 @@ TEST(Compare, LooksOnceAtWhatBelongsToARun) {
       if (quantity.quantity->name != "cpu_per_connection") continue;
       ++tests;
       EXPECT_EQ(quantity.sides[0].values.size(), 10u) << "one value a repetition";
-      EXPECT_EQ(quantity.changes[0].verdict, ChangeVerdict::worse);
+      EXPECT_EQ(quantity.changes[0].verdict, Verdict::worse);
     }
   EXPECT_EQ(tests, 6u);
 }
@@ -265,7 +265,7 @@ TEST(Compare, OfLatenessTellsADifferenceAndNoPercentage) {
   b.change = [](MadeLine& line) { line.lateness_ns += 500'000; };
   const Comparison comparison = compared({made({}), made(b)});
   const ChangeFigures& later = change_of(comparison, "row-1", "lateness");
-  EXPECT_EQ(later.verdict, ChangeVerdict::worse);
+  EXPECT_EQ(later.verdict, Verdict::worse);
   EXPECT_FALSE(later.percent);
   EXPECT_NEAR(*later.difference, 500'000, 40'000);
   ASSERT_TRUE(later.difference_range);
@@ -330,7 +330,7 @@ TEST(Compare, AShareOfNothingThatMovesIsNoKind) {
   b.change = [](MadeLine& line) { line.found = kConnections - (line.row == "row-1" ? 90 : 10); };
   const Comparison comparison = compared({made(a), made(b)});
   EXPECT_THAT(kinds_of(comparison, true), IsEmpty());
-  EXPECT_EQ(change_of(comparison, "row-1", "found_share").verdict, ChangeVerdict::worse);
+  EXPECT_EQ(change_of(comparison, "row-1", "found_share").verdict, Verdict::worse);
 }
 
 TEST(Compare, ListsWhatIsSeenOnceAsRare) {
@@ -368,7 +368,7 @@ TEST(Compare, FoundLessIsARegression) {
   const Comparison comparison = compared({made({}), made(b)});
   EXPECT_EQ(comparison.kind_changes, 1u);
   EXPECT_THAT(kinds_of(comparison, true), ElementsAre(HasSubstr("finding nothing: 0 of 20000")));
-  EXPECT_EQ(change_of(comparison, "row-1", "found_share").verdict, ChangeVerdict::worse);
+  EXPECT_EQ(change_of(comparison, "row-1", "found_share").verdict, Verdict::worse);
   EXPECT_TRUE(regressed(comparison, 0.5)) << "in kind, whatever the share";
 }
 
@@ -382,7 +382,7 @@ TEST(Compare, AFalseAlarmIsWorse) {
   const Comparison comparison = compared({made(a), made(b)});
   const ComparedQuantity& found = quantity_of(comparison, "row-1", "found_share");
   EXPECT_EQ(found.better, Better::less);
-  EXPECT_EQ(found.changes[0].verdict, ChangeVerdict::worse);
+  EXPECT_EQ(found.changes[0].verdict, Verdict::worse);
   EXPECT_FALSE(found.changes[0].percent) << "there was none";
   EXPECT_TRUE(regressed(comparison, 0.05));
 }
@@ -456,7 +456,7 @@ TEST(Compare, RefusesOtherHostsAndBuildsUnlessForced) {
     one.change(b);
     const std::string message = refusal({made(a), made(b)});
     EXPECT_THAT(message, AllOf(HasSubstr(one.reason), HasSubstr("--force"), Not(HasSubstr("\n"))));
-    CompareOptions force;
+    Options force;
     force.force = true;
     const Comparison comparison = compared({made(a), made(b)}, force);
     EXPECT_EQ(comparison.refusals.size(), 1u);
@@ -523,7 +523,7 @@ TEST(Compare, ListsRowsOfOneSideOnly) {
   const Comparison comparison = compared({made({}), made(b)});
   EXPECT_THAT(comparison.notes, testing::Contains("only in 1: row-5 rst-linger recv none"));
   const ChangeFigures& change = change_of(comparison, "row-5", "cpu_per_connection");
-  EXPECT_EQ(change.verdict, ChangeVerdict::untestable);
+  EXPECT_EQ(change.verdict, Verdict::untestable);
   EXPECT_EQ(change.reason, "no value in 2");
   EXPECT_FALSE(regressed(comparison, 0.05));
 }
@@ -536,7 +536,7 @@ TEST(Compare, SaysPlainlyThatThereAreTooFewRepetitions) {
   b.change = [](MadeLine& line) { line.p50_ns *= 3; };
   const Comparison comparison = compared({made(a), made(b)});
   const ChangeFigures& change = change_of(comparison, "row-0", "latency_p50");
-  EXPECT_EQ(change.verdict, ChangeVerdict::untestable);
+  EXPECT_EQ(change.verdict, Verdict::untestable);
   EXPECT_EQ(change.reason, "too few repetitions (3 and 3)");
   EXPECT_FALSE(change.percent_range);
   EXPECT_EQ(comparison.family, 0u);
@@ -602,7 +602,7 @@ TEST(Compare, NotesAHostThatDrifts) {
 }
 
 TEST(Compare, SaysHowManyRepetitionsWouldShowAChange) {
-  CompareOptions options;
+  Options options;
   options.shown_change = 0.01;
   const Comparison fine = compared({made({}), made(suite_b())}, options);
   const Comparison coarse = compared({made({}), made(suite_b())});
@@ -632,8 +632,8 @@ TEST(Compare, TakesMoreSidesThanTwo) {
     if (line.row == "row-0") line.finding = "eof";
   };
   const Comparison comparison = compared({made({}), made(b), made(c)});
-  EXPECT_EQ(change_of(comparison, "row-2", "latency_p50", 1).verdict, ChangeVerdict::same);
-  EXPECT_EQ(change_of(comparison, "row-2", "latency_p50", 2).verdict, ChangeVerdict::worse);
+  EXPECT_EQ(change_of(comparison, "row-2", "latency_p50", 1).verdict, Verdict::same);
+  EXPECT_EQ(change_of(comparison, "row-2", "latency_p50", 2).verdict, Verdict::worse);
   EXPECT_EQ(comparison.kind_changes, 1u);
   EXPECT_EQ(comparison.rows.front().kinds[0].side, 2u);
   EXPECT_TRUE(regressed(comparison, 0.05));
@@ -823,4 +823,4 @@ TEST(CompareJson, OfNothingMissingIsNull) {
 }
 
 }  // namespace
-}  // namespace lastack
+}  // namespace lastack::compare

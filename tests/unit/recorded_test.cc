@@ -18,7 +18,7 @@
 #include "base/parse.h"
 #include "compare/csv_table.h"
 
-namespace lastack {
+namespace lastack::compare {
 namespace {
 
 using testing::AllOf;
@@ -578,4 +578,4 @@ TEST(ReadRecording, OfAnInterruptedSuiteDoubts) {
 }
 
 }  // namespace
-}  // namespace lastack
+}  // namespace lastack::compare
