@@ -11,9 +11,9 @@ namespace {
 
 int doctor_command(const RunSpec& spec) {
   if (const Status bad = check_spec(spec)) return complain(RunStatus::bad_usage, bad->message());
-  const auto examinations = examine_host(spec);
+  const auto examinations = doctor::examine_host(spec);
   print(doctor_text(examinations));
-  return healthy(examinations) ? 0 : exit_code(RunStatus::no_resources);
+  return doctor::healthy(examinations) ? 0 : exit_code(RunStatus::no_resources);
 }
 
 }  // namespace

@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "base/proc.h"
 
-namespace lastack {
+namespace lastack::doctor {
 namespace {
 
 // The files of one controller: cgroup v1 (cgroup-v1/*.rst), cgroup v2 (cgroup-v2.rst).
@@ -67,4 +67,4 @@ std::vector<CgroupLimit> read_cgroup_memory_limits(const CgroupTexts& texts) {
   return limits_in(texts, kMemory);
 }
 
-}  // namespace lastack
+}  // namespace lastack::doctor

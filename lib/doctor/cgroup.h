@@ -8,7 +8,7 @@
 
 #include "base/cgroup.h"
 
-namespace lastack {
+namespace lastack::doctor {
 
 // A limit that a cgroup or one of its ancestors sets; kUnlimited: none.
 struct CgroupLimit {
@@ -22,4 +22,4 @@ struct CgroupLimit {
 std::vector<CgroupLimit> read_cgroup_process_limits(const CgroupTexts& texts);
 std::vector<CgroupLimit> read_cgroup_memory_limits(const CgroupTexts& texts);
 
-}  // namespace lastack
+}  // namespace lastack::doctor

@@ -10,7 +10,7 @@
 #include "shard/limits.h"
 #include "shard/table.h"
 
-namespace lastack {
+namespace lastack::doctor {
 namespace {
 
 // --watch blocking: a thread per connection.
@@ -150,4 +150,4 @@ int64_t least_locked_bytes(const RunSpec& spec, const Plan& plan, int64_t page_b
   return sum;
 }
 
-}  // namespace lastack
+}  // namespace lastack::doctor

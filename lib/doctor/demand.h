@@ -7,7 +7,7 @@
 #include "plan/plan.h"
 #include "plan/spec.h"
 
-namespace lastack {
+namespace lastack::doctor {
 
 struct Demand {
   RunSpec spec;
@@ -49,4 +49,4 @@ int64_t thread_bytes_of(const Demand& demand);
 int64_t locked_bytes_of(const Demand& demand, int64_t page_bytes);
 int64_t least_locked_bytes(const RunSpec& spec, const Plan& plan, int64_t page_bytes);
 
-}  // namespace lastack
+}  // namespace lastack::doctor

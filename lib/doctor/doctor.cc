@@ -22,7 +22,7 @@
 #include "shard/establish.h"
 #include "shard/limits.h"
 
-namespace lastack {
+namespace lastack::doctor {
 namespace {
 
 constexpr int64_t kLeastBacklog = 1024;  // connects come 64 at a time, per shard
@@ -768,4 +768,4 @@ bool healthy(const std::vector<Examination>& examinations) {
   });
 }
 
-}  // namespace lastack
+}  // namespace lastack::doctor

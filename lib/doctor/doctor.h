@@ -14,7 +14,7 @@
 #include "plan/plan.h"
 #include "plan/spec.h"
 
-namespace lastack {
+namespace lastack::doctor {
 
 enum class Health : uint8_t {
   ok,
@@ -55,4 +55,4 @@ Status lacks_memory(const RunSpec& spec, const Plan& plan);
 // Whether no examination is `bad`.
 bool healthy(const std::vector<Examination>& examinations);
 
-}  // namespace lastack
+}  // namespace lastack::doctor

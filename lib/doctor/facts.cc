@@ -11,7 +11,7 @@
 #include "net/tcp_memory.h"
 #include "ring/ring.h"
 
-namespace lastack {
+namespace lastack::doctor {
 namespace {
 
 constexpr SysctlRow kSysctls[] = {
@@ -116,4 +116,4 @@ HostFacts read_host_facts(const RunSpec& spec) {
   return facts;
 }
 
-}  // namespace lastack
+}  // namespace lastack::doctor

@@ -18,7 +18,7 @@
 #include "doctor/trial.h"
 #include "plan/host.h"
 
-namespace lastack {
+namespace lastack::doctor {
 
 // nullopt: this kernel or this network namespace has none, or it cannot be read.
 struct SysctlValues {
@@ -79,4 +79,4 @@ struct HostFacts {
 // The caller must have one thread, as it forks.
 HostFacts read_host_facts(const RunSpec& spec);
 
-}  // namespace lastack
+}  // namespace lastack::doctor

@@ -13,7 +13,7 @@
 #include "base/file.h"
 #include "base/proc.h"
 
-namespace lastack {
+namespace lastack::doctor {
 namespace {
 
 // user_namespaces(7), uid_map: in the first one every user is itself.
@@ -71,4 +71,4 @@ std::optional<int64_t> tasks_of_user(const std::string& proc, int64_t user) {
   return count;
 }
 
-}  // namespace lastack
+}  // namespace lastack::doctor

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-namespace lastack {
+namespace lastack::doctor {
 
 struct Rights {
   int64_t user = -1;  // the real one
@@ -33,4 +33,4 @@ bool has_capability(const Rights& rights, int capability);
 // /proc or what stands in for it; nullopt when it shows none.
 std::optional<int64_t> tasks_of_user(const std::string& proc, int64_t user);
 
-}  // namespace lastack
+}  // namespace lastack::doctor

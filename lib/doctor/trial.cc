@@ -23,7 +23,7 @@
 #include "net/namespaces.h"
 #include "ring/ring.h"
 
-namespace lastack {
+namespace lastack::doctor {
 namespace {
 
 template <Engine engine>
@@ -175,4 +175,4 @@ Result<Trial> try_in_child(bool host_network) {
   return death_error("the trial process", *ended);
 }
 
-}  // namespace lastack
+}  // namespace lastack::doctor

@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "plan/spec.h"
 
-namespace lastack {
+namespace lastack::doctor {
 
 // A call by which the processes of a run wait: a filter may deny each of them.
 struct WaitRow {
@@ -47,4 +47,4 @@ Trial trial_from_here();
 // the first user namespace. With no locked memory allowed, a ring tells.
 std::optional<bool> rings_are_locked();
 
-}  // namespace lastack
+}  // namespace lastack::doctor

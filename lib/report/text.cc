@@ -337,15 +337,15 @@ std::string plan_text(const RunSpec& spec, const Plan& plan) {
   return text;
 }
 
-std::string doctor_text(const std::vector<Examination>& examinations) {
+std::string doctor_text(const std::vector<doctor::Examination>& examinations) {
   constexpr const char* kWords[] = {"ok", "warning", "BAD"};
   Table table({"", "what", "is", "must be"}, 3);
-  for (const Examination& one : examinations)
+  for (const doctor::Examination& one : examinations)
     table.add({kWords[static_cast<size_t>(one.health)], one.name, one.observed, one.needed});
   std::string text = table.text();
-  for (const Examination& one : examinations)
+  for (const doctor::Examination& one : examinations)
     if (!one.mend.empty()) text += fmt::format("mend {}: {}\n", one.name, one.mend);
-  text += healthy(examinations) ? "ok: this host can do it\n" : "not ok\n";
+  text += doctor::healthy(examinations) ? "ok: this host can do it\n" : "not ok\n";
   return text;
 }
 

@@ -12,7 +12,7 @@ namespace lastack {
 
 std::string run_table(const RunResult& result);
 std::string plan_text(const RunSpec& spec, const Plan& plan);
-std::string doctor_text(const std::vector<Examination>& examinations);
+std::string doctor_text(const std::vector<doctor::Examination>& examinations);
 
 // Every table of the model: strategies, watches, probes, loads, findings, ring modes, columns.
 std::string list_text();

@@ -527,7 +527,7 @@ RunResult coordinate(const RunSpec& spec, const Host& host, std::vector<std::str
     result.error = plan.error().message();
     return result;
   }
-  if (const Status refused = lacks_memory(spec, *plan)) {
+  if (const Status refused = doctor::lacks_memory(spec, *plan)) {
     RunResult result;
     result.status = RunStatus::no_resources;
     result.error = refused->message();

@@ -16,7 +16,7 @@
 #include "base/parse.h"
 #include "specs.h"
 
-namespace lastack {
+namespace lastack::doctor {
 namespace {
 
 using testing::AllOf;
@@ -704,4 +704,4 @@ TEST(LacksMemory, IsJudgedByFactsAlone) {
 }
 
 }  // namespace
-}  // namespace lastack
+}  // namespace lastack::doctor

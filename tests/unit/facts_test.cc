@@ -9,7 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
-namespace lastack {
+namespace lastack::doctor {
 namespace {
 
 using testing::ElementsAre;
@@ -219,4 +219,4 @@ TEST(HostFacts, OfThisHostHaveWhatEveryHostHas) {
 }
 
 }  // namespace
-}  // namespace lastack
+}  // namespace lastack::doctor

@@ -149,15 +149,15 @@ TEST(PlanTcpMemory, BoundsAStoppedReadersConnections) {
 TEST(LacksMemory, RefusesWhatTheHostCannotHold) {
   const auto plan = make_plan(spec_of("fin", 100), host_with({0, 1}));
   ASSERT_TRUE(plan);
-  EXPECT_FALSE(lacks_memory(spec_of("fin", 100), *plan));
-  const Status refused = lacks_memory(spec_of("fin", 1'000'000'000'000), *plan);
+  EXPECT_FALSE(doctor::lacks_memory(spec_of("fin", 100), *plan));
+  const Status refused = doctor::lacks_memory(spec_of("fin", 1'000'000'000'000), *plan);
   ASSERT_TRUE(refused);
   EXPECT_THAT(refused->message(), AllOf(HasSubstr("memory is "), HasSubstr("must be "),
                                         HasSubstr("mend: --connections")));
   Plan filling = *plan;
   filling.filled_connections = 1'000'000'000;
-  ASSERT_TRUE(lacks_memory(spec_of("fin", 100), filling));
-  EXPECT_THAT(lacks_memory(spec_of("fin", 100), filling)->message(),
+  ASSERT_TRUE(doctor::lacks_memory(spec_of("fin", 100), filling));
+  EXPECT_THAT(doctor::lacks_memory(spec_of("fin", 100), filling)->message(),
               HasSubstr("1000000000 windows that are filled"));
 }
 
