@@ -330,8 +330,8 @@ void register_row(const BenchRow& row) {
       ->Unit(row.unit);
 }
 
-BenchRow bench_row(const Suite& suite, const SuiteRow& row) {
-  const auto spec = run_of(row);
+BenchRow bench_row(const suite::Suite& suite, const suite::Row& row) {
+  const auto spec = suite::run_of(row);
   BenchRow bench;
   bench.name = fmt::format("{}/{}", suite.name, row.name);
   bench.measure = [spec] { return spec ? measure_lastack(*spec) : spec.error(); };
@@ -356,9 +356,9 @@ std::vector<BenchRow> bench_rows() {
   }
   // A collection would play rows twice. A price is no time of one run, but a difference between
   // runs.
-  for (const Suite& suite : suites())
+  for (const suite::Suite& suite : suite::suites())
     if (!suite.collects)
-      for (const SuiteRow& row : suite.rows(false))
+      for (const suite::Row& row : suite.rows(false))
         if (!row.prices()) rows.push_back(bench_row(suite, row));
   return rows;
 }

@@ -93,12 +93,13 @@ void add_out(CLI::App& command, std::string& out, const std::string& help) {
 }
 
 // Adds one flag per row of the parameter table, but for those in `fixed`, which are refused.
-void add_parameters(CLI::App& command, RunSpec& spec, std::span<const FixedParameter> fixed) {
+void add_parameters(CLI::App& command, RunSpec& spec,
+                    std::span<const suite::FixedParameter> fixed) {
   const RunSpec defaults;
   for (const Parameter& parameter : parameters()) {
-    const auto refused = std::find_if(fixed.begin(), fixed.end(), [&](const FixedParameter& row) {
-      return row.flag == parameter.flag;
-    });
+    const auto refused =
+        std::find_if(fixed.begin(), fixed.end(),
+                     [&](const suite::FixedParameter& row) { return row.flag == parameter.flag; });
     if (refused != fixed.end()) {
       command
           .add_option_function<std::vector<std::string>>(

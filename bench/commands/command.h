@@ -94,7 +94,8 @@ class OutputFolder {
 void add_format(CLI::App& command, std::string& format, std::vector<std::string> allowed);
 void add_out(CLI::App& command, std::string& out, const std::string& help);
 // Those of `fixed` are refused, with the reason.
-void add_parameters(CLI::App& command, RunSpec& spec, std::span<const FixedParameter> fixed = {});
+void add_parameters(CLI::App& command, RunSpec& spec,
+                    std::span<const suite::FixedParameter> fixed = {});
 std::string exit_code_help();
 
 // Text options of a command that are read by a parser of base/parse.h.

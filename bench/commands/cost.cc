@@ -12,13 +12,13 @@ namespace lastack {
 namespace {
 
 struct CostOptions {
-  CostSpec spec;
+  suite::CostSpec spec;
   std::string out;
   std::string format = "text";
 };
 
 int cost_command(const CostOptions& options) {
-  const CostPlan plan = plan_cost(options.spec);
+  const suite::CostPlan plan = suite::plan_cost(options.spec);
   if (!plan.error.empty()) return complain(plan.status, plan.error);
   OutputFolder out;
   if (const Status bad = out.reserve(options.out))
@@ -30,10 +30,10 @@ int cost_command(const CostOptions& options) {
   RunHooks hooks;
   hooks.progress = [&](const Progress& progress) { line.show(progress); };
   hooks.interrupted = interrupted;
-  const CostResult result = measure_cost(options.spec, plan, hooks);
+  const suite::CostResult result = suite::measure_cost(options.spec, plan, hooks);
   line.clear();
 
-  if (result.rounds < kFewestRounds) {
+  if (result.rounds < suite::kFewestRounds) {
     out.undo();
     return complain(result.status, result.error);
   }
@@ -44,11 +44,12 @@ int cost_command(const CostOptions& options) {
 }
 
 void add_cost_options(CLI::App& command, CostOptions& options) {
-  add_parameters(command, options.spec.run, fixed_parameters());
+  add_parameters(command, options.spec.run, suite::fixed_parameters());
   add_parsed(command, "--rounds", "N", "how often every probe is compared with none", parse_count,
-             kFewestRounds, kMostRounds, options.spec.rounds, format_count);
+             suite::kFewestRounds, suite::kMostRounds, options.spec.rounds, format_count);
   add_parsed(command, "--window", "TIME", "how long each run is watched", parse_duration,
-             kShortestWindow_ns, kLongestWindow_ns, options.spec.window_ns, format_duration);
+             suite::kShortestWindow_ns, suite::kLongestWindow_ns, options.spec.window_ns,
+             format_duration);
   add_out(command, options.out, "a new or empty folder for cost.csv and cost.json");
 }
 

@@ -20,7 +20,7 @@ namespace {
 
 struct SuiteOptions {
   std::string name;
-  SuiteSpec spec;
+  suite::Spec spec;
   std::string out;
   std::string format = "text";
   bool resume = false;
@@ -31,15 +31,15 @@ int suite_command(SuiteOptions options) {
     print(options.format == "json" ? suite_list_json() : suite_list_text());
     return 0;
   }
-  const auto suite = find_suite(options.name);
+  const auto suite = suite::find_suite(options.name);
   if (!suite) return complain(RunStatus::bad_usage, suite.error().message());
   if (options.out.empty())
     return complain(RunStatus::bad_usage, "--out is missing: a new or empty folder for the suite");
-  SuiteSpec& spec = options.spec;
+  suite::Spec& spec = options.spec;
   spec.suite = *suite;
   auto folder = options.resume ? open_suite(options.out) : begin_suite(options.out, spec);
   if (!folder) return complain(RunStatus::bad_usage, folder.error().message());
-  std::vector<SuiteRun> done;
+  std::vector<suite::Run> done;
   if (options.resume) {
     auto found = resume_suite(*folder, spec);
     if (!found) return complain(RunStatus::bad_usage, found.error().message());
@@ -51,18 +51,18 @@ int suite_command(SuiteOptions options) {
   catch_signals();
   ProgressLine line(isatty(STDERR_FILENO));
   Status unwritten;
-  SuiteHooks hooks;
+  suite::Hooks hooks;
   hooks.run.progress = [&](const Progress& progress) { line.show(progress); };
   hooks.run.interrupted = interrupted;
-  hooks.finished = [&](const SuiteRow& row, const SuiteRun& run) {
+  hooks.finished = [&](const suite::Row& row, const suite::Run& run) {
     const RunResult& host = row.prices() ? run.cost.host : run.result;
     return unwritten = write_suite_run(*folder, row, run, describe_environment(host));
   };
-  const SuiteResult result = run_suite(spec, std::move(done), hooks);
+  const suite::SuiteResult result = suite::play(spec, std::move(done), hooks);
   line.clear();
 
   const RunResult* host = described_run(result);
-  const auto frontier = frontier_of(result);
+  const auto frontier = suite::frontier_of(result);
   const auto document =
       suite_document(result, describe_environment(host ? *host : RunResult()), frontier);
   const Status unmerged = write_suite(*folder, result, document, frontier);
@@ -93,7 +93,7 @@ Action add_suite(CLI::App& command) {
   add_parsed(command, "--repetitions", "N",
              "how often every row is played, beside a warm-up that nobody counts; 0: as its row "
              "says, 1: once and no warm-up",
-             parse_count, 0, kMostRepetitions, options->spec.repetitions, format_count);
+             parse_count, 0, suite::kMostRepetitions, options->spec.repetitions, format_count);
   add_parsed(command, "--seed", "N", "of the order in which the runs are played", parse_count, 0,
              std::numeric_limits<int64_t>::max(), options->spec.seed, format_count);
   command.add_flag("--resume", options->resume, "goes on where the same command was interrupted");

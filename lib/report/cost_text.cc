@@ -16,6 +16,10 @@ namespace lastack {
 namespace {
 
 using Json = nlohmann::ordered_json;
+using suite::CostResult;
+using suite::PricedProbe;
+using suite::PricedWatch;
+using suite::QuantityRow;
 
 int64_t connections_of(const PricedProbe& probe) {
   return probe.samples.empty() ? 0 : probe.samples.front().connections;
@@ -26,8 +30,8 @@ struct CostRow {
   const CostResult* result;
   const PricedWatch* watch;
   const PricedProbe* probe;
-  const QuantityRow* quantity;  // null: the probe was skipped
-  std::optional<Price> price;   // nullopt: not to be had
+  const QuantityRow* quantity;        // null: the probe was skipped
+  std::optional<suite::Price> price;  // nullopt: not to be had
 };
 
 std::string exact(double value) { return fmt::format("{:.9g}", value); }
@@ -70,9 +74,9 @@ std::vector<CostRow> rows_of(const CostResult& result, const PricedWatch& watch,
                              const PricedProbe& probe) {
   if (!probe.skipped.empty()) return {{&result, &watch, &probe, nullptr, std::nullopt}};
   std::vector<CostRow> rows;
-  for (const QuantityRow& quantity : quantities())
+  for (const QuantityRow& quantity : suite::quantities())
     rows.push_back({&result, &watch, &probe, &quantity,
-                    price(quantity, watch.probes.front().samples, probe.samples)});
+                    suite::price(quantity, watch.probes.front().samples, probe.samples)});
   return rows;
 }
 
@@ -82,7 +86,7 @@ std::string rounded(double value) {
   return fmt::format("{:.3g}", value);
 }
 
-std::string cell(const std::optional<Price>& price) {
+std::string cell(const std::optional<suite::Price>& price) {
   if (!price) return "n/a";
   if (!price->more.distinguishable()) return "~";
   return fmt::format("{} +-{}", rounded(price->more.mean),
@@ -91,7 +95,7 @@ std::string cell(const std::optional<Price>& price) {
 
 }  // namespace
 
-std::string cost_estimate(const CostSpec& spec, const CostPlan& plan) {
+std::string cost_estimate(const suite::CostSpec& spec, const suite::CostPlan& plan) {
   size_t runs = 0;
   for (const PricedWatch& watch : plan.watches)
     for (const PricedProbe& probe : watch.probes) runs += probe.skipped.empty();
@@ -116,12 +120,12 @@ std::string cost_text(const CostResult& result) {
                         result.rounds, format_duration(result.spec.window_ns));
     if (control.skipped.empty() && !priced.empty()) {
       Table table(std::move(header), 2, Align::right);
-      for (const QuantityRow& quantity : quantities()) {
-        const auto base = price(quantity, control.samples, control.samples);
+      for (const QuantityRow& quantity : suite::quantities()) {
+        const auto base = suite::price(quantity, control.samples, control.samples);
         Cells cells = {std::string(quantity.name), std::string(quantity.unit),
                        base ? rounded(base->control_mean) : "n/a"};
         for (const PricedProbe* probe : priced)
-          cells.push_back(cell(price(quantity, control.samples, probe->samples)));
+          cells.push_back(cell(suite::price(quantity, control.samples, probe->samples)));
         table.add(std::move(cells));
       }
       text += table.text();
@@ -186,10 +190,10 @@ Json cost_document(const CostResult& result, const Json& environment) {
                               {"low", row.price->more.low},
                               {"high", row.price->more.high},
                               {"distinguishable", row.price->more.distinguishable()}});
-      for (const CostSample& sample : probe.samples) {
+      for (const suite::CostSample& sample : probe.samples) {
         Json values = {{"connections", sample.connections}, {"wall_ns", sample.cost.wall_ns}};
-        for (const QuantityRow& quantity : quantities())
-          values[std::string(quantity.name)] = optional(share(quantity, sample));
+        for (const QuantityRow& quantity : suite::quantities())
+          values[std::string(quantity.name)] = optional(suite::share(quantity, sample));
         samples.push_back(std::move(values));
       }
       probes.push_back({{"probe", probe_row(probe.probe).name},
@@ -200,7 +204,7 @@ Json cost_document(const CostResult& result, const Json& environment) {
     }
     watches.push_back({{"watch", watch_row(watch.watch).name}, {"probes", std::move(probes)}});
   }
-  RunSpec spec = cost_run(result.spec, Watch::recv, Probe::none);
+  RunSpec spec = suite::cost_run(result.spec, Watch::recv, Probe::none);
   spec.watches = result.spec.run.watches;
   spec.probes = result.spec.run.probes;
   return {{"schema_version", kSchemaVersion},

@@ -11,20 +11,21 @@
 namespace lastack {
 
 // What will be run, and for how long.
-std::string cost_estimate(const CostSpec& spec, const CostPlan& plan);
+std::string cost_estimate(const suite::CostSpec& spec, const suite::CostPlan& plan);
 
 // A table per watch: a quantity a line, a probe a column.
-std::string cost_text(const CostResult& result);
+std::string cost_text(const suite::CostResult& result);
 
 // cost.csv; a probe that was skipped has one line, without a quantity.
-std::string cost_csv(const CostResult& result);
+std::string cost_csv(const suite::CostResult& result);
 CsvSchema cost_csv_schema();
 
 // cost.json; see results/README.md for its keys.
-nlohmann::ordered_json cost_document(const CostResult& result,
+nlohmann::ordered_json cost_document(const suite::CostResult& result,
                                      const nlohmann::ordered_json& environment);
 
 // Writes cost.csv and cost.json, each whole or not at all.
-Status write_cost(Folder& folder, const CostResult& result, const nlohmann::ordered_json& document);
+Status write_cost(Folder& folder, const suite::CostResult& result,
+                  const nlohmann::ordered_json& document);
 
 }  // namespace lastack

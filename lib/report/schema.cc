@@ -18,7 +18,7 @@ std::vector<CsvSchema> csv_schemas() {
   schemas.push_back(suite_summary_csv_schema());
   schemas.push_back(suite_latency_csv_schema());
   schemas.push_back(suite_timeline_csv_schema());
-  schemas.push_back(frontier_csv_schema());
+  schemas.push_back(suite::frontier_csv_schema());
   schemas.push_back(compare::compare_csv_schema());
   return schemas;
 }

@@ -24,13 +24,13 @@ using Json = nlohmann::ordered_json;
 // --- The columns in front of those of a run
 
 struct SuiteLine {
-  const SuiteResult* suite;
-  const SuiteRun* run;
-  const SuiteRow& row() const { return suite->rows[run->turn.row]; }
+  const suite::SuiteResult* suite;
+  const suite::Run* run;
+  const suite::Row& row() const { return suite->rows[run->turn.row]; }
 };
 
 // Shared by all connections of the run; empty where it tells nothing.
-std::string per_connection(const SuiteRun& run, std::optional<int64_t> value) {
+std::string per_connection(const suite::Run& run, std::optional<int64_t> value) {
   int64_t established = 0;
   for (const LedgerRow& row : run.result.ledger) established += row.established;
   if (!value || established == 0) return "";
@@ -40,7 +40,7 @@ std::string per_connection(const SuiteRun& run, std::optional<int64_t> value) {
 constexpr Column<SuiteLine> kFront[] = {
     {"row", "name of the suite's row", [](const SuiteLine& l) { return l.row().name; }},
     {"run", "folder of the run",
-     [](const SuiteLine& l) { return run_folder(l.run->turn, l.row()); }},
+     [](const SuiteLine& l) { return suite::run_folder(l.run->turn, l.row()); }},
     {"repetition", "1 and up; 0: the warm-up",
      [](const SuiteLine& l) { return fmt::format("{}", l.run->turn.repetition); }},
     {"warm_up", "1: a run that no comparison counts, else 0",
@@ -64,9 +64,9 @@ static_assert(named(kFront, &Column<SuiteLine>::name));
 
 Json optional_ns(int64_t value) { return value < 0 ? Json(nullptr) : Json(value); }
 
-Json frontier_json(const std::vector<FrontierLine>& frontier) {
+Json frontier_json(const std::vector<suite::FrontierLine>& frontier) {
   Json lines = Json::array();
-  for (const FrontierLine& line : frontier) {
+  for (const suite::FrontierLine& line : frontier) {
     Json cost = nullptr;
     if (line.cost)
       cost = {{"basis", line.cost->measured ? "measured" : "interpolated"},
@@ -90,7 +90,7 @@ Json frontier_json(const std::vector<FrontierLine>& frontier) {
   return lines;
 }
 
-const RunResult* described(const SuiteRun& run) {
+const RunResult* described(const suite::Run& run) {
   if (!run.result.ledger.empty()) return &run.result;
   return run.cost.rounds > 0 ? &run.cost.host : nullptr;
 }
@@ -100,7 +100,7 @@ const RunResult* described(const SuiteRun& run) {
 constexpr const char kUnfinished[] = "unfinished", kPlan[] = "plan.json";
 constexpr std::string_view kRecordStart = "row-";
 
-std::string record_name(const SuiteTurn& turn) {
+std::string record_name(const suite::SuiteTurn& turn) {
   return fmt::format("{}{}-rep-{}", kRecordStart, turn.row, turn.repetition);
 }
 
@@ -110,13 +110,13 @@ std::string checksum_line(std::string_view text) {
   return fmt::format("{:08x}\n", crc32_z(0, bytes, text.size()));
 }
 
-Result<SuiteRun> read_record(const std::string& text, const SuiteTurn& turn,
-                             std::span<const SuiteRow> rows) {
+Result<suite::Run> read_record(const std::string& text, const suite::SuiteTurn& turn,
+                               std::span<const suite::Row> rows) {
   const size_t start = text.find('\n') + 1;
   const std::string content = text.substr(start);
   if (start == 0 || text.substr(0, start) != checksum_line(content))
     return plain_error("damaged (its checksum is not that of its content)");
-  auto run = deserialize_suite_run(content, rows);
+  auto run = suite::deserialize_suite_run(content, rows);
   if (run && run->turn != turn) return plain_error("this is the record of another run");
   return run;
 }
@@ -148,8 +148,8 @@ struct RunPath {
   std::string row, run;
 };
 
-RunPath run_path(const SuiteTurn& turn, const SuiteRow& row) {
-  const std::string path = run_folder(turn, row);
+RunPath run_path(const suite::SuiteTurn& turn, const suite::Row& row) {
+  const std::string path = suite::run_folder(turn, row);
   const size_t slash = path.find('/');
   return {path.substr(0, slash), path.substr(slash + 1)};
 }
@@ -167,9 +167,9 @@ Status remove_half_written(const Folder& folder, const RunPath& path) {
 }
 
 // Two suites with the same plan may share a folder.
-Json plan_of(const SuiteSpec& spec) {
+Json plan_of(const suite::Spec& spec) {
   Json commands = Json::array();
-  for (const SuiteRow& row : rows_of(spec)) commands.push_back(command_of(row));
+  for (const suite::Row& row : suite::rows_of(spec)) commands.push_back(command_of(row));
   return {{"lastack", build_version()},      {"kernel", kernel_release()},
           {"suite", spec.suite->name},       {"quick", spec.quick},
           {"repetitions", spec.repetitions}, {"seed", spec.seed},
@@ -197,17 +197,18 @@ Status other_plan(const std::string& path, const Json& found, const Json& wanted
 
 }  // namespace
 
-std::string suite_summary_csv(const SuiteResult& result) {
+std::string suite_summary_csv(const suite::SuiteResult& result) {
   std::string text = "schema_version";
   append_names(text, std::span<const Column<SuiteLine>>(kFront));
-  for (const std::string_view setting : varied_parameters()) text.append(",").append(setting);
+  for (const std::string_view setting : suite::varied_parameters())
+    text.append(",").append(setting);
   append_summary_names(text);
   text += "\n";
-  for (const SuiteRun& run : result.runs) {
+  for (const suite::Run& run : result.runs) {
     std::string front = fmt::format("{}", kSchemaVersion);
     append_values(front, std::span<const Column<SuiteLine>>(kFront), {&result, &run});
     const auto values = print_spec(run.spec);
-    for (const std::string_view setting : varied_parameters())
+    for (const std::string_view setting : suite::varied_parameters())
       for (const auto& [name, value] : values)
         if (name == setting) front.append(",").append(quoted(value));
     for (const LedgerRow& row : run.result.ledger) {
@@ -221,19 +222,19 @@ std::string suite_summary_csv(const SuiteResult& result) {
 
 CsvSchema suite_summary_csv_schema() {
   ColumnNames columns = names_and_help(std::span<const Column<SuiteLine>>(kFront));
-  for (const std::string_view setting : varied_parameters())
+  for (const std::string_view setting : suite::varied_parameters())
     columns.emplace_back(setting, "the run's option of this name");
   columns.emplace_back("strategy ...", "the columns of a run's summary.csv");
   return {"summary.csv of a suite", "of `lastack suite`: the rows of all its runs' summary.csv",
           std::move(columns)};
 }
 
-std::string suite_latency_csv(const SuiteResult& result) {
+std::string suite_latency_csv(const suite::SuiteResult& result) {
   std::string text = "schema_version,row";
   append_names(text, latency_columns());
   text += "\n";
   for (size_t i = 0; i < result.rows.size(); ++i)
-    for (const LedgerRow& row : merged_ledger(result, i))
+    for (const LedgerRow& row : suite::merged_ledger(result, i))
       for (const auto& [since, histogram] :
            {std::pair{"issued", &row.issued}, {"scheduled", &row.scheduled}})
         for (const CurvePoint& point : percentile_curve(row, since, *histogram)) {
@@ -253,12 +254,12 @@ CsvSchema suite_latency_csv_schema() {
            {"strategy ...", "the columns of a run's latency.csv"}}};
 }
 
-std::string suite_timeline_csv(const SuiteResult& result) {
+std::string suite_timeline_csv(const suite::SuiteResult& result) {
   std::string text = "schema_version,row";
   append_names(text, timeline_columns());
   text += "\n";
   for (size_t i = 0; i < result.rows.size(); ++i) {
-    const auto first = std::ranges::find(result.runs, SuiteTurn{i, 1}, &SuiteRun::turn);
+    const auto first = std::ranges::find(result.runs, suite::SuiteTurn{i, 1}, &suite::Run::turn);
     if (first == result.runs.end()) continue;
     for (const TimelineBin& bin : first->result.timeline) {
       text += fmt::format("{},{}", kSchemaVersion, quoted(result.rows[i].name));
@@ -277,19 +278,19 @@ CsvSchema suite_timeline_csv_schema() {
            {"start_ns ...", "the columns of a run's timeline.csv"}}};
 }
 
-Json suite_document(const SuiteResult& result, const Json& environment,
-                    const std::vector<FrontierLine>& frontier) {
+Json suite_document(const suite::SuiteResult& result, const Json& environment,
+                    const std::vector<suite::FrontierLine>& frontier) {
   Json rows = Json::array();
-  for (const SuiteRow& row : result.rows)
+  for (const suite::Row& row : result.rows)
     rows.push_back({{"name", row.name},
                     {"command", command_of(row)},
                     {"repetitions", row.repetitions},
                     {"warm_up", row.repetitions > 1}});
   Json runs = Json::array();
   for (size_t i = 0; i < result.turns.size(); ++i) {
-    const SuiteTurn& turn = result.turns[i];
-    const SuiteRow& row = result.rows[turn.row];
-    const auto played = std::ranges::find(result.runs, turn, &SuiteRun::turn);
+    const suite::SuiteTurn& turn = result.turns[i];
+    const suite::Row& row = result.rows[turn.row];
+    const auto played = std::ranges::find(result.runs, turn, &suite::Run::turn);
     const bool ended = played != result.runs.end();
     const RunResult* host = ended ? described(*played) : nullptr;
     Json sysctls = nullptr;
@@ -299,7 +300,7 @@ Json suite_document(const SuiteResult& result, const Json& environment,
     }
     runs.push_back(
         {{"name", row.name},
-         {"folder", run_folder(turn, row)},
+         {"folder", suite::run_folder(turn, row)},
          {"repetition", turn.repetition},
          {"warm_up", turn.warm_up()},
          {"order", i + 1},
@@ -307,20 +308,20 @@ Json suite_document(const SuiteResult& result, const Json& environment,
          {"status", ended ? Json(status_row(played->status).name) : Json(nullptr)},
          {"exit_code", ended ? Json(status_row(played->status).exit_code) : Json(nullptr)},
          {"error", ended && !played->error.empty() ? Json(played->error) : Json(nullptr)},
-         {"estimated_ns", ended ? played->estimated_ns : estimated_ns(row)},
+         {"estimated_ns", ended ? played->estimated_ns : suite::estimated_ns(row)},
          {"wall_ns", ended ? Json(played->wall_ns) : Json(nullptr)},
          {"sysctls", std::move(sysctls)},
          {"stalled_ns", ended ? Json(sum_ns(played->result.stalls)) : Json(nullptr)},
          {"throttled_ns", ended ? Json(played->result.host.throttled_ns) : Json(nullptr)}});
   }
   Json safe = Json::array();
-  for (const SafeDeadline& one : safe_deadlines(frontier))
+  for (const suite::SafeDeadline& one : suite::safe_deadlines(frontier))
     safe.push_back({{"watch", one.watch},
                     {"probe", one.probe},
                     {"load_state", one.load_state},
                     {"deadline_ns", one.deadline_ns == 0 ? Json(nullptr) : Json(one.deadline_ns)}});
   Json notes = Json::array();
-  if (scales_timers(result)) notes.push_back(kTimersNote);
+  if (suite::scales_timers(result)) notes.push_back(kTimersNote);
   if (const std::string note = host_note(result); !note.empty()) notes.push_back(note);
   return {{"schema_version", kSchemaVersion},
           {"suite", result.spec.suite->name},
@@ -339,7 +340,7 @@ Json suite_document(const SuiteResult& result, const Json& environment,
           {"safe_heartbeat_deadlines", std::move(safe)}};
 }
 
-Result<Folder> begin_suite(const std::string& path, const SuiteSpec& spec) {
+Result<Folder> begin_suite(const std::string& path, const suite::Spec& spec) {
   auto folder = prepare_output_folder(path);
   if (!folder) return folder;
   auto unfinished = folder->make_inside(kUnfinished);
@@ -361,7 +362,7 @@ Result<Folder> open_suite(const std::string& path) {
   return folder;
 }
 
-Result<std::vector<SuiteRun>> resume_suite(const Folder& folder, const SuiteSpec& spec) {
+Result<std::vector<suite::Run>> resume_suite(const Folder& folder, const suite::Spec& spec) {
   const auto refused = [](const Error& error) {
     return plain_error("--resume: " + error.message());
   };
@@ -377,10 +378,10 @@ Result<std::vector<SuiteRun>> resume_suite(const Folder& folder, const SuiteSpec
   if (const Status other = other_plan(folder.path(), parsed(*plan), plan_of(spec)))
     return refused(*other);
 
-  const std::vector<SuiteRow> rows = rows_of(spec);
-  std::vector<SuiteRun> done;
-  std::vector<SuiteTurn> missing;
-  for (const SuiteTurn& turn : turns_of(rows, spec.seed)) {
+  const std::vector<suite::Row> rows = suite::rows_of(spec);
+  std::vector<suite::Run> done;
+  std::vector<suite::SuiteTurn> missing;
+  for (const suite::SuiteTurn& turn : suite::turns_of(rows, spec.seed)) {
     const auto record = unfinished->read(record_name(turn));
     if (!record && !is_missing(record.error())) return refused(record.error());
     if (!record) {
@@ -395,15 +396,16 @@ Result<std::vector<SuiteRun>> resume_suite(const Folder& folder, const SuiteSpec
     done.push_back(std::move(*run));
   }
   // Only now, when all that is there could be read.
-  for (const SuiteTurn& turn : missing)
+  for (const suite::SuiteTurn& turn : missing)
     if (const Status failed = remove_half_written(folder, run_path(turn, rows[turn.row])))
       return refused(*failed);
   return done;
 }
 
-Status write_suite_run(const Folder& folder, const SuiteRow& row, const SuiteRun& run,
+Status write_suite_run(const Folder& folder, const suite::Row& row, const suite::Run& run,
                        const Json& environment) {
-  const bool results = row.prices() ? run.cost.rounds >= kFewestRounds : !run.result.ledger.empty();
+  const bool results =
+      row.prices() ? run.cost.rounds >= suite::kFewestRounds : !run.result.ledger.empty();
   if (results) {
     const RunPath path = run_path(run.turn, row);
     const auto row_folder = folder.make_inside(path.row);
@@ -418,17 +420,17 @@ Status write_suite_run(const Folder& folder, const SuiteRow& row, const SuiteRun
   auto unfinished = folder.open_inside(kUnfinished);
   if (!unfinished) return unfinished.error();
   // Last: what has a record is not played again.
-  const std::string content = serialize(run);
+  const std::string content = suite::serialize(run);
   return unfinished->write(record_name(run.turn), checksum_line(content) + content);
 }
 
-Status write_suite(Folder& folder, const SuiteResult& result, const Json& document,
-                   const std::vector<FrontierLine>& frontier) {
+Status write_suite(Folder& folder, const suite::SuiteResult& result, const Json& document,
+                   const std::vector<suite::FrontierLine>& frontier) {
   const std::pair<const char*, std::string> files[] = {
       {"summary.csv", suite_summary_csv(result)},
       {"latency.csv", suite_latency_csv(result)},
       {"timeline.csv", suite_timeline_csv(result)},
-      {"frontier.csv", frontier_csv(frontier)},
+      {"frontier.csv", suite::frontier_csv(frontier)},
       // Last: a folder with a manifest.json is complete.
       {"manifest.json", json_text(document)},
   };
@@ -443,8 +445,8 @@ Status write_suite(Folder& folder, const SuiteResult& result, const Json& docume
   return folder.remove_folder(kUnfinished);
 }
 
-const RunResult* described_run(const SuiteResult& result) {
-  for (const SuiteRun& run : result.runs)
+const RunResult* described_run(const suite::SuiteResult& result) {
+  for (const suite::Run& run : result.runs)
     if (const RunResult* host = described(run)) return host;
   return nullptr;
 }

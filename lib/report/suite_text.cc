@@ -24,7 +24,7 @@ std::string latency(int64_t value_ns) {
   return value_ns < 0 ? "-" : format_rounded_duration(static_cast<double>(value_ns));
 }
 
-std::string cost_cell(const FrontierLine& line) {
+std::string cost_cell(const suite::FrontierLine& line) {
   if (!line.cost) return "-";
   const bool distinguishable =
       line.cost->survivor_cpu_low_ns > 0 || line.cost->survivor_cpu_high_ns < 0;
@@ -33,14 +33,14 @@ std::string cost_cell(const FrontierLine& line) {
                      line.cost->survivor_cpu_ns / 1e3);
 }
 
-std::string rows_table(const SuiteResult& result) {
+std::string rows_table(const suite::SuiteResult& result) {
   Table table({"row", "runs", "found", "nothing", "false alarms", "p50", "p99", "took", "status"},
               1);
   for (size_t i = 0; i < result.rows.size(); ++i) {
     int64_t runs = 0, wall_ns = 0;
     RunStatus status = RunStatus::ok;  // the worst one
     std::string error;
-    for (const SuiteRun& run : result.runs) {
+    for (const suite::Run& run : result.runs) {
       if (run.turn.row != i) continue;
       runs += !run.turn.warm_up();
       wall_ns += run.wall_ns;
@@ -49,7 +49,7 @@ std::string rows_table(const SuiteResult& result) {
     }
     if (runs == 0 && wall_ns == 0) continue;
     int64_t found = 0, nothing = 0, false_alarms = 0;
-    const auto ledger = merged_ledger(result, i);
+    const auto ledger = suite::merged_ledger(result, i);
     for (const LedgerRow& row : ledger) {
       found += row.found;
       nothing += row.nothing;
@@ -64,18 +64,18 @@ std::string rows_table(const SuiteResult& result) {
     };
     std::string said(status_row(status).name);
     if (!error.empty()) said += ": " + error;
-    table.add({row_folder(i, result.rows[i]), fmt::format("{}", runs), figure(found),
+    table.add({suite::row_folder(i, result.rows[i]), fmt::format("{}", runs), figure(found),
                figure(nothing), figure(false_alarms), quantile(0.5), quantile(0.99),
                seconds(wall_ns), said});
   }
   return table.text();
 }
 
-std::string frontier_table(const std::vector<FrontierLine>& frontier) {
+std::string frontier_table(const std::vector<suite::FrontierLine>& frontier) {
   Table table(
       {"run", "watch", "probe", "host", "found", "p50", "p99", "false alarms", "cost", "settings"},
       4);
-  for (const FrontierLine& line : frontier)
+  for (const suite::FrontierLine& line : frontier)
     table.add({line.run, line.watch, line.probe, std::string(line.load_state()),
                fmt::format("{} of {}", line.found, line.silent), latency(line.latency_p50_ns),
                latency(line.latency_p99_ns),
@@ -85,9 +85,9 @@ std::string frontier_table(const std::vector<FrontierLine>& frontier) {
   return table.text();
 }
 
-std::string safe_table(const std::vector<SafeDeadline>& safe) {
+std::string safe_table(const std::vector<suite::SafeDeadline>& safe) {
   Table table({"watch", "probe", "host", "smallest safe deadline"}, 3, Align::right);
-  for (const SafeDeadline& one : safe)
+  for (const suite::SafeDeadline& one : safe)
     table.add({one.watch, one.probe, std::string(one.load_state),
                one.deadline_ns == 0 ? "none" : format_duration(one.deadline_ns)});
   return table.text();
@@ -100,7 +100,7 @@ const std::string_view kTimersNote =
     "tcp_rto_max_ms) that are written inside the private network namespace of a run only: the "
     "times of such runs are those of their settings, not of a host with the defaults";
 
-std::string command_of(const SuiteRow& row) {
+std::string command_of(const suite::Row& row) {
   std::string command = row.prices() ? fmt::format("lastack cost --rounds {} --window {}",
                                                    row.rounds, format_duration(row.window_ns))
                                      : "lastack run";
@@ -108,24 +108,25 @@ std::string command_of(const SuiteRow& row) {
   return command;
 }
 
-std::string suite_estimate(const SuiteSpec& spec) {
-  const auto rows = rows_of(spec);
+std::string suite_estimate(const suite::Spec& spec) {
+  const auto rows = suite::rows_of(spec);
   return fmt::format("suite {}: {} rows, {} runs, at most about {}\n", spec.suite->name,
-                     rows.size(), turns_of(rows, spec.seed).size(), seconds(estimated_ns(rows)));
+                     rows.size(), suite::turns_of(rows, spec.seed).size(),
+                     seconds(suite::estimated_ns(rows)));
 }
 
 std::string suite_list_text() {
   std::string text;
-  for (const Suite& suite : suites()) {
+  for (const suite::Suite& suite : suite::suites()) {
     text += fmt::format("{}: {}\n", suite.name, suite.help);
     for (const bool quick : {false, true}) {
       const auto rows = suite.rows(quick);
       text += fmt::format("  {}: {} runs of {} rows, at most about {}\n",
-                          quick ? "with --quick" : "in full", turns_of(rows, 1).size(), rows.size(),
-                          seconds(estimated_ns(rows)));
+                          quick ? "with --quick" : "in full", suite::turns_of(rows, 1).size(),
+                          rows.size(), seconds(suite::estimated_ns(rows)));
       if (suite.collects) continue;
       for (size_t i = 0; i < rows.size(); ++i)
-        text += fmt::format("    {}: {} x {}\n", row_folder(i, rows[i]), rows[i].repetitions,
+        text += fmt::format("    {}: {} x {}\n", suite::row_folder(i, rows[i]), rows[i].repetitions,
                             command_of(rows[i]));
     }
   }
@@ -134,19 +135,19 @@ std::string suite_list_text() {
 
 std::string suite_list_json() {
   Json list = Json::array();
-  for (const Suite& suite : suites()) {
+  for (const suite::Suite& suite : suite::suites()) {
     Json one = {{"name", suite.name}, {"help", suite.help}};
     for (const bool quick : {false, true}) {
       const auto rows = suite.rows(quick);
       Json described = Json::array();
       for (size_t i = 0; i < rows.size(); ++i)
         described.push_back({{"name", rows[i].name},
-                             {"folder", row_folder(i, rows[i])},
+                             {"folder", suite::row_folder(i, rows[i])},
                              {"repetitions", rows[i].repetitions},
                              {"command", command_of(rows[i])},
-                             {"estimated_ns", estimated_ns(rows[i])}});
-      one[quick ? "quick" : "full"] = {{"estimated_ns", estimated_ns(rows)},
-                                       {"runs", turns_of(rows, 1).size()},
+                             {"estimated_ns", suite::estimated_ns(rows[i])}});
+      one[quick ? "quick" : "full"] = {{"estimated_ns", suite::estimated_ns(rows)},
+                                       {"runs", suite::turns_of(rows, 1).size()},
                                        {"rows", std::move(described)}};
     }
     list.push_back(std::move(one));
@@ -154,13 +155,13 @@ std::string suite_list_json() {
   return json_text(list);
 }
 
-std::string host_note(const SuiteResult& result) {
+std::string host_note(const suite::SuiteResult& result) {
   size_t runs = 0;
   std::string first;
-  for (const SuiteRun& run : result.runs) {
+  for (const suite::Run& run : result.runs) {
     const std::string want = want_of_host(run.result);
     if (want.empty() || ++runs > 1) continue;
-    first = fmt::format("{} {}", run_folder(run.turn, result.rows[run.turn.row]), want);
+    first = fmt::format("{} {}", suite::run_folder(run.turn, result.rows[run.turn.row]), want);
   }
   if (runs == 0) return "";
   return fmt::format(
@@ -169,30 +170,31 @@ std::string host_note(const SuiteResult& result) {
       runs, result.runs.size(), first);
 }
 
-std::string suite_text(const SuiteResult& result, const std::vector<FrontierLine>& frontier) {
+std::string suite_text(const suite::SuiteResult& result,
+                       const std::vector<suite::FrontierLine>& frontier) {
   std::string text = rows_table(result);
   if (!frontier.empty())
     text += "\n" + frontier_table(frontier) +
             "latencies: since the peer's death; cost: CPU of the survivors in us per connection "
             "and second,\nmore than without a probe, on a quiet host (~ not distinguishable from "
             "zero, - not measured,\nabout: between two measured intervals)\n";
-  if (const auto safe = safe_deadlines(frontier); !safe.empty())
+  if (const auto safe = suite::safe_deadlines(frontier); !safe.empty())
     text += "\n" + safe_table(safe) +
             "the smallest heartbeat deadline of the suite that raised no false alarm, and no "
             "longer one did\n";
   text +=
       fmt::format("\nruns      {} of {}\ntime      {}, estimated at most {}\n", result.runs.size(),
                   result.turns.size(), seconds(result.wall_ns), seconds(result.estimated_ns));
-  if (scales_timers(result)) text += fmt::format("note      {}\n", kTimersNote);
+  if (suite::scales_timers(result)) text += fmt::format("note      {}\n", kTimersNote);
   if (const std::string note = host_note(result); !note.empty())
     text += fmt::format("note      {}\n", note);
 
-  for (const SuiteRun& run : result.runs)
+  for (const suite::Run& run : result.runs)
     if (run.wall_ns > run.estimated_ns)
       text += fmt::format(
           "note      {} took {}, longer than the {} that its deadlines allow: the host may have "
           "raised false alarms\n",
-          run_folder(run.turn, result.rows[run.turn.row]), seconds(run.wall_ns),
+          suite::run_folder(run.turn, result.rows[run.turn.row]), seconds(run.wall_ns),
           seconds(run.estimated_ns));
   return text + fmt::format("status    {}\n", status_row(result.status).name);
 }

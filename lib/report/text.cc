@@ -99,7 +99,7 @@ std::vector<Listing> listings() {
   simple("counters", kCounters);
   simple("exit codes", run_statuses());
   Listing quantity_list{"quantities of a cost", {"name", "unit", "help"}, {}};
-  for (const QuantityRow& row : quantities())
+  for (const suite::QuantityRow& row : suite::quantities())
     quantity_list.rows.push_back(
         {std::string(row.name), std::string(row.unit), std::string(row.help)});
   lists.push_back(std::move(quantity_list));

@@ -10,7 +10,7 @@
 #include "plan/plan.h"
 #include "plan/rules.h"
 
-namespace lastack {
+namespace lastack::suite {
 namespace {
 
 constexpr FixedParameter kFixed[] = {
@@ -272,4 +272,4 @@ CostResult measure_cost(const CostSpec& spec, const CostPlan& plan, const RunHoo
   return result;
 }
 
-}  // namespace lastack
+}  // namespace lastack::suite

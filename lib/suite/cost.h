@@ -15,7 +15,7 @@
 #include "plan/spec.h"
 #include "run/runner.h"
 
-namespace lastack {
+namespace lastack::suite {
 
 constexpr int64_t kFewestRounds = 3, kMostRounds = 100;
 constexpr int64_t kShortestWindow_ns = 10'000'000, kLongestWindow_ns = 3'600'000'000'000;
@@ -102,4 +102,4 @@ CostPlan plan_cost(const CostSpec& spec);
 
 CostResult measure_cost(const CostSpec& spec, const CostPlan& plan, const RunHooks& hooks);
 
-}  // namespace lastack
+}  // namespace lastack::suite

@@ -8,7 +8,7 @@
 #include "base/parse.h"
 #include "base/rows.h"
 
-namespace lastack {
+namespace lastack::suite {
 namespace {
 
 constexpr std::string_view kSilent = "silent", kAlive = "alive";
@@ -43,7 +43,7 @@ struct MeasuredCost {
 
 std::vector<MeasuredCost> measured_costs(const SuiteResult& result) {
   std::vector<MeasuredCost> costs;
-  for (const SuiteRun& run : result.runs) {
+  for (const Run& run : result.runs) {
     for (const PricedWatch& watch : run.cost.watches) {
       const auto& control = watch.probes.front();
       for (const PricedProbe& priced : watch.probes) {
@@ -171,7 +171,7 @@ std::vector<FrontierLine> frontier_of(const SuiteResult& result) {
   std::vector<FrontierLine> lines;
   for (size_t i = 0; i < result.rows.size(); ++i) {
     const auto played = std::ranges::find_if(
-        result.runs, [&](const SuiteRun& run) { return run.turn.row == i && !run.turn.warm_up(); });
+        result.runs, [&](const Run& run) { return run.turn.row == i && !run.turn.warm_up(); });
     if (played == result.runs.end()) continue;
     const RunSpec& spec = played->spec;
     const std::vector<LedgerRow> ledger = merged_ledger(result, i);
@@ -248,4 +248,4 @@ std::vector<SafeDeadline> safe_deadlines(const std::vector<FrontierLine>& lines)
   return safe;
 }
 
-}  // namespace lastack
+}  // namespace lastack::suite

@@ -10,7 +10,7 @@
 #include "base/csv.h"
 #include "suite/suite.h"
 
-namespace lastack {
+namespace lastack::suite {
 
 // Per connection and second, measured on a quiet host whose connections carry nothing else.
 struct FrontierCost {
@@ -49,4 +49,4 @@ struct SafeDeadline {
 };
 std::vector<SafeDeadline> safe_deadlines(const std::vector<FrontierLine>& lines);
 
-}  // namespace lastack
+}  // namespace lastack::suite

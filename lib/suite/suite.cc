@@ -14,7 +14,7 @@
 #include "plan/plan.h"
 #include "plan/rules.h"
 
-namespace lastack {
+namespace lastack::suite {
 namespace {
 
 // Beyond what a plan counts: processes that start and end, and under --load bulk the acts, whose
@@ -24,9 +24,9 @@ int64_t overhead_ns(const RunSpec& spec) {
   return kEach_ns + (spec.traffic.load == Load::bulk ? spec.connections * kBulkAct_ns : 0);
 }
 
-std::vector<int64_t> estimates_of(std::span<const SuiteRow> rows) {
+std::vector<int64_t> estimates_of(std::span<const Row> rows) {
   std::vector<int64_t> estimates_ns;
-  for (const SuiteRow& row : rows) estimates_ns.push_back(estimated_ns(row));
+  for (const Row& row : rows) estimates_ns.push_back(estimated_ns(row));
   return estimates_ns;
 }
 
@@ -36,7 +36,7 @@ int64_t sum_of(std::span<const int64_t> row_estimates_ns, std::span<const SuiteT
   return sum_ns;
 }
 
-void play(SuiteRun& run, const SuiteRow& row, const RunHooks& hooks) {
+void play_turn(Run& run, const Row& row, const RunHooks& hooks) {
   const auto refuse = [&](RunStatus status, std::string error) {
     run.status = status;
     run.error = std::move(error);
@@ -64,7 +64,7 @@ const std::vector<std::string_view>& varied_parameters() {
     std::set<std::string, std::less<>> given;
     for (const Suite& suite : suites())
       for (const bool quick : {false, true})
-        for (const SuiteRow& row : suite.rows(quick))
+        for (const Row& row : suite.rows(quick))
           for (const auto& [name, value] : row.parameters) given.insert(name);
     std::vector<std::string_view> varied;
     for (const Parameter& parameter : parameters()) {
@@ -78,30 +78,30 @@ const std::vector<std::string_view>& varied_parameters() {
   return kVaried;
 }
 
-Result<RunSpec> run_of(const SuiteRow& row) {
+Result<RunSpec> run_of(const Row& row) {
   auto spec = read_spec(row.parameters);
   if (!spec) return spec;
   if (const Status bad = check_spec(*spec)) return *bad;
   return spec;
 }
 
-Result<CostSpec> cost_of(const SuiteRow& row) {
+Result<CostSpec> cost_of(const Row& row) {
   const auto spec = read_spec(row.parameters);
   if (!spec) return spec.error();
   return CostSpec{*spec, row.rounds, row.window_ns};
 }
 
-std::vector<SuiteRow> rows_of(const SuiteSpec& spec) {
-  std::vector<SuiteRow> rows = spec.suite->rows(spec.quick);
-  for (SuiteRow& row : rows)
+std::vector<Row> rows_of(const Spec& spec) {
+  std::vector<Row> rows = spec.suite->rows(spec.quick);
+  for (Row& row : rows)
     if (spec.repetitions > 0 && !row.prices()) row.repetitions = spec.repetitions;
   return rows;
 }
 
-std::vector<SuiteTurn> turns_of(std::span<const SuiteRow> rows, int64_t seed) {
+std::vector<SuiteTurn> turns_of(std::span<const Row> rows, int64_t seed) {
   Random random{static_cast<uint64_t>(seed)};
   int64_t most = 0;
-  for (const SuiteRow& row : rows) most = std::max(most, row.repetitions);
+  for (const Row& row : rows) most = std::max(most, row.repetitions);
   std::vector<SuiteTurn> turns;
   for (int64_t repetition = 0; repetition <= most; ++repetition) {
     std::vector<SuiteTurn> block;
@@ -116,7 +116,7 @@ std::vector<SuiteTurn> turns_of(std::span<const SuiteRow> rows, int64_t seed) {
   return turns;
 }
 
-int64_t estimated_ns(const SuiteRow& row) {
+int64_t estimated_ns(const Row& row) {
   if (row.prices()) {
     const auto spec = cost_of(row);
     return spec ? plan_cost(*spec).estimated_ns : 0;
@@ -127,22 +127,22 @@ int64_t estimated_ns(const SuiteRow& row) {
   return plan ? plan->longest_ns + overhead_ns(*spec) : 0;
 }
 
-int64_t estimated_ns(std::span<const SuiteRow> rows) {
+int64_t estimated_ns(std::span<const Row> rows) {
   return sum_of(estimates_of(rows), turns_of(rows, 1));
 }
 
-std::string row_folder(size_t index, const SuiteRow& row) {
+std::string row_folder(size_t index, const Row& row) {
   return fmt::format("{:02}-{}", index + 1, row.name);
 }
 
-std::string run_folder(const SuiteTurn& turn, const SuiteRow& row) {
+std::string run_folder(const SuiteTurn& turn, const Row& row) {
   const std::string folder = row_folder(turn.row, row);
   return turn.warm_up() ? folder + "/warm-up" : fmt::format("{}/rep-{}", folder, turn.repetition);
 }
 
 std::vector<LedgerRow> merged_ledger(const SuiteResult& result, size_t row) {
   std::vector<LedgerRow> merged;
-  for (const SuiteRun& run : result.runs) {
+  for (const Run& run : result.runs) {
     if (run.turn.row != row || run.turn.warm_up()) continue;
     for (const LedgerRow& one : run.result.ledger) {
       const auto known = std::ranges::find_if(merged, [&](const LedgerRow& other) {
@@ -160,14 +160,14 @@ std::vector<LedgerRow> merged_ledger(const SuiteResult& result, size_t row) {
 
 bool scales_timers(const SuiteResult& result) {
   return std::ranges::any_of(result.runs,
-                             [](const SuiteRun& run) { return !timer_sysctls(run.spec).empty(); });
+                             [](const Run& run) { return !timer_sysctls(run.spec).empty(); });
 }
 
 int64_t time_left_ns(const SuiteResult& result, std::span<const int64_t> row_estimates_ns,
                      size_t next) {
   std::vector<int64_t> taken_ns(result.rows.size()), times(result.rows.size());
   int64_t all_taken_ns = 0, all_estimated_ns = 0;
-  for (const SuiteRun& run : result.runs) {
+  for (const Run& run : result.runs) {
     taken_ns[run.turn.row] += run.wall_ns;
     ++times[run.turn.row];
     all_taken_ns += run.wall_ns;
@@ -185,7 +185,7 @@ int64_t time_left_ns(const SuiteResult& result, std::span<const int64_t> row_est
   return static_cast<int64_t>(left_ns);
 }
 
-SuiteResult run_suite(const SuiteSpec& spec, std::vector<SuiteRun> done, const SuiteHooks& hooks) {
+SuiteResult play(const Spec& spec, std::vector<Run> done, const Hooks& hooks) {
   SuiteResult result;
   result.spec = spec;
   result.rows = rows_of(spec);
@@ -194,8 +194,8 @@ SuiteResult run_suite(const SuiteSpec& spec, std::vector<SuiteRun> done, const S
   result.estimated_ns = sum_of(estimates_ns, result.turns);
   for (size_t i = 0; i < result.turns.size(); ++i) {
     const SuiteTurn& turn = result.turns[i];
-    const SuiteRow& row = result.rows[turn.row];
-    const auto known = std::ranges::find(done, turn, &SuiteRun::turn);
+    const Row& row = result.rows[turn.row];
+    const auto known = std::ranges::find(done, turn, &Run::turn);
     if (known != done.end()) {
       result.wall_ns += known->wall_ns;
       result.status = std::min(result.status, known->status);
@@ -211,11 +211,11 @@ SuiteResult run_suite(const SuiteSpec& spec, std::vector<SuiteRun> done, const S
       hooks.run.progress(
           {fmt::format("{}: {}", front, progress.phase), progress.done, progress.total});
     };
-    SuiteRun run;
+    Run run;
     run.turn = turn;
     run.estimated_ns = estimates_ns[turn.row];
     const int64_t start_ns = now_ns();
-    play(run, row, run_hooks);
+    play_turn(run, row, run_hooks);
     run.wall_ns = now_ns() - start_ns;
     result.wall_ns += run.wall_ns;
     result.status = std::min(result.status, run.status);  // the worse one stands first
@@ -244,7 +244,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(CostSample, connections, cost)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PricedProbe, probe, skipped, samples)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PricedWatch, watch, probes)
 
-std::string serialize(const SuiteRun& run) {
+std::string serialize(const Run& run) {
   const nlohmann::json json = {{"row", run.turn.row},
                                {"repetition", run.turn.repetition},
                                {"status", run.status},
@@ -263,11 +263,11 @@ std::string serialize(const SuiteRun& run) {
   return std::string(bytes.begin(), bytes.end());
 }
 
-Result<SuiteRun> deserialize_suite_run(const std::string& text, std::span<const SuiteRow> rows) {
+Result<Run> deserialize_suite_run(const std::string& text, std::span<const Row> rows) {
   // The library reports a wrong shape by an exception; it stops here.
   try {
     const nlohmann::json json = nlohmann::json::from_msgpack(text);
-    SuiteRun run;
+    Run run;
     json.at("row").get_to(run.turn.row);
     json.at("repetition").get_to(run.turn.repetition);
     json.at("status").get_to(run.status);
@@ -283,7 +283,7 @@ Result<SuiteRun> deserialize_suite_run(const std::string& text, std::span<const 
     cost.at("watches").get_to(run.cost.watches);
     cost.at("host").get_to(run.cost.host);
     if (run.turn.row >= rows.size()) return plain_error("the record is of another suite");
-    const SuiteRow& row = rows[run.turn.row];
+    const Row& row = rows[run.turn.row];
     if (row.prices()) {
       if (const auto spec = cost_of(row)) run.cost.spec = *spec;
       run.spec = run.cost.spec.run;
@@ -296,4 +296,4 @@ Result<SuiteRun> deserialize_suite_run(const std::string& text, std::span<const 
   }
 }
 
-}  // namespace lastack
+}  // namespace lastack::suite

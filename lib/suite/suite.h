@@ -14,18 +14,18 @@
 #include "suite/cost.h"
 #include "suite/tables.h"
 
-namespace lastack {
+namespace lastack::suite {
 
 constexpr int64_t kMostRepetitions = 1000;
 
 // What to play. Two of these that are equal play the same runs in the same order.
-struct SuiteSpec {
+struct Spec {
   const Suite* suite = nullptr;
   bool quick = false;
   int64_t repetitions = 0;  // of every row but prices, which repeat themselves; 0: as rows say
   int64_t seed = 1;         // of the order
 };
-std::vector<SuiteRow> rows_of(const SuiteSpec& spec);
+std::vector<Row> rows_of(const Spec& spec);
 
 // One run of a suite.
 struct SuiteTurn {
@@ -36,29 +36,29 @@ struct SuiteTurn {
 };
 // Repetition by repetition, the rows of each in an order by chance: what drifts on the host
 // burdens all rows alike.
-std::vector<SuiteTurn> turns_of(std::span<const SuiteRow> rows, int64_t seed);
+std::vector<SuiteTurn> turns_of(std::span<const Row> rows, int64_t seed);
 
 // The names of the parameters in which runs of suites differ, and of those that set probes: columns
 // of a suite's summary.csv. Without those that name a row of the ledger.
 const std::vector<std::string_view>& varied_parameters();
 
 // What a row asks for; an Error where its text says nonsense.
-Result<RunSpec> run_of(const SuiteRow& row);
-Result<CostSpec> cost_of(const SuiteRow& row);
+Result<RunSpec> run_of(const Row& row);
+Result<CostSpec> cost_of(const Row& row);
 
 // The longest that one run of a row should take on this host; deadlines bound it, so most come
 // close.
-int64_t estimated_ns(const SuiteRow& row);
+int64_t estimated_ns(const Row& row);
 // Of all its runs.
-int64_t estimated_ns(std::span<const SuiteRow> rows);
+int64_t estimated_ns(std::span<const Row> rows);
 
 // "03-keepalive-1s-1s-2": the folder of the row at that index, and "03-keepalive-1s-1s-2/rep-1" or
 // ".../warm-up" of one of its runs.
-std::string row_folder(size_t index, const SuiteRow& row);
-std::string run_folder(const SuiteTurn& turn, const SuiteRow& row);
+std::string row_folder(size_t index, const Row& row);
+std::string run_folder(const SuiteTurn& turn, const Row& row);
 
 // A run that was played, to its end or as far as it came.
-struct SuiteRun {
+struct Run {
   SuiteTurn turn;
   RunStatus status = RunStatus::ok;
   std::string error;
@@ -69,17 +69,18 @@ struct SuiteRun {
   CostResult cost;   // of prices
 };
 // For a suite that is resumed, by the build that began it. The spec is not in it: the row has it.
-std::string serialize(const SuiteRun& run);
-Result<SuiteRun> deserialize_suite_run(const std::string& text, std::span<const SuiteRow> rows);
+std::string serialize(const Run& run);
+Result<Run> deserialize_suite_run(const std::string& text, std::span<const Row> rows);
 
+// Not `Result`: that is a value or an Error in all of lib/.
 struct SuiteResult {
-  SuiteSpec spec;
+  Spec spec;
   RunStatus status = RunStatus::ok;  // the worst one
   int64_t estimated_ns = 0;
   int64_t wall_ns = 0;  // of all runs together
-  std::vector<SuiteRow> rows;
+  std::vector<Row> rows;
   std::vector<SuiteTurn> turns;
-  std::vector<SuiteRun> runs;  // those that ended, as played; fewer than turns if interrupted
+  std::vector<Run> runs;  // those that ended, as played; fewer than turns if interrupted
 };
 
 // The rows of a row's ledger, of all its measured runs together: counts are sums, histograms are
@@ -94,15 +95,15 @@ bool scales_timers(const SuiteResult& result);
 int64_t time_left_ns(const SuiteResult& result, std::span<const int64_t> row_estimates_ns,
                      size_t next);
 
-struct SuiteHooks {
+struct Hooks {
   RunHooks run;
   // Called after each run, to write it down; may be empty. An Error ends the suite.
-  std::function<Status(const SuiteRow& row, const SuiteRun& run)> finished;
+  std::function<Status(const Row& row, const Run& run)> finished;
 };
 
 // Plays the turns one after the other, but for those in `done`. A row that cannot run here is kept
 // with its error, and the next one follows; an interruption ends the suite, without the run that
 // it hit.
-SuiteResult run_suite(const SuiteSpec& spec, std::vector<SuiteRun> done, const SuiteHooks& hooks);
+SuiteResult play(const Spec& spec, std::vector<Run> done, const Hooks& hooks);
 
-}  // namespace lastack
+}  // namespace lastack::suite

@@ -8,7 +8,7 @@
 #include "base/parse.h"
 #include "base/rows.h"
 
-namespace lastack {
+namespace lastack::suite {
 namespace {
 
 // Rows that differ in one setting. Every text is `name=value name=value`; where both say something,
@@ -26,8 +26,8 @@ struct Block {
   int64_t window_ns = 0;
 };
 
-std::vector<SuiteRow> rows_in(const std::vector<Block>& blocks) {
-  std::vector<SuiteRow> rows;
+std::vector<Row> rows_in(const std::vector<Block>& blocks) {
+  std::vector<Row> rows;
   for (const Block& block : blocks)
     for (const Setting& setting : block.settings) {
       Parameters parameters = parse_parameters(block.common);
@@ -61,7 +61,7 @@ const std::string kUringHeartbeats =
 const std::string kEpollHeartbeats = "watch=epoll probe=heartbeat-timerfd,heartbeat-scan ";
 
 // Where a kernel timer decides, the deadline is about two seconds more than predict() says.
-std::vector<SuiteRow> dead_peer_full() {
+std::vector<Row> dead_peer_full() {
   const std::string half_silent = "mix=silent=1,alive=1 connections=2k ";
   constexpr int64_t kRounds = 4, kWindow_ns = 1'500'000'000;
   return rows_in({
@@ -145,7 +145,7 @@ std::vector<SuiteRow> dead_peer_full() {
   });
 }
 
-std::vector<SuiteRow> dead_peer_quick() {
+std::vector<Row> dead_peer_quick() {
   const std::string half_silent = "mix=silent=1,alive=1 connections=200 ";
   const std::vector<Setting> heartbeat_deadline = {
       {"300ms", "heartbeat-deadline=300ms heartbeat-interval=100ms deadline=800ms"}};
@@ -190,10 +190,10 @@ std::vector<SuiteRow> dead_peer_quick() {
   });
 }
 
-std::vector<SuiteRow> dead_peer(bool quick) { return quick ? dead_peer_quick() : dead_peer_full(); }
+std::vector<Row> dead_peer(bool quick) { return quick ? dead_peer_quick() : dead_peer_full(); }
 
 // A tail of one in a thousand takes a thousand findings: of every strategy of a row, in every run.
-std::vector<SuiteRow> rst(bool quick) {
+std::vector<Row> rst(bool quick) {
   const std::string size =
       quick ? "connections=200 deadline=300ms " : "connections=2k deadline=500ms ";
   const std::string paced = size + "mix=fin=1,rst-linger=1 schedule=rate=4k/s ";
@@ -245,7 +245,7 @@ std::vector<SuiteRow> rst(bool quick) {
   });
 }
 
-std::vector<SuiteRow> pipe_rows(bool quick) {
+std::vector<Row> pipe_rows(bool quick) {
   const std::string common =
       std::string("watch=writer mix=fin=1,rst-linger=1 write-rate=rate=20/s schedule=rate=4k/s ") +
       (quick ? "connections=100 deadline=500ms" : "connections=1k deadline=1s");
@@ -263,7 +263,7 @@ std::vector<SuiteRow> pipe_rows(bool quick) {
                    quick ? 2 : 10}});
 }
 
-std::vector<SuiteRow> scale(bool quick) {
+std::vector<Row> scale(bool quick) {
   const std::string mix = "mix=fin=1,rst-linger=1 watch=recv ";
   const int64_t repetitions = quick ? 2 : 5;
   if (quick)
@@ -285,7 +285,7 @@ std::vector<SuiteRow> scale(bool quick) {
                    repetitions}});
 }
 
-std::vector<SuiteRow> quick_rows(bool quick) {
+std::vector<Row> quick_rows(bool quick) {
   // Fewer could not show that one row alone differs.
   const int64_t repetitions = quick ? 2 : 7;
   const std::string size = quick ? "connections=100 " : "connections=1k ";
@@ -317,10 +317,10 @@ std::vector<SuiteRow> quick_rows(bool quick) {
   });
 }
 
-std::vector<SuiteRow> full(bool quick) {
-  std::vector<SuiteRow> rows;
+std::vector<Row> full(bool quick) {
+  std::vector<Row> rows;
   for (const auto part : {rst, pipe_rows, scale, dead_peer})
-    for (SuiteRow& row : part(quick)) rows.push_back(std::move(row));
+    for (Row& row : part(quick)) rows.push_back(std::move(row));
   return rows;
 }
 
@@ -360,4 +360,4 @@ Parameters parse_parameters(std::string_view text) {
   return parameters;
 }
 
-}  // namespace lastack
+}  // namespace lastack::suite

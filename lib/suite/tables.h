@@ -11,12 +11,12 @@
 
 #include "base/error.h"
 
-namespace lastack {
+namespace lastack::suite {
 
 // Parameters as (flag without dashes, value).
 using Parameters = std::vector<std::pair<std::string, std::string>>;
 
-struct SuiteRow {
+struct Row {
   std::string name;  // unique within the suite; where two suites share a name, it is the same run
   Parameters parameters;
   // Above 0: not one run, but what its probes cost, in so many rounds of such windows.
@@ -32,7 +32,7 @@ struct Suite {
   std::string_view name;
   std::string_view help;
   // `quick`: the same kinds of rows with small numbers, to see that everything works.
-  std::vector<SuiteRow> (*rows)(bool quick);
+  std::vector<Row> (*rows)(bool quick);
   bool collects = false;  // its rows are those of other suites
 };
 std::span<const Suite> suites();
@@ -41,4 +41,4 @@ Result<const Suite*> find_suite(std::string_view name);
 // "mix=silent=1,alive=1 probe=keepalive" in pairs.
 Parameters parse_parameters(std::string_view text);
 
-}  // namespace lastack
+}  // namespace lastack::suite

@@ -12,7 +12,7 @@
 #include "plan/values.h"
 #include "report/cost_text.h"
 
-namespace lastack {
+namespace lastack::suite {
 namespace {
 
 using testing::HasSubstr;
@@ -293,4 +293,4 @@ TEST(CostSettings, AreThoseOfTheProbe) {
 }
 
 }  // namespace
-}  // namespace lastack
+}  // namespace lastack::suite

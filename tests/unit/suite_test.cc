@@ -19,7 +19,8 @@
 #include "report/suite_text.h"
 #include "suite/frontier.h"
 
-namespace lastack {
+// Tests say suite::Run, as testing::Test has a Run() of its own.
+namespace lastack::suite {
 namespace {
 
 using testing::ElementsAre;
@@ -32,7 +33,7 @@ TEST(Suites, EveryRowCanBePlayed) {
   for (const Suite& suite : suites())
     for (const bool quick : {false, true}) {
       std::set<std::string> names;
-      for (const SuiteRow& row : suite.rows(quick)) {
+      for (const Row& row : suite.rows(quick)) {
         SCOPED_TRACE(std::string(suite.name) + " " + row.name);
         EXPECT_TRUE(names.insert(row.name).second) << "named twice";
         EXPECT_EQ(row.name.find_first_of("/ ,"), std::string::npos) << "it names a folder";
@@ -52,7 +53,7 @@ TEST(Suites, EveryRowCanBePlayed) {
 TEST(Suites, NoRowSaysAnythingTwice) {
   for (const Suite& suite : suites())
     for (const bool quick : {false, true})
-      for (const SuiteRow& row : suite.rows(quick)) {
+      for (const Row& row : suite.rows(quick)) {
         std::set<std::string> said;
         for (const auto& [name, value] : row.parameters)
           EXPECT_TRUE(said.insert(name).second) << row.name << " " << name;
@@ -60,7 +61,7 @@ TEST(Suites, NoRowSaysAnythingTwice) {
 }
 
 TEST(Suites, NoRowRunsLongerThanItsEstimate) {
-  for (const SuiteRow& row : (*find_suite("dead-peer"))->rows(true)) {
+  for (const Row& row : (*find_suite("dead-peer"))->rows(true)) {
     if (row.prices()) continue;
     const auto spec = run_of(row);
     ASSERT_TRUE(spec);
@@ -108,16 +109,16 @@ CostSample cost_sample(int64_t cpu_ns) {
   return sample;
 }
 
-SuiteRow heartbeat_row(const std::string& deadline, const std::string& interval,
-                       const std::string& more = "") {
+Row heartbeat_row(const std::string& deadline, const std::string& interval,
+                  const std::string& more = "") {
   return {"beat-" + deadline + more,
           parse_parameters("probe=heartbeat-wheel mix=silent=1,alive=1 heartbeat-deadline=" +
                            deadline + " heartbeat-interval=" + interval + " " + more)};
 }
 
 // Adds a row with a run of 100 silent and 100 live peers.
-void add_run(SuiteResult& suite, const SuiteRow& row, int64_t false_alarms, int64_t early_alarms) {
-  SuiteRun run;
+void add_run(SuiteResult& suite, const Row& row, int64_t false_alarms, int64_t early_alarms) {
+  suite::Run run;
   run.turn = {suite.rows.size(), 1};
   run.spec = *run_of(row);
   run.result.ledger = {ledger_row("silent", "heartbeat-wheel", 100, 90, early_alarms),
@@ -129,8 +130,8 @@ void add_run(SuiteResult& suite, const SuiteRow& row, int64_t false_alarms, int6
 
 // Adds prices of a probe: each connection uses so much CPU in a second.
 void add_prices(SuiteResult& suite, Probe probe, const std::string& parameters, int64_t cpu_ns) {
-  const SuiteRow row{"prices " + parameters, parse_parameters(parameters), 3, 1'000'000'000};
-  SuiteRun run;
+  const Row row{"prices " + parameters, parse_parameters(parameters), 3, 1'000'000'000};
+  suite::Run run;
   run.turn = {suite.rows.size(), 1};
   run.spec = cost_of(row)->run;
   run.cost.rounds = 3;
@@ -184,7 +185,7 @@ TEST(Frontier, PricesAreMeasuredOrLinearInTheFrequency) {
 TEST(Frontier, AKeepaliveThatIsHalfAsFrequentCostsHalf) {
   SuiteResult suite;
   add_prices(suite, Probe::keepalive, "keepalive-idle=1s keepalive-interval=1s", 300);
-  SuiteRow row{"slow", parse_parameters("probe=keepalive mix=silent=1,alive=1 keepalive-idle=2s")};
+  Row row{"slow", parse_parameters("probe=keepalive mix=silent=1,alive=1 keepalive-idle=2s")};
   add_run(suite, row, 0, 0);
   suite.runs.back().result.ledger = {ledger_row("silent", "keepalive", 100, 100, 0)};
   const auto lines = frontier_of(suite);
@@ -265,14 +266,14 @@ TEST(SuiteDocument, TellsWhatWasNotPlayed) {
   for (const auto& [key, value] : document.items()) EXPECT_NE(value.is_null(), true) << key;
 }
 
-SuiteRow plain_row(const std::string& name, int64_t repetitions) {
-  SuiteRow row{name, parse_parameters("mix=fin connections=10")};
+Row plain_row(const std::string& name, int64_t repetitions) {
+  Row row{name, parse_parameters("mix=fin connections=10")};
   row.repetitions = repetitions;
   return row;
 }
 
 TEST(SuiteTurns, AreBlocksOfAllRowsInAnOrderByChance) {
-  std::vector<SuiteRow> rows;
+  std::vector<Row> rows;
   for (int i = 0; i < 8; ++i) rows.push_back(plain_row("row" + std::to_string(i), 3));
   rows.push_back(plain_row("once", 1));
   const auto turns = turns_of(rows, 7);
@@ -295,8 +296,8 @@ TEST(SuiteTurns, AreBlocksOfAllRowsInAnOrderByChance) {
 
 TEST(SuiteRows, RepeatAsTheyOrTheUserSay) {
   const Suite* suite = *find_suite("dead-peer");
-  for (const SuiteRow& row : rows_of({suite, true, 0, 1})) EXPECT_EQ(row.repetitions, 1);
-  for (const SuiteRow& row : rows_of({suite, true, 5, 1}))
+  for (const Row& row : rows_of({suite, true, 0, 1})) EXPECT_EQ(row.repetitions, 1);
+  for (const Row& row : rows_of({suite, true, 5, 1}))
     EXPECT_EQ(row.repetitions, row.prices() ? 1 : 5) << row.name;
 }
 
@@ -307,7 +308,7 @@ SuiteResult repeated_suite() {
   suite.rows = {plain_row("one", 2), plain_row("two", 2)};
   suite.turns = turns_of(suite.rows, 1);
   for (const SuiteTurn& turn : suite.turns) {
-    SuiteRun run;
+    suite::Run run;
     run.turn = turn;
     run.spec = *run_of(suite.rows[turn.row]);
     LedgerRow row = ledger_row("silent", "none", 10, 10, 0);
@@ -347,7 +348,7 @@ TEST(SuiteRepetitions, AreMarkedInTheSummary) {
   EXPECT_THAT(text, HasSubstr("1,one,01-one/warm-up,0,1,ok,100.0,2.5,"));
   EXPECT_THAT(text, HasSubstr("1,two,02-two/rep-2,2,0,ok,100.0,2.5,"));
   SuiteResult spinning = repeated_suite();
-  for (SuiteRun& run : spinning.runs) run.result.cost.survivors.spins = true;
+  for (suite::Run& run : spinning.runs) run.result.cost.survivors.spins = true;
   EXPECT_THAT(suite_summary_csv(spinning), HasSubstr("1,one,01-one/rep-1,1,0,ok,,2.5,"));
 }
 
@@ -357,7 +358,7 @@ TEST(SuiteTimeLeft, IsWhatRowsTookOrElseTheirEstimate) {
   EXPECT_EQ(time_left_ns(suite, estimates_ns, 4), (1 + 3) * kSecond_ns);
   suite.runs.clear();
   EXPECT_EQ(time_left_ns(suite, estimates_ns, 0), 3 * (2 + 6) * kSecond_ns);
-  SuiteRun first;
+  suite::Run first;
   first.turn = {0, 0};
   first.wall_ns = kSecond_ns;  // half of the estimate
   suite.runs = {first};
@@ -367,7 +368,7 @@ TEST(SuiteTimeLeft, IsWhatRowsTookOrElseTheirEstimate) {
 
 TEST(SuiteRecords, ComeBackWhole) {
   SuiteResult suite = repeated_suite();
-  SuiteRun& run = suite.runs[4];
+  suite::Run& run = suite.runs[4];
   run.status = RunStatus::too_slow;
   run.error = "slow";
   const auto back = deserialize_suite_run(serialize(run), suite.rows);
@@ -402,7 +403,7 @@ class SuiteFolder : public testing::Test {
   // One run of it was played.
   Folder begun_with_a_run() {
     auto folder = begin_suite(folder_, spec_);
-    SuiteRun run;
+    suite::Run run;
     run.turn = turns_[0];
     run.result.ledger = {ledger_row("silent", "none", 10, 10, 0)};
     const Status failed = write_suite_run(*folder, rows_[turns_[0].row], run, {{"host", "here"}});
@@ -416,8 +417,8 @@ class SuiteFolder : public testing::Test {
     return fmt::format("{}/unfinished/row-{}-rep-{}", folder_, turns_[0].row, turns_[0].repetition);
   }
   std::string folder_;
-  SuiteSpec spec_ = {*find_suite("quick"), true, 0, 1};
-  std::vector<SuiteRow> rows_ = rows_of(spec_);
+  Spec spec_ = {*find_suite("quick"), true, 0, 1};
+  std::vector<Row> rows_ = rows_of(spec_);
   std::vector<SuiteTurn> turns_ = turns_of(rows_, spec_.seed);
 };
 
@@ -488,7 +489,7 @@ TEST_F(SuiteFolder, FollowsNoLink) {
     fs::create_symlink(elsewhere, row);
     EXPECT_FALSE(resume_suite(folder, spec_));
     EXPECT_TRUE(intact());
-    SuiteRun run;
+    suite::Run run;
     run.turn = turns_[1];
     run.result.ledger = {ledger_row("silent", "none", 10, 10, 0)};
     EXPECT_TRUE(write_suite_run(folder, rows_[turns_[1].row], run, {}));
@@ -537,7 +538,7 @@ TEST_F(SuiteFolder, IsNotSharedByDifferentSuites) {
   EXPECT_FALSE(begin_suite(folder_, spec_)) << "not empty";
   const auto folder = open_suite(folder_);
   ASSERT_TRUE(folder);
-  SuiteSpec other = spec_;
+  Spec other = spec_;
   other.seed = 2;
   EXPECT_THAT(resume_suite(*folder, other).error().message(),
               HasSubstr("was begun with seed 1; now it is 2"));
@@ -562,4 +563,4 @@ TEST_F(SuiteFolder, IsFinishedWhenAllWasPlayed) {
 }
 
 }  // namespace
-}  // namespace lastack
+}  // namespace lastack::suite
