@@ -178,7 +178,7 @@ int64_t free_of(const CgroupLimit& limit) {
 // What control groups leave. Each limit that is short is to be raised, so that `needed` and `spare`
 // fit.
 Examination examine_limits(std::span<const CgroupLimit> limits, int64_t needed, int64_t spare,
-                           std::string_view what, std::string needed_text,
+                           std::string_view what, const std::string& needed_text,
                            std::string (*text)(int64_t amount)) {
   if (limits.empty()) return fine(fmt::format("no {} limit to be read", what), needed_text);
   const auto tightest = std::min_element(

@@ -159,7 +159,7 @@ void append_probing(const RunResult& result, std::string& text) {
     const auto late = [&](int64_t value) {
       return sums.after_predicted.count ? milliseconds(value) : std::string("-");
     };
-    const auto of_promise = [&](std::string shown) {
+    const auto of_promise = [&](const std::string& shown) {
       return sums.promised ? shown : std::string("-");
     };
     table.add({row.strategy, watch_text(row), row.probe, of_promise(milliseconds(sums.nominal_ns)),

@@ -110,7 +110,7 @@ namespace {
 
 }  // namespace
 
-void fail_stage(Error error) { end_stage(error, false); }
+void fail_stage(const Error& error) { end_stage(error, false); }
 
 void require(Status status) {
   if (status) fail_stage(*status);

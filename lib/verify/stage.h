@@ -100,7 +100,7 @@ int hand_back(int descriptor, const Record& record);
 
 // The following calls are made for their effect and cannot fail on a working host. When one does,
 // the row is over: its process hands back a record with the error and ends.
-[[noreturn]] void fail_stage(Error error);
+[[noreturn]] void fail_stage(const Error& error);
 void require(Status status);
 
 template <class T>
