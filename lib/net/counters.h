@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <initializer_list>
+#include <iterator>
 #include <map>
 #include <string>
 #include <string_view>
@@ -28,7 +29,6 @@ enum class Counter : uint8_t {
   timeouts,
   retrans_segs,
 };
-constexpr size_t kCounterCount = 11;
 
 struct CounterRow {
   Counter id;
@@ -36,7 +36,7 @@ struct CounterRow {
   std::string_view help;
 };
 
-constexpr CounterRow kCounters[kCounterCount] = {
+constexpr CounterRow kCounters[] = {
     {Counter::active_opens, "ActiveOpens", "connections opened by connect()"},
     {Counter::passive_opens, "PassiveOpens", "connections opened by a listener"},
     {Counter::listen_overflows, "ListenOverflows", "connections lost to a full accept queue"},
@@ -52,6 +52,7 @@ constexpr CounterRow kCounters[kCounterCount] = {
     {Counter::timeouts, "TCPTimeouts", "retransmission timers that fired"},
     {Counter::retrans_segs, "RetransSegs", "segments sent again"},
 };
+constexpr size_t kCounterCount = std::size(kCounters);
 
 // A value per counter: absolute, a difference, or an expectation.
 struct CounterValues {
