@@ -1,6 +1,7 @@
 #include "plan/rules.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -236,9 +237,14 @@ Status no_time_to_answer(const RunSpec& spec) {
 
 Status sysctls_of_the_host(const RunSpec& spec) {
   if (!spec.host_network || timer_sysctls(spec).empty()) return std::nullopt;
+  std::vector<std::string_view> flags;
+  for (const Parameter& parameter : parameters())
+    if (!parameter.sysctl.name.empty()) flags.push_back(parameter.flag);
+  const std::string_view last = flags.back();
+  flags.pop_back();
   return plain_error(
-      "--retries2, --rto-min and --rto-max are sysctls of a private namespace; allowed: without "
-      "--host-network");
+      fmt::format("{} and {} are sysctls of a private namespace; allowed: without --host-network",
+                  fmt::join(flags, ", "), last));
 }
 
 Status least_rto_above_the_most(const RunSpec& spec) {

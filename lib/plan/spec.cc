@@ -159,6 +159,13 @@ constexpr Access traffic() {
           [](const RunSpec& spec) { return print_traffic(spec.*kMember); }};
 }
 
+// As the kernel wants it, in its own unit.
+template <int64_t kUnit, auto... kPath>
+constexpr ParameterSysctl sysctl(std::string_view name) {
+  return {name,
+          [](const RunSpec& spec) { return std::to_string(value_of<kPath...>(spec) / kUnit); }};
+}
+
 constexpr Access composite(Status (*read)(RunSpec&, std::string_view),
                            std::string (*print)(const RunSpec&)) {
   return {ParameterKind::text, read, print};
@@ -276,12 +283,15 @@ constexpr Parameter kParameters[] = {
      multiple<kMs, 86'400'000, kProbing, &ProbeSettings::user_timeout_ns>(), is_user_timeout},
     {"--retries2", "N", Group::probes,
      "tcp_retries2 of the run's namespace: when unacknowledged data ends a connection",
-     count<0, 255, kProbing, &ProbeSettings::retries2>(), is_retransmission},
+     count<0, 255, kProbing, &ProbeSettings::retries2>(), is_retransmission,
+     sysctl<1, kProbing, &ProbeSettings::retries2>("net/ipv4/tcp_retries2")},
     {"--rto-min", "TIME", Group::probes,
      "tcp_rto_min_us of the run's namespace, whole milliseconds",
-     multiple<kMs, 10'000, kProbing, &ProbeSettings::rto_min_ns>(), is_retransmission},
+     multiple<kMs, 10'000, kProbing, &ProbeSettings::rto_min_ns>(), is_retransmission,
+     sysctl<kMicrosecond_ns, kProbing, &ProbeSettings::rto_min_ns>("net/ipv4/tcp_rto_min_us")},
     {"--rto-max", "TIME", Group::probes, "tcp_rto_max_ms of the run's namespace, whole seconds",
-     multiple<kS, 120, kProbing, &ProbeSettings::rto_max_ns>(), is_retransmission},
+     multiple<kS, 120, kProbing, &ProbeSettings::rto_max_ns>(), is_retransmission,
+     sysctl<kMs, kProbing, &ProbeSettings::rto_max_ns>("net/ipv4/tcp_rto_max_ms")},
     {"--heartbeat-interval", "TIME", Group::probes,
      "a heartbeat goes out when nothing came for about so long",
      duration<kMs, kLongest_ns, kProbing, &ProbeSettings::heartbeat_interval_ns>(), is_heartbeat},
@@ -333,14 +343,13 @@ bool has_writers(const RunSpec& spec) {
 }
 
 std::vector<Sysctl> timer_sysctls(const RunSpec& spec) {
-  const ProbeSettings &wanted = spec.probe_settings, kernel;
+  const RunSpec kernel;
   std::vector<Sysctl> sysctls;
-  const auto set = [&](const char* name, int64_t value, int64_t default_value, int64_t unit) {
-    if (value != default_value) sysctls.push_back({name, fmt::format("{}", value / unit)});
-  };
-  set("net/ipv4/tcp_retries2", wanted.retries2, kernel.retries2, 1);
-  set("net/ipv4/tcp_rto_min_us", wanted.rto_min_ns, kernel.rto_min_ns, 1000);
-  set("net/ipv4/tcp_rto_max_ms", wanted.rto_max_ns, kernel.rto_max_ns, 1'000'000);
+  for (const Parameter& parameter : parameters()) {
+    const auto& [name, value] = parameter.sysctl;
+    if (!name.empty() && value(spec) != value(kernel))
+      sysctls.push_back({std::string(name), value(spec)});
+  }
   return sysctls;
 }
 

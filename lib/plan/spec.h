@@ -102,6 +102,12 @@ struct Access {
   std::string (*print)(const RunSpec& spec);  // read(print()) changes nothing
 };
 
+// The sysctl of the run's namespace that a parameter stands for, and what it is then.
+struct ParameterSysctl {
+  std::string_view name;  // "net/ipv4/tcp_retries2"; empty: none
+  std::string (*value)(const RunSpec& spec) = nullptr;
+};
+
 struct Parameter {
   std::string_view flag;         // "--connections"
   std::string_view placeholder;  // "N"; empty for a flag without a value
@@ -110,6 +116,7 @@ struct Parameter {
   Access access;
   // Of a probe's parameter: whether this probe has it.
   bool (*sets)(const ProbeRow& probe) = nullptr;
+  ParameterSysctl sysctl = {};
 };
 
 std::span<const Parameter> parameters();
@@ -128,7 +135,7 @@ std::string_view wait_name(Wait wait);
 
 // Those of the mix and the neighbours.
 int64_t all_connections(const RunSpec& spec);
-// The sysctls of the run's namespace that its probes' settings ask for.
+// The sysctls of the run's namespace that are to be other than the kernel has them.
 std::vector<Sysctl> timer_sysctls(const RunSpec& spec);
 // The traffic of this row's connections.
 const Traffic& traffic_of(const RunSpec& spec, const Strategy& strategy);

@@ -7,7 +7,6 @@
 #include <set>
 
 #include "base/affinity.h"
-#include "base/clock.h"
 
 namespace lastack {
 namespace {
@@ -79,23 +78,14 @@ void read_back_sockets(const Crew& crew, RunResult& result, std::vector<std::str
 Status check_timer_sysctls(const RunSpec& spec,
                            std::span<const std::pair<std::string, std::string>> sysctls,
                            std::vector<std::string>& notes) {
-  const ProbeSettings& asked = spec.probe_settings;
-  struct Timer {
-    std::string_view sysctl, flag;
-    int64_t value;
-  };
-  const Timer timers[] = {
-      {"net/ipv4/tcp_retries2", "--retries2", asked.retries2},
-      {"net/ipv4/tcp_rto_min_us", "--rto-min", asked.rto_min_ns / kMicrosecond_ns},
-      {"net/ipv4/tcp_rto_max_ms", "--rto-max", asked.rto_max_ns / kMillisecond_ns}};
   const bool decide = std::any_of(spec.probes.begin(), spec.probes.end(), [](Probe probe) {
     return probe_row(probe).user_timeout || probe == Probe::retransmit;
   });
-  for (const Timer& timer : timers)
+  for (const Parameter& parameter : parameters())
     for (const auto& [name, had] : sysctls) {
-      if (name != timer.sysctl || had == fmt::format("{}", timer.value)) continue;
+      if (name != parameter.sysctl.name || had == parameter.sysctl.value(spec)) continue;
       const std::string text = fmt::format("{} is {} where the run is, and {} counts with {}", name,
-                                           had, timer.flag, timer.value);
+                                           had, parameter.flag, parameter.sysctl.value(spec));
       if (decide) return plain_error(text);
       notes.push_back(text);
     }
