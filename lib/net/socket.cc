@@ -121,6 +121,17 @@ Status set_option(int socket, Option option, int value) {
   return std::nullopt;
 }
 
+std::string_view option_name(Option option) { return kOptions[static_cast<size_t>(option)].name; }
+
+Result<int> read_option(int socket, Option option) {
+  const OptionRow& row = kOptions[static_cast<size_t>(option)];
+  int value = 0;
+  socklen_t length = sizeof(value);
+  if (getsockopt(socket, row.level, row.number, &value, &length) != 0)
+    return errno_error("getsockopt", std::string(row.name));
+  return value;
+}
+
 Status set_congestion_control(int socket) {
   if (setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, kCongestionControl.data(),
                  kCongestionControl.size()) != 0)
@@ -134,22 +145,21 @@ Result<SocketFacts> read_socket_facts(int socket) {
   if (getsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, facts.congestion_control, &length) != 0)
     return errno_error("getsockopt", "TCP_CONGESTION");
   struct Fact {
-    int level, number;
-    const char* name;
+    Option option;
     int32_t& value;
   };
   for (const Fact& fact : {
-           Fact{SOL_SOCKET, SO_SNDBUF, "SO_SNDBUF", facts.send_buffer_bytes},
-           {SOL_SOCKET, SO_RCVBUF, "SO_RCVBUF", facts.receive_buffer_bytes},
-           {SOL_SOCKET, SO_KEEPALIVE, "SO_KEEPALIVE", facts.keepalive},
-           {IPPROTO_TCP, TCP_KEEPIDLE, "TCP_KEEPIDLE", facts.keepalive_idle_s},
-           {IPPROTO_TCP, TCP_KEEPINTVL, "TCP_KEEPINTVL", facts.keepalive_interval_s},
-           {IPPROTO_TCP, TCP_KEEPCNT, "TCP_KEEPCNT", facts.keepalive_count},
-           {IPPROTO_TCP, TCP_USER_TIMEOUT, "TCP_USER_TIMEOUT", facts.user_timeout_ms},
+           Fact{Option::send_buffer_bytes, facts.send_buffer_bytes},
+           {Option::receive_buffer_bytes, facts.receive_buffer_bytes},
+           {Option::keepalive, facts.keepalive},
+           {Option::keepalive_idle_s, facts.keepalive_idle_s},
+           {Option::keepalive_interval_s, facts.keepalive_interval_s},
+           {Option::keepalive_count, facts.keepalive_count},
+           {Option::user_timeout_ms, facts.user_timeout_ms},
        }) {
-    socklen_t size = sizeof(fact.value);
-    if (getsockopt(socket, fact.level, fact.number, &fact.value, &size) != 0)
-      return errno_error("getsockopt", fact.name);
+    const auto read = read_option(socket, fact.option);
+    if (!read) return read.error();
+    fact.value = *read;
   }
   facts.known = true;
   return facts;

@@ -61,6 +61,9 @@ enum class Option : uint8_t {
   receive_buffer_bytes,  // SO_RCVBUF, likewise; it no longer grows by itself
 };
 Status set_option(int socket, Option option, int value);
+std::string_view option_name(Option option);
+// Not of `linger`, which is more than a number.
+Result<int> read_option(int socket, Option option);
 // The congestion control that every run asks for, as hosts' defaults differ. A private namespace
 // may not change its default sysctl to one that the host does not allow, but its sockets may.
 constexpr std::string_view kCongestionControl = "cubic";

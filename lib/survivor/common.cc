@@ -29,53 +29,58 @@ Status send_unread_bytes(const ShardView& shard) {
   return std::nullopt;
 }
 
-Status set_probe(const ShardView& shard, const SurvivorEnd& end) {
-  const ProbeSettings& probe = shard.header->settings.probe_settings;
-  Status failed;
-  const auto set = [&](Option option, int64_t value) {
-    if (!failed) failed = set_option(end.descriptor, option, static_cast<int>(value));
-  };
-  const ProbeRow& row = probe_row(shard.row_of(end).probe);
-  if (row.keepalive) {
-    // The idle time last: setting it sets the timer anew, from the last packet that came, where
-    // SO_KEEPALIVE counts from now (tcp_sock_set_keepidle_locked).
-    set(Option::keepalive, 1);
-    set(Option::keepalive_interval_s, probe.keepalive_interval_ns / kSecond_ns);
-    set(Option::keepalive_count, probe.keepalive_count);
-    set(Option::keepalive_idle_s, probe.keepalive_idle_ns / kSecond_ns);
-  }
-  if (row.user_timeout) set(Option::user_timeout_ms, probe.user_timeout_ns / kMillisecond_ns);
-  return failed;
-}
-
 namespace {
 
+// The socket options of probes, in the order in which they are set.
+struct ProbeOption {
+  Option option;
+  bool (*used_by)(const ProbeRow& probe);
+  int64_t (*value)(const ProbeSettings& settings);
+};
+
+bool by_keepalive(const ProbeRow& probe) { return probe.keepalive; }
+bool by_user_timeout(const ProbeRow& probe) { return probe.user_timeout; }
+
+constexpr ProbeOption kProbeOptions[] = {
+    {Option::keepalive, by_keepalive, [](const ProbeSettings&) { return int64_t{1}; }},
+    {Option::keepalive_interval_s, by_keepalive,
+     [](const ProbeSettings& settings) { return settings.keepalive_interval_ns / kSecond_ns; }},
+    {Option::keepalive_count, by_keepalive,
+     [](const ProbeSettings& settings) { return settings.keepalive_count; }},
+    // Behind the others: setting it sets the timer anew, from the last packet that came, where
+    // SO_KEEPALIVE counts from now (tcp_sock_set_keepidle_locked).
+    {Option::keepalive_idle_s, by_keepalive,
+     [](const ProbeSettings& settings) { return settings.keepalive_idle_ns / kSecond_ns; }},
+    {Option::user_timeout_ms, by_user_timeout,
+     [](const ProbeSettings& settings) { return settings.user_timeout_ns / kMillisecond_ns; }},
+};
+
 // What the row's probe asked for, against what the socket has.
-Status check_timers(const ProbeRow& row, const ProbeSettings& asked, const SocketFacts& had) {
-  struct Timer {
-    bool set;
-    const char* name;
-    int64_t asked, had;
-  };
-  const Timer timers[] = {
-      {row.keepalive, "SO_KEEPALIVE", 1, had.keepalive},
-      {row.keepalive, "TCP_KEEPIDLE", asked.keepalive_idle_ns / kSecond_ns, had.keepalive_idle_s},
-      {row.keepalive, "TCP_KEEPINTVL", asked.keepalive_interval_ns / kSecond_ns,
-       had.keepalive_interval_s},
-      {row.keepalive, "TCP_KEEPCNT", asked.keepalive_count, had.keepalive_count},
-      {row.user_timeout, "TCP_USER_TIMEOUT", asked.user_timeout_ns / kMillisecond_ns,
-       had.user_timeout_ms},
-  };
-  for (const Timer& timer : timers)
-    if (timer.set && timer.asked != timer.had)
-      return plain_error(
-          fmt::format("a survivor's socket has {} {} and not {}, although setsockopt(2) succeeded: "
-                      "the probe '{}' would measure another timer",
-                      timer.name, timer.had, timer.asked, row.name));
+Status check_probe(const ProbeRow& row, const ProbeSettings& settings, int socket) {
+  for (const ProbeOption& one : kProbeOptions) {
+    if (!one.used_by(row)) continue;
+    const auto had = read_option(socket, one.option);
+    if (!had) return had.error();
+    if (*had == one.value(settings)) continue;
+    return plain_error(
+        fmt::format("a survivor's socket has {} {} and not {}, although setsockopt(2) succeeded: "
+                    "the probe '{}' would measure another timer",
+                    option_name(one.option), *had, one.value(settings), row.name));
+  }
   return std::nullopt;
 }
 
 }  // namespace
+
+Status set_probe(const ShardView& shard, const SurvivorEnd& end) {
+  const ProbeRow& row = probe_row(shard.row_of(end).probe);
+  for (const ProbeOption& one : kProbeOptions) {
+    if (!one.used_by(row)) continue;
+    const auto value = static_cast<int>(one.value(shard.header->settings.probe_settings));
+    if (Status failed = set_option(end.descriptor, one.option, value)) return failed;
+  }
+  return std::nullopt;
+}
 
 Status check_sockets(const ShardView& shard) {
   for (const SurvivorEnd& end : shard.survivors) {
@@ -86,7 +91,7 @@ Status check_sockets(const ShardView& shard) {
     if (!read) return read.error();
     facts = *read;
     const ProbeRow& row = probe_row(shard.row_of(end).probe);
-    if (Status failed = check_timers(row, shard.header->settings.probe_settings, facts))
+    if (Status failed = check_probe(row, shard.header->settings.probe_settings, end.descriptor))
       return failed;
   }
   return std::nullopt;
