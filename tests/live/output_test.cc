@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "../named_case.h"
 #include "base/file.h"
 #include "base/printable.h"
 #include "program.h"
@@ -88,6 +89,7 @@ const Printing kPrinting[] = {
      false},
 };
 
+using cases::PrintTo;
 class Undelivered : public testing::TestWithParam<Printing> {};
 
 TEST_P(Undelivered, IsAnError) {
@@ -101,8 +103,7 @@ TEST_P(Undelivered, IsAnError) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Output, Undelivered, testing::ValuesIn(kPrinting),
-                         [](const auto& one) { return one.param.name; });
+INSTANTIATE_TEST_SUITE_P(Output, Undelivered, testing::ValuesIn(kPrinting), cases::by_name);
 
 TEST(Output, AMessageThatNobodyReadsChangesNoExitCode) {
   const Words kCommands[] = {

@@ -19,6 +19,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "../named_case.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "program.h"
@@ -146,6 +147,8 @@ struct Refusal {
   int doctor_code;
 };
 
+void PrintTo(const Refusal& one, std::ostream* out) { *out << "system call " << one.call; }
+
 class RefusedCall : public testing::TestWithParam<Refusal> {};
 
 TEST_P(RefusedCall, EndsTheRunWithTheCallAndTheDoctorKnows) {
@@ -271,6 +274,8 @@ struct Killed {
   const char* said;
 };
 
+void PrintTo(const Killed& one, std::ostream* out) { *out << one.process; }
+
 class KilledFromOutside : public testing::TestWithParam<Killed> {};
 
 TEST_P(KilledFromOutside, IsAFailedRunThatSaysWhoAndHow) {
@@ -354,6 +359,7 @@ struct Stop {
   int signals;
 };
 
+using cases::PrintTo;
 class StoppedProcess : public testing::TestWithParam<Stop> {};
 
 TEST_P(StoppedProcess, DoesNotKeepTheProgramFromBeingInterrupted) {
@@ -380,8 +386,7 @@ const Stop kStops[] = {{"lastack: launcher", "launcher", 1},
                        {"lastack: survivor 0", "survivor", 1},
                        {"lastack: victim 0", "victim", 1},
                        {"lastack: launcher", "launcher_twice", 2}};
-INSTANTIATE_TEST_SUITE_P(Everybody, StoppedProcess, testing::ValuesIn(kStops),
-                         [](const auto& row) { return std::string(row.param.name); });
+INSTANTIATE_TEST_SUITE_P(Everybody, StoppedProcess, testing::ValuesIn(kStops), cases::by_name);
 
 // Nobody interrupts: the step ends by its own bound, and the message says who did not answer.
 TEST(StoppedWorker, EndsTheRunByTheBoundOfItsStep) {

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "../named_case.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "net/namespaces.h"
@@ -327,6 +328,7 @@ TEST(HostNetwork, IsExactWhereNothingElseRuns) {
   EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
+using cases::PrintTo;
 struct BadInput {
   std::string name;
   Words arguments;
@@ -370,7 +372,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadInput{"parent", {"run", "--connections", "30", "--out", "/proc/none/x"}, {"/proc/none"}},
         BadInput{"none", {}, {"command is missing", "doctor"}},
         BadInput{"command", {"rn"}, {"did you mean 'run'"}}),
-    [](const auto& test) { return test.param.name; });
+    cases::by_name);
 
 TEST(Output, AFolderThatIsNotEmptyIsLeftAlone) {
   const TemporaryFolder folder;

@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include "../named_case.h"
 #include "program.h"
 
 namespace lastack::live {
@@ -89,7 +90,7 @@ struct Everywhere {
   const char* name;
   std::vector<std::string> options;
 };
-void PrintTo(const Everywhere& one, std::ostream* out) { *out << one.name; }
+using cases::PrintTo;
 
 class EveryStrategy : public testing::TestWithParam<Everywhere> {};
 
@@ -123,7 +124,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Everywhere{"zerocopy", {"--write-path", "send-zc", "--write-rate", "max"}},
                     Everywhere{"pieces",
                                {"--write-path", "splice,sendfile", "--payload", "256KiB"}}),
-    [](const auto& one) { return std::string(one.param.name); });
+    cases::by_name);
 
 TEST(Writers, AWrongPredictionOfTheSignalIsCaught) {
   for (const char* wrong : {"write=no-sigpipe", "send=sigpipe"}) {

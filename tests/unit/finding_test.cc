@@ -5,7 +5,8 @@
 #include <poll.h>
 
 #include <cerrno>
-#include <string>
+
+#include "../named_case.h"
 
 namespace lastack {
 namespace {
@@ -20,8 +21,7 @@ struct Case {
   int error_number;
 };
 
-std::string case_name(const testing::TestParamInfo<Case>& test) { return test.param.name; }
-void PrintTo(const Case& row, std::ostream* out) { *out << row.name; }
+using cases::PrintTo;
 
 class Classify : public testing::TestWithParam<Case> {};
 
@@ -43,7 +43,7 @@ INSTANTIATE_TEST_SUITE_P(
              0},
         Case{"PollAlone", {.poll_events = kFinEvents}, Finding::eof, 0},
         Case{"RdhupBitAlone", {.poll_events = POLLRDHUP}, Finding::eof, 0}),
-    case_name);
+    cases::by_name);
 
 // SO_LINGER {1,0}, unread data, connect(AF_UNSPEC), SOCK_DESTROY.
 INSTANTIATE_TEST_SUITE_P(
@@ -72,7 +72,7 @@ INSTANTIATE_TEST_SUITE_P(
              {.read_eof = true, .write_error = EPIPE, .socket_error = ECONNRESET},
              Finding::econnreset,
              ECONNRESET}),
-    case_name);
+    cases::by_name);
 
 // The errno went to a call that nobody recorded; what lasts is the state and POLLHUP.
 INSTANTIATE_TEST_SUITE_P(
@@ -87,7 +87,7 @@ INSTANTIATE_TEST_SUITE_P(
                          0},
                     Case{"PollAlone", {.poll_events = kResetEvents}, Finding::econnreset, 0},
                     Case{"HangUpBitAlone", {.poll_events = POLLHUP}, Finding::econnreset, 0}),
-    case_name);
+    cases::by_name);
 
 // close(), then the survivor sent: a FIN, then an RST.
 INSTANTIATE_TEST_SUITE_P(
@@ -108,7 +108,7 @@ INSTANTIATE_TEST_SUITE_P(
                           .tcp_state = kTcpClose},
                          Finding::epipe,
                          EPIPE}),
-    case_name);
+    cases::by_name);
 
 INSTANTIATE_TEST_SUITE_P(
     ATimeout, Classify,
@@ -129,7 +129,7 @@ INSTANTIATE_TEST_SUITE_P(
                          {.read_error = ETIMEDOUT, .write_error = EPIPE, .tcp_state = kTcpClose},
                          Finding::etimedout,
                          ETIMEDOUT}),
-    case_name);
+    cases::by_name);
 
 // A host that rebooted and is not asked, a dropped path, a frozen process.
 INSTANTIATE_TEST_SUITE_P(
@@ -140,7 +140,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"DataOnly", {.poll_events = POLLIN | POLLOUT}, Finding::nothing, 0},
                     // The state alone was told to no call: the survivor has not learned of it.
                     Case{"StateCloseAlone", {.tcp_state = kTcpClose}, Finding::nothing, 0}),
-    case_name);
+    cases::by_name);
 
 INSTANTIATE_TEST_SUITE_P(
     AnErrorThatNoRowExpects, Classify,
@@ -158,7 +158,11 @@ INSTANTIATE_TEST_SUITE_P(
                          {.read_error = ENOBUFS, .socket_error = ECONNRESET},
                          Finding::econnreset,
                          ECONNRESET}),
-    case_name);
+    cases::by_name);
+
+TEST(NamedCase, IsPrintedByItsName) {
+  EXPECT_EQ(testing::PrintToString(Case{"ReadError", {}, Finding::nothing, 0}), "ReadError");
+}
 
 TEST(FindingTable, ErrorsAreTheOnesThatTheKernelGives) {
   EXPECT_EQ(finding_row(Finding::nothing).error_number, 0);

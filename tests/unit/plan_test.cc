@@ -6,6 +6,7 @@
 
 #include <numeric>
 
+#include "../named_case.h"
 #include "base/clock.h"
 #include "doctor/doctor.h"
 #include "specs.h"
@@ -221,7 +222,7 @@ struct WaitCase {
   RingMode ring;
 };
 
-std::string name_of(const testing::TestParamInfo<WaitCase>& tested) { return tested.param.name; }
+using cases::PrintTo;
 
 class PlanSpin : public testing::TestWithParam<WaitCase> {};
 
@@ -246,7 +247,7 @@ INSTANTIATE_TEST_SUITE_P(
                     WaitCase{"MoreShardsThanCpus", {0, 1}, 3, Wait::block, RingMode::defer},
                     WaitCase{"MoreShardsThanSurvivorCpus", {0, 1}, 2, Wait::block, RingMode::defer},
                     WaitCase{"AsManyAsSurvivorCpus", {0, 1, 2}, 2, Wait::spin, RingMode::defer}),
-    name_of);
+    cases::by_name);
 
 class PlanSqpoll : public testing::TestWithParam<WaitCase> {};
 
@@ -266,7 +267,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(WaitCase{"OneCpu", {0}, 1, Wait::block, RingMode::defer},
                     WaitCase{"TwoCpus", {0, 1}, 1, Wait::block, RingMode::sqpoll},
                     WaitCase{"MoreShardsThanCpus", {0, 1}, 3, Wait::block, RingMode::defer}),
-    name_of);
+    cases::by_name);
 
 TEST(PlanSpinAndSqpoll, TogetherOnlyTheKernelThreadSpins) {
   RunSpec spec = spec_of("fin", 100);
