@@ -510,5 +510,18 @@ TEST(Writers, RefuseWhatContradictsItself) {
   EXPECT_EQ(refusal_of({{"--watch", "recv,writer"}, {"--write-path", "all"}}), "accepted");
 }
 
+TEST(Sysctls, AreThoseThatTheKernelHasOtherwiseInItsUnits) {
+  RunSpec spec;
+  EXPECT_TRUE(timer_sysctls(spec).empty());
+  spec.probe_settings.retries2 = 3;
+  spec.probe_settings.rto_min_ns = 50 * kMillisecond_ns;
+  spec.probe_settings.rto_max_ns = 7 * kSecond_ns;
+  std::vector<std::pair<std::string, std::string>> pairs;
+  for (const Sysctl& sysctl : timer_sysctls(spec)) pairs.emplace_back(sysctl.name, sysctl.value);
+  EXPECT_THAT(pairs, ElementsAre(Pair("net/ipv4/tcp_retries2", "3"),
+                                 Pair("net/ipv4/tcp_rto_min_us", "50000"),
+                                 Pair("net/ipv4/tcp_rto_max_ms", "7000")));
+}
+
 }  // namespace
 }  // namespace lastack
