@@ -13,11 +13,14 @@
 #include <numeric>
 #include <set>
 
+#include "../named_case.h"
 #include "base/parse.h"
 #include "specs.h"
 
 namespace lastack::doctor {
 namespace {
+
+using cases::PrintTo;
 
 using testing::AllOf;
 using testing::AnyOf;
@@ -189,7 +192,7 @@ void do_mend(std::string_view mend, HostFacts& facts, RunSpec& spec) {
 // ---- Every row: enough, one too little, mended ----------------------------------------------
 
 struct Shortage {
-  const char* label;
+  const char* name;
   const char* examination;
   RunSpec (*spec)();
   void (*take)(HostFacts& facts);  // what it needs from the healthy host
@@ -429,8 +432,7 @@ TEST_P(Lacks, IsSaidAndItsMendHelps) {
   EXPECT_EQ(mended.mend, "");
 }
 
-INSTANTIATE_TEST_SUITE_P(Doctor, Lacks, testing::ValuesIn(kShortages),
-                         [](const auto& one) { return std::string(one.param.label); });
+INSTANTIATE_TEST_SUITE_P(Doctor, Lacks, testing::ValuesIn(kShortages), cases::by_name);
 
 TEST(Doctor, FindsNothingWhereThereIsPlenty) {
   const RunSpec spec = spec_of("fin", 1'000);
@@ -468,7 +470,7 @@ TEST(Doctor, MendsAHostThatLacksEverything) {
 // ---- What cannot be read --------------------------------------------------------------------
 
 struct Unknown {
-  const char* label;
+  const char* name;
   const char* examination;
   RunSpec (*spec)();
   void (*forget)(HostFacts& facts);
@@ -538,8 +540,7 @@ TEST_P(CannotRead, IsSaidAndNothingIsMended) {
   EXPECT_EQ(found.mend, "");
 }
 
-INSTANTIATE_TEST_SUITE_P(Doctor, CannotRead, testing::ValuesIn(kUnknown),
-                         [](const auto& one) { return std::string(one.param.label); });
+INSTANTIATE_TEST_SUITE_P(Doctor, CannotRead, testing::ValuesIn(kUnknown), cases::by_name);
 
 // ---- What was tried -------------------------------------------------------------------------
 

@@ -14,12 +14,15 @@
 #include <fstream>
 #include <functional>
 
+#include "../named_case.h"
 #include "base/file.h"
 #include "base/parse.h"
 #include "compare/csv_table.h"
 
 namespace lastack::compare {
 namespace {
+
+using cases::PrintTo;
 
 using testing::AllOf;
 using testing::ElementsAre;
@@ -274,8 +277,7 @@ const SavedCsv kSavedCsv[] = {
      }},
 };
 
-INSTANTIATE_TEST_SUITE_P(Recorded, SavedElsewhere, testing::ValuesIn(kSavedCsv),
-                         [](const auto& one) { return one.param.name; });
+INSTANTIATE_TEST_SUITE_P(Recorded, SavedElsewhere, testing::ValuesIn(kSavedCsv), cases::by_name);
 
 struct BadCsv {
   std::string name, text, message;
@@ -336,8 +338,7 @@ const BadCsv kBadCsv[] = {
      "x.csv:2: schema_version is '99999999999999999999', which is no version"},
 };
 
-INSTANTIATE_TEST_SUITE_P(Recorded, CorruptCsv, testing::ValuesIn(kBadCsv),
-                         [](const auto& one) { return one.param.name; });
+INSTANTIATE_TEST_SUITE_P(Recorded, CorruptCsv, testing::ValuesIn(kBadCsv), cases::by_name);
 
 // ---- A suite with one thing wrong
 
@@ -471,8 +472,7 @@ const Damage kDamages[] = {
      "S/manifest.json: 'repetition' is not between 0 and 10000"},
 };
 
-INSTANTIATE_TEST_SUITE_P(Recorded, DamagedSuite, testing::ValuesIn(kDamages),
-                         [](const auto& one) { return one.param.name; });
+INSTANTIATE_TEST_SUITE_P(Recorded, DamagedSuite, testing::ValuesIn(kDamages), cases::by_name);
 
 TEST(RecordedText, NeverBreaksALineNorMovesTheCursor) {
   std::string manifest = content(data("csv-v1-suite/manifest.json"));
