@@ -22,8 +22,9 @@ RUN = "run --connections 100 --mix fin,rst-linger,sigkill --deadline 2s --format
 BURN = RUN + " --cpu-hog 1 --warm-up 4s"
 SAYS_WHAT = re.compile(r"\(E[A-Z0-9]+ \d+\)|SIG[A-Z]+|must be |open files")
 
-# `cure` is a part of the message wherever the exit code is 3. Of `values`, at least one must end
-# with 3 when `bites`, all with 0 when it is False; None: nobody knows.
+# `cure` is a part of the message wherever the exit code is 3. Of `values` (or what they return for a
+# program) at least one must end with 3 when `bites`, all with 0 when it is False; None: nobody
+# knows.
 Row = namedtuple("Row", "name wrapper values cure bites command user", defaults=[RUN, None])
 
 
@@ -35,9 +36,16 @@ def mounted(commands):
     return ["unshare", "-m", "sh", "-c", commands + '; exec "$0" "$@"']
 
 
+def address_spaces(lastack):
+    """From the least in which the program starts at all: it grows with the program."""
+    least = next(size for size in range(M, 64 * M, 128 * K) if subprocess.run(
+        ["prlimit", f"--as={size}", lastack, "list"], capture_output=True).returncode == 0)
+    return [least + more for more in (0, 128 * K, 256 * K, M, 4 * M, 24 * M)]
+
+
 # setrlimit(2) from its first to its last, and what a container's file systems may lack.
 ROWS = [
-    Row("RLIMIT_AS", prlimit("as"), [7 * M, 8 * M, 12 * M, 32 * M], "ulimit -v", True),
+    Row("RLIMIT_AS", prlimit("as"), address_spaces, "ulimit -v", True),
     Row("RLIMIT_CORE", prlimit("core"), [0], "", False),
     Row("RLIMIT_CPU", prlimit("cpu"), [1, 2], "ulimit -t", True, BURN),
     Row("RLIMIT_DATA", prlimit("data"),
@@ -94,7 +102,7 @@ def wrongs_of(row, outcome):
 
 def play(row, lastack):
     codes, wrong = [], []
-    for value in row.values:
+    for value in row.values(lastack) if callable(row.values) else row.values:
         outcome = subprocess.run(command_of(row, value, lastack), capture_output=True, text=True,
                                  timeout=120)
         codes.append(outcome.returncode)
