@@ -22,9 +22,9 @@ RUN = "run --connections 100 --mix fin,rst-linger,sigkill --deadline 2s --format
 BURN = RUN + " --cpu-hog 1 --warm-up 4s"
 SAYS_WHAT = re.compile(r"\(E[A-Z0-9]+ \d+\)|SIG[A-Z]+|must be |open files")
 
-# `cure` is a part of the message wherever the exit code is 3. Of `values` (or what they return for a
-# program) at least one must end with 3 when `bites`, all with 0 when it is False; None: nobody
-# knows.
+# `cure` is a part of the message wherever the exit code is 3. Of `values`, a list or what makes one
+# for a program, at least one must end with 3 when `bites`, all with 0 when it is False; None:
+# nobody knows.
 Row = namedtuple("Row", "name wrapper values cure bites command user", defaults=[RUN, None])
 
 

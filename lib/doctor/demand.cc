@@ -119,14 +119,13 @@ int64_t table_bytes_of(const Demand& demand) {
 }
 
 int64_t thread_bytes_of(const Demand& demand) {
-  constexpr int64_t kThreadBytes = 64 * 1024;
-  return has_threads(demand.spec) ? demand.largest_shard * kThreadBytes : 0;
+  return has_threads(demand.spec) ? demand.largest_shard * kThreadStackBytes : 0;
 }
 
 // Each worker's ring holds a completion of every request at once, and its smaller ring for
 // establishing is given back in the kernel's own time, so both count.
 int64_t locked_bytes_of(const Demand& demand, int64_t page_bytes) {
-  constexpr int64_t kBufferRingBytes = 64 * 1024;
+  constexpr int64_t kBufferRingBytes = kReceiveBuffers * sizeof(io_uring_buf);
   const unsigned requests = has_traffic(demand.spec) ? 2 : 1;
   int64_t worker = ring_bytes(ring_completions(static_cast<size_t>(demand.largest_shard), requests),
                               page_bytes) +

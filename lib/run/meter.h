@@ -45,8 +45,7 @@ void charge(const MeterReading& before, const MeterReading& after, bool softirqs
             HostService& host, int64_t& backlog_drops);
 bool softirqs_are_told_apart();
 
-// ---- As it is now
-// ---------------------------------------------------------------------------------
+// ---- As it is now -------------------------------------------------------------------------------
 
 // Of all processes of the run and the rings of its workers; `notes` say what is missing.
 int64_t memory_bytes(Crew& crew, std::vector<std::string>& notes);

@@ -8,12 +8,13 @@
 #include <cerrno>
 
 #include "base/sanitizers.h"
+#include "shard/limits.h"
 
 namespace lastack {
 namespace {
 
 // Instrumented frames are several times larger.
-constexpr size_t kStackBytes = (kSanitized ? 512 : 64) * 1024;
+constexpr size_t kStackBytes = (kSanitized ? 8 : 1) * kThreadStackBytes;
 constexpr size_t kReadBytes = 4096;  // on the stack
 
 }  // namespace

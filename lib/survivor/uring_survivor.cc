@@ -11,13 +11,13 @@
 #include <cerrno>
 
 #include "base/clock.h"
+#include "shard/limits.h"
 #include "survivor/common.h"
 
 namespace lastack {
 namespace {
 
 constexpr int kBufferGroup = 1;
-constexpr unsigned kBuffers = 4096;
 constexpr unsigned kBufferBytes = 4096;
 constexpr int64_t kFarFuture_ns = 3600 * kSecond_ns;
 
@@ -64,7 +64,7 @@ Result<UringSurvivor> UringSurvivor::open(const ShardView& shard, int control) {
     return row.watch == Watch::recv_multishot;
   });
   if (needs_buffers) {
-    auto buffers = BufferRing::open(*survivor.ring_, kBuffers, kBufferBytes, kBufferGroup);
+    auto buffers = BufferRing::open(*survivor.ring_, kReceiveBuffers, kBufferBytes, kBufferGroup);
     if (!buffers) return buffers.error();
     survivor.buffers_.emplace(std::move(*buffers));
   }
