@@ -228,7 +228,7 @@ bool has_failed(Process& process) {
 [[noreturn]] void fail_of_child_record(const Process& process) {
   Error error = plain_error(fmt::format("child process: {}", process.child_record->failed));
   error.cure = cure_of(std::atomic_ref(process.child_record->error).load());
-  fail_stage(std::move(error));
+  fail_stage(error);
 }
 
 // Whether it has ended, by itself or from outside.
