@@ -1,0 +1,1 @@
+"""The kernel lab: kernels, and the machines that boot them."""
