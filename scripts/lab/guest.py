@@ -37,7 +37,9 @@ INIT = """#!/bin/busybox sh
 /bin/busybox mount -t sysfs sysfs /sys
 /bin/busybox mount -t devtmpfs devtmpfs /dev
 /bin/busybox mount -t tmpfs tmpfs /tmp
-for module in /modules/*; do /bin/busybox insmod $module || echo "cannot load $module"; done
+for module in $(/bin/busybox ls /modules); do
+  /bin/busybox insmod /modules/$module || echo "cannot load $module"
+done
 /bin/busybox ip link set lo up
 /bin/busybox stty -F /dev/ttyS1 raw
 exec 9>/dev/ttyS1
@@ -54,7 +56,8 @@ done </commands
 if [ -b /dev/vda ]; then
   /bin/busybox tar -cf /dev/vda -C /out .
 else
-  /bin/busybox tar -cz -C /out . | /bin/busybox base64 | /bin/busybox sed 's/^/@tar /' >&9
+  /bin/busybox tar -c -C /out . | /bin/busybox gzip | /bin/busybox base64 |
+    /bin/busybox sed 's/^/@tar /' >&9
 fi
 echo "@done" >&9
 /bin/busybox poweroff -f
@@ -174,7 +177,8 @@ def qemu_command(kernel, initramfs, machine, files):
 
 
 def take_results(files, watch):
-    """Into the outcomes of the watch."""
+    """Into the outcomes of the watch; returns what is wrong with them, or ""."""
+    lost = set(watch.ends)
     data = gzip.decompress(base64.b64decode("".join(watch.tar))) if watch.tar else (
         files / "results").read_bytes()
     with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
@@ -182,12 +186,14 @@ def take_results(files, watch):
             name, _, path = member.name.removeprefix("./").partition("/")
             if not member.isfile() or name not in watch.ends:
                 continue
+            lost.discard(name)
             content = archive.extractfile(member).read()
             outcome = watch.ends[name]
             if path in ("stdout", "stderr"):
                 setattr(outcome, path, content.decode(errors="replace"))
             else:
                 outcome.files[path] = content
+    return f"no results of {', '.join(sorted(lost))} arrived" if lost else ""
 
 
 def trouble_of(watch, process, errors, overdue, console):
@@ -231,5 +237,8 @@ def boot(kernel, program, commands, machine, work):
     trouble = trouble_of(watch, process, (files / "errors").read_text(errors="replace"), overdue,
                          console)
     if watch.done:
-        take_results(files, watch)
+        try:
+            trouble = take_results(files, watch) or trouble
+        except (tarfile.TarError, OSError, ValueError) as error:
+            trouble = f"its results cannot be read: {error}"
     return Boot(watch.booted, trouble, console, watch.ends)
