@@ -87,6 +87,10 @@ int64_t descriptors_of(const Demand& demand, int64_t shards) {
          kReservedDescriptors;
 }
 
+int64_t worker_descriptors(const Demand& demand) {
+  return demand.plan ? demand.plan->descriptors_needed : descriptors_of(demand, demand.shards);
+}
+
 // A victim's end is one descriptor, a survivor's has those of its probe.
 int64_t files_of(const Demand& demand) {
   return demand.connections * (1 + demand.descriptors_per_connection) +

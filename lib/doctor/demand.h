@@ -32,8 +32,9 @@ constexpr int64_t kOwnBytes = 256;  // the records of both ends, with rings and 
 
 int64_t divide_up(int64_t amount, int64_t part);
 
-// Of the largest worker, were there so many shards; and of all workers on this plan.
+// Of the largest worker: were there so many shards, and as planned. And of all workers.
 int64_t descriptors_of(const Demand& demand, int64_t shards);
+int64_t worker_descriptors(const Demand& demand);
 int64_t files_of(const Demand& demand);
 
 int64_t processes_of(const Demand& demand);

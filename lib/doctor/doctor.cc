@@ -115,8 +115,7 @@ Examination examine_rows(const HostFacts&, const Demand& demand) {
 
 Examination examine_open_files(const HostFacts& facts, const Demand& demand) {
   const int64_t launcher = launcher_descriptors(demand.shards, demand.networks);
-  const int64_t worker =
-      demand.plan ? demand.plan->descriptors_needed : descriptors_of(demand, demand.shards);
+  const int64_t worker = worker_descriptors(demand);
   return judge(facts.host.descriptor_limit >= std::max(worker, launcher), Health::bad,
                fmt::format("{}", facts.host.descriptor_limit),
                fmt::format("{} in each of {} worker processes, {} in the launcher", worker,
@@ -128,8 +127,7 @@ Examination examine_open_files(const HostFacts& facts, const Demand& demand) {
 // fs/file.c), and setrlimit(2) with EPERM while the hard limit is above it: then the launcher
 // cannot raise the soft one.
 Examination examine_nr_open(const HostFacts& facts, const Demand& demand) {
-  const int64_t worker =
-      demand.plan ? demand.plan->descriptors_needed : descriptors_of(demand, demand.shards);
+  const int64_t worker = worker_descriptors(demand);
   const int64_t needed = std::max(worker, facts.limits.open_files_hard);
   const auto most = facts.sysctls.nr_open;
   if (!most) return fine("cannot be read", fmt::format("{}", needed));
