@@ -297,13 +297,7 @@ void report(Crew& crew, std::string_view phase, int64_t done, int64_t total) {
   const int64_t now = now_ns();
   if (now - crew.last_report_ns < 100 * kMillisecond_ns && done < total) return;
   crew.last_report_ns = now;
-  Message message;
-  message.verb = Verb::progress;
-  message.value = done;
-  message.total = total;
-  phase.copy(message.text, sizeof(message.text) - 1);
-  // Who does not read it will not miss it; a program that is gone is noticed by pump().
-  if (crew.program.has_room()) (void)crew.program.send(message);
+  send_progress(crew.program, phase, done, total);  // a program that is gone is noticed by pump()
 }
 
 void give_sign_of_life(Crew& crew) {

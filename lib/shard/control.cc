@@ -85,6 +85,15 @@ bool Channel::has_room() {
   return poll(&waited, 1, 0) == 1;
 }
 
+void send_progress(Channel& channel, std::string_view phase, int64_t done, int64_t total) {
+  Message message;
+  message.verb = Verb::progress;
+  message.value = done;
+  message.total = total;
+  phase.copy(message.text, sizeof(message.text) - 1);
+  if (channel.has_room()) (void)channel.send(message);
+}
+
 Message failure_message(const Error& error) {
   Message message;
   message.verb = Verb::failed;

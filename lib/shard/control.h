@@ -85,6 +85,10 @@ class Channel {
   Fd socket_;
 };
 
+// To who asked for the run; whoever does not read it will not miss it. An empty phase is only a
+// sign of life.
+void send_progress(Channel& channel, std::string_view phase, int64_t done, int64_t total);
+
 // An error on its way to who leads the process: the words in the text, the errno in the value.
 Message failure_message(const Error& error);
 Error error_of(const Message& failure);

@@ -143,12 +143,7 @@ bool is_played(Playing& playing, bool speaks, int64_t limit_ns) {
 }
 
 void report(Channel& channel, size_t done, size_t all) {
-  Message message;
-  message.verb = Verb::progress;
-  message.value = static_cast<int64_t>(done);
-  message.total = static_cast<int64_t>(all);
-  fmt::format_to_n(message.text, sizeof(message.text) - 1, "verify");
-  if (channel.has_room()) (void)channel.send(message);  // who does not read it will not miss it
+  send_progress(channel, "verify", static_cast<int64_t>(done), static_cast<int64_t>(all));
 }
 
 using Played = std::pair<Performance*, const Scene*>;
