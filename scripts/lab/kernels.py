@@ -39,8 +39,9 @@ def run(*command, cwd=None):
 
 
 def version_key(version):
-    """For sorting: numbers by their size."""
-    return [int(part) if part.isdigit() else part for part in re.findall(r"\d+|[a-z]+", version)]
+    """For sorting: numbers by their size, and words before them (6.12~rc1 before 6.12.1)."""
+    return [(part.isdigit(), int(part) if part.isdigit() else part)
+            for part in re.findall(r"\d+|[a-z]+", version)]
 
 
 def packages_known():
