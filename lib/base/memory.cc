@@ -2,11 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <cstdlib>
 #include <sstream>
 #include <string_view>
 
 #include "base/file.h"
+#include "base/proc.h"
 
 namespace lastack {
 
@@ -14,13 +14,13 @@ Result<int64_t> read_process_memory(pid_t process) {
   const std::string path = fmt::format("/proc/{}/smaps_rollup", process);
   const auto text = read_file(path);
   if (!text) return text.error();
-  int64_t sum_kib = 0;
-  for (const std::string_view name : {"Pss_Anon:", "Pss_Shmem:"}) {
-    const size_t at = text->find(name);
-    if (at == std::string::npos) return plain_error(path + " has no " + std::string(name));
-    sum_kib += std::atoll(text->c_str() + at + name.size());
+  int64_t sum = 0;
+  for (const std::string_view name : {"Pss_Anon", "Pss_Shmem"}) {
+    const auto bytes = bytes_of(*text, name);
+    if (!bytes) return plain_error(fmt::format("{} has no {}:", path, name));
+    sum += *bytes;
   }
-  return sum_kib * 1024;
+  return sum;
 }
 
 std::vector<pid_t> children_of(pid_t process) {

@@ -24,6 +24,12 @@ std::optional<int64_t> number_of(std::string_view text, std::string_view key, ch
   return leading_count(value_of(text, key, separator));
 }
 
+std::optional<int64_t> bytes_of(std::string_view text, std::string_view key) {
+  const std::string_view value = value_of(text, key);
+  const auto kibibytes = value.ends_with(" kB") ? leading_count(value) : std::nullopt;
+  return kibibytes ? std::optional(*kibibytes * 1024) : std::nullopt;
+}
+
 std::optional<int64_t> limit_of(std::string_view text) {
   return text.starts_with("max") ? kUnlimited : leading_count(text);
 }

@@ -19,6 +19,9 @@ std::string_view value_of(std::string_view text, std::string_view key, char sepa
 // The number that such a value starts with.
 std::optional<int64_t> number_of(std::string_view text, std::string_view key, char separator = ':');
 
+// The same of "12 kB", in bytes (meminfo, status, smaps_rollup); nullopt with another unit.
+std::optional<int64_t> bytes_of(std::string_view text, std::string_view key);
+
 // A limit as the kernel writes it: a number, or "max" for none (cgroup v2).
 std::optional<int64_t> limit_of(std::string_view text);
 

@@ -45,11 +45,6 @@ int64_t limit_value(rlim_t limit) {
   return limit > static_cast<rlim_t>(kUnlimited) ? kUnlimited : static_cast<int64_t>(limit);
 }
 
-std::optional<int64_t> bytes_of(std::string_view text, std::string_view key) {
-  const auto kib = number_of(text, key);  // "kB" there (proc_meminfo(5), proc_pid_status(5))
-  return kib ? std::optional(*kib * 1024) : std::nullopt;
-}
-
 void read_trial(bool host_network, HostFacts& facts) {
   const Result<Trial> tried = try_in_child(host_network);
   facts.trial = tried ? *tried : trial_from_here();

@@ -66,7 +66,7 @@ Json text_fact(std::string_view content) {
   return text;
 }
 
-// The number at the front; what follows is a unit ("kB") or the end of the line.
+// The number at the front; what follows is a unit or the end of the line.
 template <class Number>
 Json leading_number(std::string_view content) {
   const std::string_view text = trimmed(content);
@@ -271,8 +271,8 @@ Json describe_memory(const EnvironmentFacts& facts, const RunResult&) {
   const std::string_view info = text_of(facts, kMemoryInfo);
   Json memory;
   for (const Row& row : kRows) {
-    const Json kibibytes = number_fact(value_of(info, row.field));  // "kB" there (proc_meminfo(5))
-    memory[row.key] = kibibytes.is_null() ? Json() : Json(kibibytes.get<int64_t>() * 1024);
+    const auto bytes = bytes_of(info, row.field);
+    memory[row.key] = bytes ? Json(*bytes) : Json();
   }
   memory.update(facts_in(kMemoryFiles, facts));
   return memory;

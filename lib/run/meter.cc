@@ -2,19 +2,15 @@
 
 #include <unistd.h>
 
-#include <algorithm>
-
 #include "base/cgroup.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/kernel_config.h"
 #include "base/memory.h"
-#include "base/parse.h"
+#include "base/proc.h"
 
 namespace lastack {
 namespace {
-
-constexpr int64_t kKibibyte = 1024;
 
 void add_used(const Message& answer, RoleCost& cost) {
   cost.user_ns += answer.user_ns;
@@ -31,19 +27,7 @@ void charge_role(const RoleCost& before, const RoleCost& after, RoleCost& cost) 
 
 }  // namespace
 
-std::optional<int64_t> parse_slab_bytes(std::string_view meminfo) {
-  constexpr std::string_view kName = "Slab:";
-  for (std::string_view line : split(meminfo, '\n')) {
-    if (!line.starts_with(kName) || !line.ends_with(" kB")) continue;
-    line.remove_prefix(std::min(line.find_first_not_of(' ', kName.size()), line.size()));
-    const auto kibibytes = leading_count(line);
-    if (!kibibytes) return std::nullopt;
-    return *kibibytes * kKibibyte;
-  }
-  return std::nullopt;
-}
-
-std::optional<int64_t> slab_bytes() { return parse_slab_bytes(read_text("/proc/meminfo")); }
+std::optional<int64_t> slab_bytes() { return bytes_of(read_text("/proc/meminfo"), "Slab"); }
 
 int64_t growth(std::optional<int64_t> before, std::optional<int64_t> now) {
   return before && now ? *now - *before : kNotKnown;

@@ -5,7 +5,6 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/host_load.h"
@@ -19,8 +18,7 @@ namespace lastack {
 
 // ---- What grows while connections are established, of the whole host ---------------------------
 
-// The kernel's slab, of the text of /proc/meminfo; nullopt: it does not tell.
-std::optional<int64_t> parse_slab_bytes(std::string_view meminfo);
+// The kernel's slab; nullopt: /proc/meminfo does not tell.
 std::optional<int64_t> slab_bytes();
 // kNotKnown where one of them is not.
 int64_t growth(std::optional<int64_t> before, std::optional<int64_t> now);

@@ -6,17 +6,18 @@
 #include <cerrno>
 
 #include "base/clock.h"
+#include "base/proc.h"
 
 namespace lastack {
 namespace {
 
 TEST(Slab, IsALineOfMeminfo) {
-  EXPECT_EQ(parse_slab_bytes("MemTotal:  9 kB\nSlab:             75640 kB\nSReclaimable: 1 kB\n"),
+  EXPECT_EQ(bytes_of("MemTotal:  9 kB\nSlab:             75640 kB\nSReclaimable: 1 kB\n", "Slab"),
             75640 * 1024);
-  EXPECT_EQ(parse_slab_bytes("Slab: 0 kB\n"), 0);
+  EXPECT_EQ(bytes_of("Slab: 0 kB\n", "Slab"), 0);
   for (const char* text : {"", "MemTotal:  9 kB\n", "Slab:\n", "Slab: kB\n", "Slab: many kB\n",
                            "Slab: 7\n", "KSlab: 7 kB\n"})
-    EXPECT_EQ(parse_slab_bytes(text), std::nullopt) << text;
+    EXPECT_EQ(bytes_of(text, "Slab"), std::nullopt) << text;
   EXPECT_TRUE(slab_bytes());
 }
 
