@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 build=build/coverage
 
 scripts/install_packages.sh build test coverage
+mkdir -p "$build"
 cmake -G Ninja -B "$build" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG="-O0 -g1 --coverage" \
   -DLASTACK_TESTS=ON > "$build.log"
 cmake --build "$build" --target lastack lastack-unit-tests lastack-live-tests >> "$build.log"
@@ -22,7 +23,6 @@ python3 - "$build/coverage.json" << 'END'
 import collections
 import json
 import sys
-
 
 
 def show(name, some, whole):
