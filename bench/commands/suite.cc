@@ -49,9 +49,12 @@ int suite_command(SuiteOptions options) {
   print_remark(suite_estimate(spec));
 
   catch_signals();
-  ProgressLine line(isatty(STDERR_FILENO));
+  const bool terminal = isatty(STDERR_FILENO);
+  ProgressLine line(terminal);
   Status unwritten;
   suite::Hooks hooks;
+  // A log shows which run is played, and which one was when there is nothing more.
+  if (!terminal) hooks.begins = [](const std::string& what) { print_remark(what + "\n"); };
   hooks.run.progress = [&](const Progress& progress) { line.show(progress); };
   hooks.run.interrupted = interrupted;
   hooks.finished = [&](const suite::Row& row, const suite::Run& run) {

@@ -205,6 +205,7 @@ SuiteResult play(const Spec& spec, std::vector<Run> done, const Hooks& hooks) {
     const std::string front =
         fmt::format("{} of {}, about {} s left, {}", i + 1, result.turns.size(),
                     time_left_ns(result, estimates_ns, i) / kSecond_ns, run_folder(turn, row));
+    if (hooks.begins) hooks.begins(front);
     RunHooks run_hooks = hooks.run;
     run_hooks.progress = [&](const Progress& progress) {
       if (!hooks.run.progress) return;

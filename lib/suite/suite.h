@@ -97,6 +97,9 @@ int64_t time_left_ns(const SuiteResult& result, std::span<const int64_t> row_est
 
 struct Hooks {
   RunHooks run;
+  // Called before each run with what it is, "3 of 48, about 20 s left, 02-storm/rep-1"; may be
+  // empty.
+  std::function<void(const std::string& what)> begins;
   // Called after each run, to write it down; may be empty. An Error ends the suite.
   std::function<Status(const Row& row, const Run& run)> finished;
 };
