@@ -29,8 +29,14 @@ FAULTS = re.compile(r"Kernel panic|BUG:|Oops|WARNING: CPU|Out of memory|blocked 
 APPEND = ["console=ttyS0", "quiet", "panic=-1", "oops=panic", "panic_on_warn=1",
           "softlockup_panic=1", "watchdog_thresh=60", "sysctl.kernel.hung_task_panic=1",
           "sysctl.vm.panic_on_oom=1", "mitigations=off"]
+# One instruction is one virtual nanosecond (icount), nothing is left to chance, and waiting costs
+# no time: the clock jumps to the next timer.
+VIRTUAL_OPTIONS = ["-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01T00:00:00,clock=vm",
+                   "-seed", "1"]
+VIRTUAL_APPEND = ["nokaslr", "lastack.clock=virtual_ns"]
 
-# The first process. Each command has a folder of its own, in which it is started.
+# The first process. Each command has a folder of its own, in which it is started; what it says on
+# standard error is told at once. `lab.provoke` is for the lab's own tests.
 INIT = """#!/bin/busybox sh
 /bin/busybox mkdir -p /proc /sys /dev /tmp /out
 /bin/busybox mount -t proc proc /proc
@@ -44,13 +50,27 @@ done
 /bin/busybox stty -F /dev/ttyS1 raw
 exec 9>/dev/ttyS1
 echo "@boot $(/bin/busybox uname -r)" >&9
+case "$(/bin/busybox cat /proc/cmdline)" in
+  *lab.provoke=panic*) provoke() { echo c >/proc/sysrq-trigger; } ;;
+  *lab.provoke=hang*) provoke() { while :; do /bin/busybox sleep 9; done; } ;;
+  *lab.provoke=memory*) provoke() { /bin/busybox tail /dev/zero; } ;;
+  *) provoke() { :; } ;;
+esac
 while read -r name limit arguments; do
   echo "@begin $name" >&9
   /bin/busybox mkdir -p /out/$name
+  provoke
+  /bin/busybox mkfifo /tmp/said
+  while IFS= read -r line; do
+    echo "$line"
+    echo "@said $line" >&9
+  done </tmp/said >/out/$name/stderr &
   start=$(/bin/busybox date +%s)
   (cd /out/$name && eval "/bin/busybox timeout -s KILL $limit /lastack $arguments" \\
-    >stdout 2>stderr 9>&-)
+    >stdout 2>/tmp/said 9>&-)
   code=$?
+  wait
+  /bin/busybox rm /tmp/said
   echo "@end $name $code $(($(/bin/busybox date +%s) - start))" >&9
 done </commands
 if [ -b /dev/vda ]; then
@@ -68,16 +88,17 @@ echo "@done" >&9
 class Command:
     name: str        # a word; also that of its folder
     arguments: list  # of lastack
-    limit_s: int = 900
+    limit_s: int = 900      # of the whole, by the machine's clock
+    row_limit_s: int = 600  # of silence, by the host's
 
 
 @dataclass(frozen=True)
 class Machine:
     accelerator: str = "tcg"
+    virtual: bool = False  # virtual time, on one CPU
     cpus: int = 2
     memory: str = "2G"
     append: list = field(default_factory=list)  # to the kernel's command line
-    options: list = field(default_factory=list)  # of QEMU
     boot_limit_s: int = 180
 
 
@@ -126,8 +147,8 @@ class Watch:
 
     def __init__(self, path, machine, commands):
         self.path, self.machine = path, machine
-        self.limits = {one.name: one.limit_s for one in commands}
-        self.booted, self.playing, self.done = "", "", False
+        self.limits = {one.name: one.row_limit_s for one in commands}
+        self.booted, self.playing, self.row, self.done = "", "", "", False
         self.since, self.taken = time.monotonic(), 0
         self.ends, self.tar = {}, []
 
@@ -146,7 +167,9 @@ class Watch:
         if what == "@boot":
             self.booted = words[0]
         elif what == "@begin":
-            self.playing = words[0]
+            self.playing, self.row = words[0], ""
+        elif what == "@said":
+            self.row = " ".join(words)
         elif what == "@end":
             self.playing = ""
             self.ends[words[0]] = Outcome(int(words[1]), int(words[2]))
@@ -160,12 +183,13 @@ class Watch:
         if not self.booted:
             limit = self.machine.boot_limit_s
             return f"did not boot within {limit} s" if waited > limit else ""
-        # The machine ends a command itself, but for a kernel that does not get so far.
-        limit = self.limits[self.playing] + 60 if self.playing else 120
+        limit = self.limits[self.playing] if self.playing else 120
         return f"said nothing for {limit} s" if waited > limit else ""
 
 
 def qemu_command(kernel, initramfs, machine, files):
+    append = [*APPEND, f"lastack.accelerator={machine.accelerator}",
+              *(VIRTUAL_APPEND if machine.virtual else []), *machine.append]
     return ["setpriv", "--pdeathsig", "KILL",
             QEMU, "-accel", machine.accelerator, "-cpu", "max", "-smp", str(machine.cpus),
             "-m", machine.memory, "-nodefaults", "-no-user-config", "-display", "none",
@@ -173,7 +197,7 @@ def qemu_command(kernel, initramfs, machine, files):
             "-serial", f"file:{files / 'said'}",
             "-drive", f"file={files / 'results'},format=raw,if=virtio",
             "-kernel", str(kernel.image), "-initrd", str(initramfs),
-            "-append", " ".join(APPEND + machine.append), *machine.options]
+            "-append", " ".join(append), *(VIRTUAL_OPTIONS if machine.virtual else [])]
 
 
 def take_results(files, watch):
@@ -201,7 +225,8 @@ def trouble_of(watch, process, errors, overdue, console):
     fault = FAULTS.search(console)
     if watch.done and not fault:
         return ""
-    where = f" while {watch.playing} was playing" if watch.playing else ""
+    row = f" ({watch.row})" if watch.row else ""
+    where = f" while {watch.playing}{row} was playing" if watch.playing else ""
     if fault:
         line = console[fault.start():].split("\n")[0].strip()
         return f"the kernel said '{line}'{where}"
@@ -212,8 +237,9 @@ def trouble_of(watch, process, errors, overdue, console):
     return f"ended by itself{where or (' before it had booted' if not watch.booted else '')}"
 
 
-def boot(kernel, program, commands, machine, work):
-    """Plays the commands, one after the other; whatever goes wrong is said, and bounded."""
+def boot(kernel, program, commands, machine, work, stopped=lambda: False):
+    """Plays the commands, one after the other; whatever goes wrong is said, and bounded. The thread
+    that calls it must live as long: the machine dies with it."""
     files = Path(work)
     make_initramfs(kernel, program, commands, files / "initramfs", work)
     with open(files / "results", "wb") as results:
@@ -227,7 +253,7 @@ def boot(kernel, program, commands, machine, work):
             while process.poll() is None and not overdue:
                 time.sleep(0.1)
                 watch.look()
-                overdue = watch.overdue()
+                overdue = "interrupted" if stopped() else watch.overdue()
         finally:
             process.kill()
             process.wait()

@@ -1,0 +1,437 @@
+#!/usr/bin/env python3
+"""Play lastack on other kernels, in machines of QEMU, and compare them. Nothing is installed, and
+no root rights are needed.
+
+  scripts/kernel_lab.py --kernel 6.1 --kernel 6.12 --verify --suite path-length --deterministic \\
+    --out lab
+  scripts/kernel_lab.py --kernel arch/x86/boot/bzImage --kernel host --out lab -- run --mix all
+
+A kernel is a version that Debian's archive has (6.1 or 6.1.174, downloaded by apt-get into a
+cache), a .deb, a bzImage (with --modules where what a run needs is a module), or `host`. OUT gets a
+folder for each thing that was played, with a folder per kernel, which `lastack compare` and
+scripts/report.py read, and lab.json, which says how it was made.
+
+Exit codes: 0 everything was played and ended with 0, 1 something was not or did not, 2 bad usage,
+3 QEMU or another tool is missing. With --bisect, as `git bisect run` wants it: 0 at most --at-most,
+1 more, 125 that kernel or program cannot say.
+"""
+import argparse
+import json
+import os
+import random
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.dont_write_bytecode = True  # leaves nothing beside the sources
+
+from files import a_path, deliver, fail, json_of, output_of, printable, write_files
+from lab import folders, guest, kernels
+
+HERE = Path(__file__).resolve().parent
+PROGRAM = HERE.parent / "build/static/bin/lastack"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lastack/kernels"
+HOST = "host"
+CANNOT_SAY = 125
+# For the estimate, by what the reference machine took (two cores, no KVM).
+BOOT_S, VERIFY_S, SLOWER = 20, 90, 1.5
+
+
+@dataclass(frozen=True)
+class Task:
+    name: str          # of its folder
+    arguments: tuple   # of lastack
+    estimated_s: float
+    suite: bool = False
+    timed: bool = True  # says how long something takes
+
+
+# ---- what is asked for ----
+
+
+def a_count(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError
+    return int(text)
+
+
+a_count.__name__ = "whole number above 0"
+
+
+def parsed():
+    words, rest = sys.argv[1:], []
+    if "--" in words:
+        words, rest = words[:words.index("--")], words[words.index("--") + 1:]
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     usage="kernel_lab.py --kernel KERNEL ... --out DIR [--verify] "
+                                     "[--suite NAME] ... [-- ARGUMENTS OF LASTACK]")
+    parser.error = fail
+    parser.add_argument("--kernel", action="append", default=[], metavar="KERNEL",
+                        help="6.1, 6.1.174, a .deb, a bzImage, or host; any number of them")
+    parser.add_argument("--modules", type=a_path, metavar="DIR", help="of the bzImage: the folder "
+                        "with kernel/, such as lib/modules/VERSION")
+    parser.add_argument("--verify", action="store_true", help="play `lastack verify`")
+    parser.add_argument("--suite", action="append", default=[], metavar="NAME",
+                        help="play `lastack suite NAME`, once in each boot")
+    parser.add_argument("--quick", action="store_true", help="the suites' small version")
+    parser.add_argument("--out", type=a_path, metavar="DIR", help="a new or empty folder")
+    parser.add_argument("--repetitions", type=a_count, default=1, metavar="N",
+                        help="boots of each kernel, in an order by chance (1)")
+    parser.add_argument("--seed", type=int, default=1, help="of that order (1)")
+    parser.add_argument("--deterministic", action="store_true", help="virtual time on one CPU: "
+                        "one instruction is one virtual nanosecond; nothing is left to chance")
+    parser.add_argument("--accelerator", choices=["auto", "kvm", "tcg"], default="auto",
+                        help="KVM where it works, or emulation (auto)")
+    parser.add_argument("--cpus", type=a_count, metavar="N", help="of a machine (2; 1 with "
+                        "--deterministic)")
+    parser.add_argument("--memory", default="2G", help="of a machine, as QEMU takes it (2G)")
+    parser.add_argument("--jobs", type=a_count, metavar="N", help="machines at once (1; with "
+                        "--deterministic as many as there are CPUs)")
+    parser.add_argument("--append", default="", metavar="WORDS",
+                        help="more words for the kernel's command line")
+    parser.add_argument("--boot-limit", type=a_count, default=180, metavar="S",
+                        help="seconds until a machine must have booted (180)")
+    parser.add_argument("--row-limit", type=a_count, default=600, metavar="S",
+                        help="seconds that a row may take (600)")
+    parser.add_argument("--program", type=a_path, default=PROGRAM, metavar="FILE",
+                        help="the static lastack (build/static/bin/lastack)")
+    parser.add_argument("--cache", type=a_path, default=CACHE, metavar="DIR",
+                        help=f"where downloaded kernels are kept ({printable(CACHE)})")
+    parser.add_argument("--bisect", action="store_true", help="judge one row of one kernel for "
+                        "`git bisect run`, in virtual time")
+    parser.add_argument("--row", help="with --bisect: the row of suite path-length")
+    parser.add_argument("--at-most", type=a_count, metavar="N",
+                        help="with --bisect: the median in virtual_ns that is still good")
+    options = parser.parse_args(words)
+    options.rest = rest
+    return options
+
+
+def check(options):
+    if not options.kernel:
+        fail("--kernel is missing: 6.1, 6.1.174, a .deb, a bzImage, or host")
+    if not options.program.is_file():
+        fail(f"--program {options.program} is missing; `cmake --workflow --preset static` builds "
+             "the program that runs in a machine without libraries")
+    if options.bisect:
+        if len(options.kernel) != 1 or options.kernel == [HOST]:
+            fail("--bisect judges one kernel, and not the host")
+        if not options.row or not options.at_most:
+            fail("--bisect needs --row ROW and --at-most N")
+        if options.suite or options.verify or options.rest:
+            fail("--bisect plays its --row only, and no --suite, --verify or other arguments")
+        options.deterministic = True
+        return
+    if options.row or options.at_most:
+        fail("--row and --at-most are for --bisect")
+    if not options.suite and not options.verify and not options.rest:
+        fail("nothing to play: give --verify, --suite NAME, or -- and arguments of lastack")
+    if not options.out:
+        fail("--out is missing: a new or empty folder")
+    if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
+        fail(f"--out {options.out} is no new or empty folder")
+    if options.deterministic and options.accelerator == "kvm":
+        fail("--deterministic counts instructions, which KVM cannot; leave --accelerator away")
+    if options.deterministic and options.cpus not in (None, 1):
+        fail(f"--cpus {options.cpus}: --deterministic has one CPU")
+
+
+def suite_seconds(program, name, quick):
+    listed = json_of([program, "suite", "list", "--format", "json"])
+    for suite in listed:
+        if suite["name"] == name:
+            rows = suite["quick" if quick else "full"]["rows"]
+            return sum(row["estimated_ns"] for row in rows) / 1e9
+    return fail(f"--suite {name}: allowed: {', '.join(suite['name'] for suite in listed)}")
+
+
+def run_seconds(program, arguments):
+    """As a dry run says; where there is none, a guess. Bad arguments end here, not in a machine."""
+    if arguments[0] != "run":
+        return 60
+    said = output_of([program, *arguments, "--dry-run"])
+    found = re.search(r"^estimate: ([\d.]+)(ms|s|min)$", said, re.M)
+    return float(found[1]) * {"ms": 0.001, "s": 1, "min": 60}[found[2]] if found else 60
+
+
+def tasks_of(options):
+    tasks = []
+    if options.verify:
+        tasks.append(Task("verify", ("verify", "--format", "json"), VERIFY_S, timed=False))
+    for name in dict.fromkeys(options.suite):
+        quick = ["--quick"] if options.quick else []
+        tasks.append(Task(name, ("suite", name, *quick, "--repetitions", "1", "--out", "out"),
+                          suite_seconds(options.program, name, options.quick) * SLOWER, suite=True,
+                          timed=name != "regressions"))
+    if options.rest:
+        if any(word == "--out" or word.startswith("--out=") for word in options.rest):
+            fail("the arguments of lastack hold --out: the lab gives each run its own")
+        out = ["--out", "out"] if options.rest[0] in ("run", "cost", "suite") else []
+        tasks.append(Task(options.rest[0], (*options.rest, *out),
+                          run_seconds(options.program, options.rest) * SLOWER))
+    names = [task.name for task in tasks]
+    for name in names:
+        if names.count(name) > 1:
+            fail(f"{name} is asked for twice")
+    return tasks
+
+
+def machine_of(options, accelerator):
+    cpus = options.cpus or (1 if options.deterministic else 2)
+    return guest.Machine(accelerator, options.deterministic, cpus, options.memory,
+                         shlex.split(options.append), options.boot_limit)
+
+
+# ---- playing ----
+
+
+def kvm_works(kernel, options):
+    """Whether a machine gets to its first process: there are hosts with a /dev/kvm that stalls."""
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return False
+    machine = guest.Machine("kvm", memory=options.memory, boot_limit_s=30)
+    with tempfile.TemporaryDirectory() as work:
+        return not guest.boot(kernel, options.program, [], machine, work).trouble
+
+
+def accelerator_of(options, found):
+    if options.accelerator != "auto":
+        return options.accelerator
+    first = next((kernel for kernel in found if kernel != HOST), None)
+    fast = first and not options.deterministic and kvm_works(first, options)
+    return "kvm" if fast else "tcg"
+
+
+def play_on_host(program, tasks, limit_s):
+    """Like guest.boot(), without a machine."""
+    boot = guest.Boot(os.uname().release)
+    for task in tasks:
+        with tempfile.TemporaryDirectory() as work:
+            start = time.monotonic()
+            try:
+                done = subprocess.run([program.resolve(), *task.arguments], cwd=work, text=True,
+                                      stdin=subprocess.DEVNULL, capture_output=True, check=False,
+                                      errors="replace", timeout=task.estimated_s * 10 + limit_s)
+            except (OSError, subprocess.TimeoutExpired) as error:
+                boot.trouble = f"{task.name}: {error}"
+                return boot
+            boot.outcomes[task.name] = guest.Outcome(
+                done.returncode, round(time.monotonic() - start), done.stdout, done.stderr,
+                {str(path.relative_to(work)): path.read_bytes()
+                 for path in Path(work).rglob("*") if path.is_file()})
+    return boot
+
+
+def play_boot(kernel, options, tasks, machine, stop):
+    if kernel == HOST:
+        return play_on_host(options.program, tasks, options.row_limit)
+    commands = [guest.Command(task.name, list(task.arguments),
+                              round(task.estimated_s * 10) + options.row_limit, options.row_limit)
+                for task in tasks]
+    with tempfile.TemporaryDirectory() as work:
+        return guest.boot(kernel, options.program, commands, machine, work, stop.is_set)
+
+
+def name_of(kernel):
+    return HOST if kernel == HOST else re.sub(r"[^\w.+~-]", "_", kernel.name)
+
+
+def tasks_for(kernel, tasks, options):
+    """The host has no virtual time: what it is asked for there is what takes none."""
+    return [task for task in tasks if not (kernel == HOST and options.deterministic and task.timed)]
+
+
+def in_turn(found, options):
+    """Each kernel once in every round, in an order by chance: a host that drifts favours none."""
+    chance = random.Random(options.seed)
+    turns = []
+    for repetition in range(1, options.repetitions + 1):
+        turns += [(kernel, repetition) for kernel in chance.sample(found, len(found))]
+    return turns
+
+
+def tell(where, boot, tasks):
+    """One line for what was played, and all that is known of what was not."""
+    parts = [f"{name} {outcome.code} ({outcome.seconds} s)"
+             for name, outcome in boot.outcomes.items()]
+    print(printable(f"{where}: {', '.join(parts) or 'nothing was played'}"), flush=True)
+    complaints = [boot.trouble] if boot.trouble else []
+    for task in tasks:
+        outcome = boot.outcomes.get(task.name)
+        if outcome is None:
+            complaints.append(f"{task.name} was not played to its end")
+        elif outcome.code:
+            said = (outcome.stderr or outcome.stdout).strip().splitlines()
+            complaints.append(f"{task.name} ended with {outcome.code}: {said[-1] if said else ''}")
+    for complaint in complaints:
+        print(printable(f"kernel_lab: {where}: {complaint}"), file=sys.stderr)
+    if boot.trouble:
+        for line in boot.console.splitlines()[-40:]:
+            print(printable(f"  {line}"), file=sys.stderr)
+    sys.stderr.flush()
+    return not complaints
+
+
+def play(found, options, tasks, machine):
+    """[(kernel, repetition, seconds, Boot)] and whether all went well."""
+    stop = threading.Event()
+    jobs = options.jobs or (os.cpu_count() or 1 if options.deterministic else 1)
+
+    def one(turn):
+        kernel, repetition = turn
+        start = time.monotonic()
+        own = tasks_for(kernel, tasks, options)
+        boot = guest.Boot(trouble="interrupted") if stop.is_set() else play_boot(
+            kernel, options, own, machine, stop)
+        seconds = time.monotonic() - start
+        fine = tell(f"{name_of(kernel)} boot {repetition}, {seconds:.0f} s", boot, own)
+        return kernel, repetition, seconds, boot, fine
+
+    with ThreadPoolExecutor(jobs) as pool:
+        pending = [pool.submit(one, turn) for turn in in_turn(found, options)]
+        try:
+            played = [each.result() for each in pending]
+        except BaseException:  # the machines die with their threads, which end
+            stop.set()
+            raise
+    return [each[:4] for each in played], all(each[4] for each in played)
+
+
+# ---- what is left ----
+
+
+def files_of(task, outcomes):
+    """{path: bytes} of one kernel's boots, in the order of their repetitions."""
+    if task.suite:
+        whole = [{path.removeprefix("out/"): data for path, data in outcome.files.items()}
+                 for outcome in outcomes]
+        whole = [files for files in whole if "manifest.json" in files]
+        return folders.merged_suite(whole) if whole else {}
+    files = {}
+    for repetition, outcome in enumerate(outcomes, 1):
+        front = "" if len(outcomes) == 1 else f"rep-{repetition}/"
+        for path, data in outcome.files.items():
+            if path not in ("stdout", "stderr"):
+                files[front + path.removeprefix("out/")] = data
+        files[front + ("verify.json" if task.name == "verify" else "stdout.txt")] = (
+            outcome.stdout.encode())
+    return files
+
+
+def save(options, tasks, machine, played):
+    writers = {}
+
+    def add(path, data):
+        writers[options.out / path] = lambda file: file.write(data)
+
+    for task in tasks:
+        by_kernel = {}
+        for kernel, _, _, boot in sorted(played, key=lambda each: each[1]):
+            if task.name in boot.outcomes:
+                by_kernel.setdefault(name_of(kernel), []).append(boot.outcomes[task.name])
+        for name, outcomes in by_kernel.items():
+            for path, data in files_of(task, outcomes).items():
+                add(f"{task.name}/{name}/{path}", data)
+    for kernel, repetition, _, boot in played:
+        add(f"console/{name_of(kernel)}-{repetition}.log", boot.console.encode())
+    manifest = {
+        "schema_version": 1, "command": shlex.join(["scripts/kernel_lab.py", *sys.argv[1:]]),
+        "accelerator": machine.accelerator, "cpus": machine.cpus, "memory": machine.memory,
+        "unit": "virtual_ns" if machine.virtual else "ns",
+        "program": output_of([options.program, "--version"]).strip(),
+        "boots": [{"kernel": name_of(kernel), "release": boot.release, "repetition": repetition,
+                   "order": order, "seconds": round(seconds), "trouble": boot.trouble,
+                   "played": {name: outcome.code for name, outcome in boot.outcomes.items()}}
+                  for order, (kernel, repetition, seconds, boot) in enumerate(played, 1)]}
+    add("lab.json", (json.dumps(manifest, indent=2) + "\n").encode())
+    write_files(writers)
+
+
+def compare(options, found, task):
+    """What lastack says of the kernels' folders, also as a file and, of suites, as a page."""
+    sides = [options.out / task.name / name_of(kernel) for kernel in found]
+    sides = [side for side in sides if side.is_dir()]
+    if len(sides) < 2:
+        return
+    if task.name == "verify":
+        sides, how = [side / "verify.json" for side in sides], ["--verify"]
+        sides = [side for side in sides if side.is_file()]
+    elif (sides[0] / "rep-1").is_dir():
+        sides, how = [f"{side}/rep-*" for side in sides], []
+    else:
+        how = []
+    command = [options.program, "compare", *how, *sides]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    said = done.stdout or done.stderr
+    deliver(f"\n{task.name}: {shlex.join(map(str, command))}\n{said}")
+    write_files({options.out / task.name / "compare.txt": lambda file: file.write(said.encode())})
+    if task.suite:
+        page = options.out / task.name / "report.html"
+        made = subprocess.run([HERE / "report.py", *sides, "-o", page, "--lastack",
+                               options.program], capture_output=True, text=True, check=False)
+        deliver(made.stdout or made.stderr)
+
+
+def find_all(options):
+    options.cache.mkdir(parents=True, exist_ok=True)
+    found = []
+    for wanted in dict.fromkeys(options.kernel):
+        try:
+            found.append(HOST if wanted == HOST else kernels.find_kernel(
+                wanted, options.modules, options.cache))
+        except (kernels.Unavailable, OSError) as error:
+            fail(f"--kernel {wanted}: {error}", CANNOT_SAY if options.bisect else 2)
+    names = [name_of(kernel) for kernel in found]
+    for name in names:
+        if names.count(name) > 1:
+            fail(f"the kernel {name} is given twice")
+    return found
+
+
+def need_tools(options):
+    missing = guest.missing_tool()
+    if missing and options.kernel != [HOST]:
+        fail(f"{missing} is missing: `scripts/install_packages.sh kernels`",
+             CANNOT_SAY if options.bisect else 3)
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def main():
+    options = parsed()
+    check(options)
+    need_tools(options)
+    signal.signal(signal.SIGTERM, interrupt)
+    tasks = tasks_of(options)
+    found = find_all(options)
+    machine = machine_of(options, accelerator_of(options, found))
+    boots = [sum(task.estimated_s for task in tasks_for(kernel, tasks, options))
+             + (0 if kernel == HOST else BOOT_S) for kernel in found]
+    jobs = options.jobs or (os.cpu_count() or 1 if options.deterministic else 1)
+    minutes = sum(boots) * options.repetitions / min(jobs, len(boots) * options.repetitions) / 60
+    time_of = "virtual time" if machine.virtual else "time"
+    deliver(f"{len(boots) * options.repetitions} boots ({machine.accelerator}, {time_of}): "
+            f"about {max(1, round(minutes))} minutes\n")
+    played, fine = play(found, options, tasks, machine)
+    save(options, tasks, machine, played)
+    for task in tasks:
+        compare(options, found, task)
+    return 0 if fine else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        fail("interrupted", 1)
