@@ -61,8 +61,8 @@ def row_of(benchmark_name):
 
 def suite_rows(suites):
     """The names of the rows that lastack-bench has to have: those of suites that do not collect
-    the rows of others, without prices."""
-    rows = {suite["name"]: suite["full"]["rows"] for suite in suites}
+    the rows of others, without prices, and that are tables of runs."""
+    rows = {suite["name"]: suite["full"]["rows"] for suite in suites if "full" in suite}
     names = {suite: {row["name"] for row in those} for suite, those in rows.items()}
     for suite, those in rows.items():
         if any(whole < names[suite] for whole in names.values()):

@@ -11,6 +11,7 @@
 namespace lastack {
 
 std::string to_text(const KernelVersion& version) {
+  if (version.patch == 0) return fmt::format("{}.{}", version.major, version.minor);
   return fmt::format("{}.{}.{}", version.major, version.minor, version.patch);
 }
 
@@ -46,7 +47,8 @@ KernelIdentity identify(const KernelNames& names) {
     if (const auto version = leading_kernel_version(names.signature.substr(at + 1)))
       return {*version, "/proc/version_signature", true};
   const KernelVersion version = leading_kernel_version(names.release).value_or(KernelVersion());
-  return {version, "uname -r", names.release != to_text(version)};
+  const bool plain = names.release.find_first_not_of("0123456789.") == std::string::npos;
+  return {version, "uname -r", !plain};
 }
 
 bool has_arrived(Arrivals arrivals, const KernelVersion& version) {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <string_view>
+
 #include "base/table.h"
 #include "compare/compare_text.h"
 #include "report/cost_text.h"
@@ -22,6 +24,20 @@ std::vector<CsvSchema> csv_schemas() {
   schemas.push_back(compare::compare_csv_schema());
   return schemas;
 }
+
+constexpr std::string_view kRegressionsHelp = R"(
+## regressions.json
+
+Of `lastack suite regressions`: which faults of past kernels this one has.
+
+| key | what it holds |
+|---|---|
+| schema_version, environment, status, exit_code, wall_ns | as in manifest.json |
+| suite | `regressions` |
+| kernel | its release, the version of Linux that it is, where that stands (source), and whether a vendor may have changed it (may_differ) |
+| expected_of | the version whose faults are expected |
+| rows | per fault its name, what broke, title and commit of the change that mended it, fixed_in (versions: the last one and all later series), cause and broken_since where it is not older than 6.1, not_shown_red (why nobody has seen the row fail, else null), expected and observed (`broken`, `sound`; null where it was not played, with the error), ok, duration_ns, and ways: per way the connections, how many were broken, and how often what was seen |
+)";
 
 std::string schema_markdown() {
   std::string text = fmt::format(R"(# Results
@@ -81,6 +97,7 @@ Of `lastack suite`, beside a folder per row (NN-name) and run (rep-1 ..., warm-u
                                                           row.name, row.exit_code);
                                    return names;
                                  }());
+  text += kRegressionsHelp;
   for (const CsvSchema& file : csv_schemas()) {
     Table columns({"column", "meaning"}, 2);
     for (const auto& [name, help] : file.columns)

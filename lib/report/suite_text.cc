@@ -10,6 +10,7 @@
 #include "base/table.h"
 #include "ledger/stalls.h"
 #include "report/json_text.h"
+#include "report/regressions_text.h"
 
 namespace lastack {
 namespace {
@@ -130,7 +131,7 @@ std::string suite_list_text() {
                             command_of(rows[i]));
     }
   }
-  return text;
+  return text + regressions_list_text();
 }
 
 std::string suite_list_json() {
@@ -152,6 +153,7 @@ std::string suite_list_json() {
     }
     list.push_back(std::move(one));
   }
+  list.push_back(regressions_list_json());
   return json_text(list);
 }
 

@@ -345,6 +345,7 @@ Result<const Suite*> find_suite(std::string_view name) {
     if (suite.name == name) return &suite;
     names.push_back(suite.name);
   }
+  names.push_back("regressions");  // verify/regression_suite.h
   names.push_back("list");
   return unknown_name("suite", name, names);
 }

@@ -23,6 +23,7 @@
 #include "shard/shortage.h"
 #include "verify/abort_scenes.h"
 #include "verify/client_scenes.h"
+#include "verify/regression_scenes.h"
 #include "verify/server_scenes.h"
 
 namespace lastack::verify {
@@ -36,15 +37,15 @@ int64_t row_limit_ns(size_t connections) {
   return 45 * kSecond_ns + static_cast<int64_t>(connections) * 100 * kMillisecond_ns;
 }
 
-const Scene* find_scene(const Claim& claim) {
-  for (const auto scenes : {abort_scenes(), server_scenes(), client_scenes()})
+const Scene* find_scene(const Performance& row) {
+  for (const auto scenes : {abort_scenes(), server_scenes(), client_scenes(), regression_scenes()})
     for (const Scene& scene : scenes)
-      if (scene.case_id == claim.case_id && scene.variant == claim.variant) return &scene;
+      if (scene.case_id == row.case_id && scene.variant == row.variant) return &scene;
   return nullptr;
 }
 
 // In the row's own process.
-[[noreturn]] void perform(const Scene& scene, bool veth, size_t connections, int report) {
+[[noreturn]] void perform_scene(const Scene& scene, bool veth, size_t connections, int report) {
   Stage stage;
   stage.veth = veth;
   stage.connections = connections;
@@ -71,7 +72,8 @@ struct Playing {
 };
 
 // nullopt: it has no process, and the performance says why.
-std::optional<Playing> start(Performance& performance, const Scene& scene, size_t connections) {
+std::optional<Playing> start(Performance& performance, const Scene& scene, size_t number,
+                             size_t connections) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) {
     performance.error = with_cure(errno_error("pipe"));
@@ -83,9 +85,9 @@ std::optional<Playing> start(Performance& performance, const Scene& scene, size_
   const pid_t parent = getpid();
   const pid_t process = fork();  // the launcher has one thread
   if (process == 0) {
-    become({"row", static_cast<int64_t>(performance.claim)}, parent);
+    become({"row", static_cast<int64_t>(number)}, parent);
     ours.reset();
-    perform(scene, performance.veth, connections, theirs.get());
+    perform_scene(scene, performance.veth, connections, theirs.get());
   }
   if (process < 0) {
     performance.error = with_cure(errno_error("fork"));
@@ -159,8 +161,9 @@ Status play_all(const std::vector<Played>& all, size_t connections, Channel& cha
   };
   while (started < all.size() || !playing.empty()) {
     while (started < all.size() && may_start(*all[started].second)) {
-      const auto& [performance, scene] = all[started++];
-      if (auto one = start(*performance, *scene, connections)) playing.push_back(std::move(*one));
+      const auto& [performance, scene] = all[started];
+      if (auto one = start(*performance, *scene, started++, connections))
+        playing.push_back(std::move(*one));
     }
     if (now_ns() - reported_ns > kSecond_ns) {
       reported_ns = now_ns();
@@ -187,10 +190,10 @@ nlohmann::json play(const nlohmann::json& request, Channel& channel) {
   auto performances = request.at("rows").get<std::vector<Performance>>();
   std::vector<Played> all;
   for (Performance& performance : performances) {
-    const Claim& claim = claims()[performance.claim];
-    all.emplace_back(&performance, find_scene(claim));
+    all.emplace_back(&performance, find_scene(performance));
     if (!all.back().second)
-      return {{"error", fmt::format("no scene for row {}/{}", claim.case_id, claim.variant)}};
+      return {{"error",
+               fmt::format("no scene for row {}/{}", performance.case_id, performance.variant)}};
   }
   // Timers first: the rest is played while they run.
   std::stable_partition(all.begin(), all.end(),
@@ -200,7 +203,35 @@ nlohmann::json play(const nlohmann::json& request, Channel& channel) {
   return {{"rows", performances}};
 }
 
+// The launcher speaks every second.
+constexpr int64_t kSilencePatience_ns = 30 * kSecond_ns;
+
 }  // namespace
+
+Performed perform(const std::vector<Performance>& rows, int64_t connections,
+                  const RunHooks& hooks) {
+  const nlohmann::json request = {{"connections", connections}, {"rows", rows}};
+  const Launched launched = launch({"verify", 0}, request.dump(), hooks, {kSilencePatience_ns, 0});
+  if (launched.status != RunStatus::ok) return {launched.status, launched.error, {}};
+  const nlohmann::json answer = nlohmann::json::parse(launched.text, nullptr, false);
+  if (answer.is_discarded())
+    return {RunStatus::failed, "the launcher ended without a whole result", {}};
+  if (answer.contains("error"))
+    return {RunStatus::no_resources, answer.at("error").get<std::string>(), {}};
+  return {RunStatus::ok, "", answer.at("rows").get<std::vector<Performance>>()};
+}
+
+Record record_of(const Performance& performance) {
+  auto whole = deserialize_record(performance.record);
+  Record record;
+  if (whole) record = std::move(*whole);
+  if (!whole) record.error = whole.error().message();
+  if (!whole) record.died = performance.error.empty();
+  if (!performance.error.empty() && (!whole || record.error.empty()))
+    record.error = performance.error;
+  record.died |= performance.died;
+  return record;
+}
 
 int launcher_main() {
   return serve([](const std::string& request, Channel& channel) {

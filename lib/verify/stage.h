@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <sys/types.h>
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <optional>
@@ -16,6 +17,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "model/run_status.h"
 #include "net/network.h"
 #include "net/socket.h"
 #include "ring/ring.h"
@@ -51,6 +53,18 @@ struct Record {
   bool died = false;  // because a process ended that nobody had told to
 };
 Result<Record> deserialize_record(const std::string& text);
+
+// Of rows that were judged: one that was not played comes before one that differs.
+template <class Row>
+RunStatus status_of(const std::vector<Row>& rows) {
+  RunStatus status = RunStatus::ok;
+  for (const Row& row : rows) {
+    if (row.record.died) return RunStatus::failed;
+    if (!row.played()) status = RunStatus::no_resources;
+    if (row.played() && !row.ok()) status = std::min(status, RunStatus::unmet_expectation);
+  }
+  return status;
+}
 
 struct Pair {
   Fd victim, survivor;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/clock.h"
 #include "base/kernel_config.h"
@@ -12,9 +11,6 @@
 
 namespace lastack::verify {
 namespace {
-
-// The launcher speaks every second.
-constexpr int64_t kSilencePatience_ns = 30 * kSecond_ns;
 
 bool asked_for(const Spec& spec, const Claim& claim) {
   if (spec.rows.empty()) return true;
@@ -56,26 +52,21 @@ void compare_sights(const Claim& claim, VerifiedRow& row) {
 // In the order of the table.
 std::vector<Performance> rows_of(const Spec& spec) {
   std::vector<Performance> rows;
-  for (size_t i = 0; i < claims().size(); ++i) {
-    const Claim& claim = claims()[i];
+  for (const Claim& claim : claims()) {
     if (!asked_for(spec, claim)) continue;
-    if (spec.loopback && claim.paths == Paths::both) rows.push_back({i, false, "", "", false, 0});
-    if (spec.veth) rows.push_back({i, true, "", "", false, 0});
+    for (const bool veth : {false, true}) {
+      if (!(veth ? spec.veth : spec.loopback && claim.paths == Paths::both)) continue;
+      rows.push_back(
+          {std::string(claim.case_id), std::string(claim.variant), veth, "", "", false, 0});
+    }
   }
   return rows;
 }
 
-// What the row's process said, and what the launcher has to add to it.
-Record record_of(const Performance& performance) {
-  auto whole = deserialize_record(performance.record);
-  Record record;
-  if (whole) record = std::move(*whole);
-  if (!whole) record.error = whole.error().message();
-  if (!whole) record.died = performance.error.empty();
-  if (!performance.error.empty() && (!whole || record.error.empty()))
-    record.error = performance.error;
-  record.died |= performance.died;
-  return record;
+const Claim& claim_of(const Performance& row) {
+  return *std::ranges::find_if(claims(), [&](const Claim& claim) {
+    return claim.case_id == row.case_id && claim.variant == row.variant;
+  });
 }
 
 VerifyResult failed_verify(RunStatus status, std::string error) {
@@ -131,36 +122,20 @@ VerifiedRow judge(const Claim& claim, const std::string& path, const Spec& spec,
   return row;
 }
 
-RunStatus status_of(const std::vector<VerifiedRow>& rows) {
-  RunStatus status = RunStatus::ok;
-  for (const VerifiedRow& row : rows) {
-    if (row.record.died) return RunStatus::failed;
-    if (!row.played()) status = RunStatus::no_resources;
-    if (row.played() && !row.ok()) status = std::min(status, RunStatus::unmet_expectation);
-  }
-  return status;
-}
-
 VerifyResult play(const Spec& spec, const RunHooks& hooks) {
   const int64_t start_ns = now_ns();
   const std::vector<Performance> asked = rows_of(spec);
   if (asked.empty())
     return failed_verify(RunStatus::bad_usage,
                          "the rows of --case need a path that can be cut; allowed: --path veth");
-  const nlohmann::json request = {{"connections", spec.connections}, {"rows", asked}};
-  const Launched launched = launch({"verify", 0}, request.dump(), hooks, {kSilencePatience_ns, 0});
-  if (launched.status != RunStatus::ok) return failed_verify(launched.status, launched.error);
-  const nlohmann::json answer = nlohmann::json::parse(launched.text, nullptr, false);
-  if (answer.is_discarded())
-    return failed_verify(RunStatus::failed, "the launcher ended without a whole result");
-  if (answer.contains("error"))
-    return failed_verify(RunStatus::no_resources, answer.at("error").get<std::string>());
+  const Performed performed = perform(asked, spec.connections, hooks);
+  if (performed.status != RunStatus::ok) return failed_verify(performed.status, performed.error);
 
   VerifyResult result;
   result.kernel = kernel_release();
-  for (const Performance& one : answer.at("rows").get<std::vector<Performance>>()) {
+  for (const Performance& one : performed.rows) {
     result.rows.push_back(
-        judge(claims()[one.claim], one.veth ? "veth" : "loopback", spec, record_of(one)));
+        judge(claim_of(one), one.veth ? "veth" : "loopback", spec, record_of(one)));
     result.rows.back().duration_ns = one.duration_ns;
   }
   result.status = status_of(result.rows);

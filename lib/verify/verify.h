@@ -43,9 +43,6 @@ struct VerifyResult {
   int64_t duration_ns = 0;
 };
 
-// A row that was not played comes before one that differs.
-RunStatus status_of(const std::vector<VerifiedRow>& rows);
-
 // Whether `given` names a case or a row of the table.
 Status check_row_name(const std::string& given);
 
