@@ -14,13 +14,18 @@ namespace {
 // 6.12.117-1~deb12u1. The others are from the announcements of the stable releases and the ranges
 // of the CVE; where those name no number, from the release of the same day: 6.1.95, 6.6.35, 6.9.6;
 // 6.6.143, 6.18.36, 7.0.13; 6.18.33, 7.0.10.
+// Not a row: "tcp: introduce icsk->icsk_keepalive_timer" (6.1.191, 6.12.112) moves keepalive to a
+// field of its own, and connections end as before.
 constexpr KernelVersion kUserTimeout[] = {{6, 12, 91}, {6, 18, 33}, {7, 0, 10}, {7, 1, 0}};
 constexpr KernelVersion kDenied[] = {{6, 1, 33}, {6, 4, 0}};
 constexpr KernelVersion kAllowedAgain[] = {{6, 1, 60}, {6, 5, 9}, {6, 6, 0}};
 constexpr KernelVersion kCloseWait[] = {{6, 1, 95}, {6, 6, 35}, {6, 9, 6}, {6, 10, 0}};
-constexpr KernelVersion kOrphan[] = {{6, 1, 132}, {6, 10, 8}, {6, 11, 0}};
+constexpr KernelVersion kOrphan[] = {{6, 1, 132}, {6, 6, 84}, {6, 10, 8}, {6, 11, 0}};
 constexpr KernelVersion kMigration[] = {{6, 1, 175}, {6, 6, 140}, {6, 12, 86},
                                         {6, 18, 27}, {7, 0, 4},   {7, 1, 0}};
+// A multishot recv looks again by itself unless its socket says that it is empty (io_recv_finish),
+// which AF_UNIX does since then; TCP counts a FIN as more to read (tcp_inq_hint). Older series have
+// the change as well, and never had the fault.
 constexpr KernelVersion kUnixInq[] = {{6, 17, 0}};
 constexpr KernelVersion kMultishot[] = {{6, 1, 175}, {6, 6, 140}, {6, 12, 86},
                                         {6, 18, 20}, {6, 19, 10}, {7, 0, 0}};

@@ -1,4 +1,5 @@
-// One row of a table of scenes: the experiment behind a row of verify/claims.h.
+// One row of a table of scenes: the experiment behind a row of verify/claims.h or
+// verify/regressions.h.
 #pragma once
 
 #include <cstdint>

@@ -81,6 +81,7 @@ TEST(Regressions, EachVersionFailsWhereItShould) {
   names.erase("disconnect-blocked-reader");
   EXPECT_EQ(failing({6, 1, 32}), names);
   EXPECT_EQ(failing({6, 12, 111}), Names{"direct-close-waits"});
+  EXPECT_EQ(failing({6, 6, 143}), (Names{"zero-window-user-timeout", "direct-close-waits"}));
   EXPECT_EQ(failing({6, 18, 44}), Names{});
   EXPECT_TRUE(failing({6, 18, 19}).contains("multishot-eof"));
   EXPECT_FALSE(failing({6, 18, 20}).contains("multishot-eof"));
