@@ -51,6 +51,7 @@ CASES = [
     ("writers", True, RUN + "--connections 300 --mix fin,rst-linger,silent --watch writer "
      "--write-path all"),
     ("verify-short", True, "verify --case A2,S3 --path veth"),
+    ("regressions", True, "suite regressions"),
     ("verify", False, "verify"),
     ("writers-all", False, RUN + "--connections 1000 --mix all --watch writer --write-path all"),
     ("writers-64KiB", False, RUN + "--connections 280 --mix fin,sigkill-sending-chatty,silent "
