@@ -7,7 +7,7 @@ set -euo pipefail
 build="g++ cmake ninja-build pkg-config git ca-certificates liburing-dev libfmt-dev libcli11-dev
   libnl-3-dev libnl-route-3-dev nlohmann-json3-dev libcsv-dev libbenchmark-dev zlib1g-dev"
 plots="python3 python3-jinja2 python3-matplotlib python3-numpy python3-pandas libjs-chart.js"
-test="libgtest-dev libgmock-dev python3 strace util-linux clang-format shellcheck flake8
+test="libgtest-dev libgmock-dev python3 perl strace util-linux clang-format shellcheck flake8
   libbenchmark-tools python3-scipy chromium chromium-driver python3-selenium"
 kernels="qemu-system-x86 busybox-static cpio xz-utils"
 clang="clang clang-tidy libclang-rt-dev"

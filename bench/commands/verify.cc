@@ -8,6 +8,7 @@
 
 #include "commands/command.h"
 #include "report/matrix_text.h"
+#include "report/verify_tap.h"
 #include "report/verify_text.h"
 #include "run/runner.h"
 
@@ -54,6 +55,11 @@ int matrix_command(const VerifyOptions& options) {
 }
 
 int verify_command(VerifyOptions options) {
+  const bool tap = options.format == "tap";
+  if (options.matrix && tap)
+    return complain(RunStatus::bad_usage,
+                    "--format tap: the matrix claims nothing that could be ok or not; allowed: "
+                    "text, markdown, json");
   if (options.matrix) return matrix_command(options);
   verify::Spec& spec = options.spec;
   spec.loopback = options.path != "veth";
@@ -73,9 +79,13 @@ int verify_command(VerifyOptions options) {
   hooks.interrupted = interrupted;
   const verify::VerifyResult result = verify::play(spec, hooks);
   line.clear();
-  if (result.rows.empty()) return complain(result.status, result.error);
+  if (result.rows.empty()) {
+    if (tap && result.status != RunStatus::bad_usage) print(verify_tap(result));
+    return complain(result.status, result.error);
+  }
   print(options.format == "json"       ? verify_json(result)
         : options.format == "markdown" ? verify_markdown(result)
+        : tap                          ? verify_tap(result)
                                        : verify_text(result));
   return exit_code(result.status);
 }
@@ -114,10 +124,14 @@ void add_verify_options(CLI::App& command, VerifyOptions& options) {
 Action add_verify(CLI::App& command) {
   const auto options = std::make_shared<VerifyOptions>();
   add_verify_options(command, *options);
-  add_format(command, options->format, {"text", "markdown", "json"});
+  add_format(command, options->format, {"text", "markdown", "json", "tap"});
   command.footer(
       "Plays every claim over real connections in private network namespaces, and says whether it\n"
       "holds, does not, or under which condition it does.\n"
+      "--format tap: TAP version 13 as kselftest writes it, a test per row and path; a row that "
+      "could\n"
+      "not be played for want of something is skipped (ok ... # SKIP), one that differs is not "
+      "ok.\n"
       "Exit codes:\n"
       "  0  this kernel does what the built-in table (or --expect) says\n"
       "  3  namespaces, rights or memory are missing: a row could not be played, which says "

@@ -120,6 +120,20 @@ TEST(Verify, TextAndMarkdownNameTheCaseAndItsVerdict) {
   }
 }
 
+// Exit code and lines say the same: here a row that does as the table expects, and one that does
+// not.
+TEST(Verify, TapHasATestPerRowAndPath) {
+  const auto outcome = run_program({"verify", "--case", "A4,A3/first-read", "--expect",
+                                    "A4/idle=does-not-hold", "--format", "tap"});
+  EXPECT_EQ(outcome.exit_code, 4) << outcome.err;
+  EXPECT_EQ(outcome.out.substr(0, outcome.out.find("# lastack")), "TAP version 13\n1..4\n");
+  for (const char* line : {"\nok 1 A3/first-read/loopback\n", "\nok 2 A3/first-read/veth\n",
+                           "# A4/idle/veth: the claim holds, expected: does not hold\n",
+                           "\nnot ok 3 A4/idle/loopback\n", "\nnot ok 4 A4/idle/veth\n",
+                           "# Totals: pass:2 fail:2 xfail:0 xpass:0 skip:0 error:0\n"})
+    EXPECT_NE(outcome.out.find(line), std::string::npos) << line << outcome.out;
+}
+
 TEST(Verify, RefusesWhatItDoesNotKnow) {
   for (const std::vector<std::string>& arguments : {std::vector<std::string>{"--case", "A9"},
                                                     {"--case", "A3/none"},
@@ -127,7 +141,8 @@ TEST(Verify, RefusesWhatItDoesNotKnow) {
                                                     {"--connections", "3"},
                                                     {"--expect", "A3=holds"},
                                                     {"--expect", "A3/first-read=maybe"},
-                                                    {"--expect", "A9/x=holds"}}) {
+                                                    {"--expect", "A9/x=holds"},
+                                                    {"--matrix", "--format=tap"}}) {
     std::vector<std::string> words = {"verify"};
     words.insert(words.end(), arguments.begin(), arguments.end());
     const auto outcome = run_program(words);

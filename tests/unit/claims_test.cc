@@ -1,12 +1,20 @@
 #include "verify/claims.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <set>
 #include <string>
 
+#include "base/file.h"
+#include "base/parse.h"
+#include "report/verify_tap.h"
 #include "report/verify_text.h"
 #include "verify/verify.h"
 
@@ -121,6 +129,99 @@ TEST(Judge, ARowThatWasNotPlayedDoesNotDiffer) {
               HasSubstr(": 1 row DIFFERS from what is expected, 1 row NOT PLAYED\n"));
   result.rows.erase(result.rows.begin());
   EXPECT_EQ(status_of(result.rows), RunStatus::unmet_expectation);
+}
+
+// --- TAP
+
+// One row of each kind, with texts that would break their lines if anything could.
+VerifyResult rows_of_all_kinds() {
+  const std::string hostile = "a\nnot ok 9 b # TODO \\# c\r\nBail out! \n1..7 ";
+  Record odd = record_of(100, 100, hostile);
+  Record refused, dead;
+  refused.error = "socket: " + hostile;
+  dead.error = "its process ended: " + hostile;
+  dead.died = true;
+  VerifyResult result;
+  result.kernel = "6.1.0 # SKIP\n1..9";
+  result.rows = {judge(kClaim, "loopback", {}, record_of(100, 100, "ECONNRESET")),
+                 judge(kClaim, "veth", {}, odd), judge(kClaim, "veth", {}, refused),
+                 judge(kClaim, "veth", {}, dead)};
+  return result;
+}
+
+TEST(Tap, EveryRowIsATestAndEveryTextStaysInItsLine) {
+  const std::string text = verify_tap(rows_of_all_kinds());
+  const std::string fate = "a not ok 9 b   TODO \\  c  Bail out!  1..7";
+  EXPECT_EQ(text,
+            "TAP version 13\n1..4\n"
+            "# lastack verify, Linux 6.1.0   SKIP 1..9\n"
+            "ok 1 A6/poll/loopback\n"
+            "# A6/poll/veth: abort: first read is " +
+                fate +
+                "  (100), expected ECONNRESET\n"
+                "not ok 2 A6/poll/veth\n"
+                "ok 3 A6/poll/veth # SKIP socket: " +
+                fate +
+                "\n"
+                "not ok 4 A6/poll/veth # ERROR its process ended: " +
+                fate +
+                "\n"
+                "# Totals: pass:1 fail:1 xfail:0 xpass:0 skip:1 error:1\n");
+}
+
+TEST(Tap, WithoutRowsItSaysWhetherTheHostLacksSomething) {
+  VerifyResult result;
+  result.status = RunStatus::no_resources;
+  result.error = "unshare: Operation not permitted (EPERM 1)";
+  EXPECT_EQ(verify_tap(result), "TAP version 13\n1..0 # SKIP " + result.error + "\n");
+  result.status = RunStatus::interrupted;
+  result.error = "interrupted";
+  EXPECT_EQ(verify_tap(result), "TAP version 13\nBail out! interrupted\n");
+}
+
+// What Perl's parser of TAP counts: planned, passed, failed, skipped, and what it cannot parse.
+std::string counted_by_perl(const std::string& tap) {
+  auto file = memory_file("tap", tap);
+  if (!file) return "no file";
+  const std::string command =
+      "perl -MTAP::Parser -e 'my $p = TAP::Parser->new({tap => join \"\", <>}); my $unknown = 0; "
+      "while (my $r = $p->next) { $unknown++ if $r->is_unknown } "
+      "printf \"%d planned, %d passed, %d failed, %d skipped, %d todo, %d unknown, %d errors\", "
+      "$p->tests_planned, scalar $p->passed, scalar $p->failed, scalar $p->skipped, "
+      "scalar $p->todo, $unknown, scalar $p->parse_errors' /proc/" +
+      std::to_string(getpid()) + "/fd/" + std::to_string(file->get());
+  FILE* pipe = popen(command.c_str(), "r");
+  std::string said(200, '\0');
+  said.resize(pipe ? fread(said.data(), 1, said.size(), pipe) : 0);
+  if (pipe) pclose(pipe);
+  return said;
+}
+
+TEST(Tap, PerlReadsIt) {
+  if (system("perl -MTAP::Parser -e 1 2>/dev/null") != 0) GTEST_SKIP() << "no TAP::Parser";
+  // Who is skipped has passed.
+  EXPECT_EQ(counted_by_perl(verify_tap(rows_of_all_kinds())),
+            "4 planned, 2 passed, 2 failed, 1 skipped, 0 todo, 0 unknown, 0 errors");
+  VerifyResult none;
+  none.status = RunStatus::no_resources;
+  none.error = "no # rights";
+  EXPECT_EQ(counted_by_perl(verify_tap(none)),
+            "0 planned, 0 passed, 0 failed, 0 skipped, 0 todo, 0 unknown, 0 errors");
+}
+
+// The rules by which netdev's CI takes a line apart: a name without a number sign, then a comment.
+TEST(Tap, AReaderOfNestedResultsFindsNameAndSkip) {
+  const std::regex line_of("(not )?ok (\\d+)( -)? ([^#]*[^ ])( # )?([^ ].*)?$");
+  std::string seen;
+  const std::string text = verify_tap(rows_of_all_kinds());
+  for (const std::string_view line : split(text, '\n')) {
+    std::smatch parts;
+    const std::string one(line);
+    if (!std::regex_match(one, parts, line_of)) continue;
+    seen += fmt::format("{}{} {}; ", parts[1].str(), parts[4].str(), parts[6].str().substr(0, 5));
+  }
+  EXPECT_EQ(seen,
+            "A6/poll/loopback ; not A6/poll/veth ; A6/poll/veth SKIP ; not A6/poll/veth ERROR; ");
 }
 
 }  // namespace
