@@ -10,6 +10,8 @@
 #include "commands/command.h"
 #include "compare/compare_text.h"
 #include "compare/recorded.h"
+#include "compare/verify_tables.h"
+#include "compare/verify_tables_text.h"
 #include "report/json_text.h"
 
 namespace lastack {
@@ -20,10 +22,11 @@ struct CompareCommand {
   std::string format = "text";
   std::string show = "5%";
   std::optional<std::string> fail_on;
+  bool verify = false;
   compare::Options options;
 };
 
-constexpr int kRegressionExit = 8;
+constexpr int kDifferenceExit = 8;
 
 // As a shell takes it for this one word.
 std::string shell_word(const std::string& text) {
@@ -39,7 +42,47 @@ std::string shell_word(const std::string& text) {
   return word + "'";
 }
 
+// What is wrong with options that were given beside --verify.
+Status check_tables_command(const CompareCommand& command) {
+  if (command.paths.size() < 2)
+    return plain_error("compare --verify needs two files or more, such as A.json and B.json");
+  if (command.fail_on && *command.fail_on != "difference")
+    return plain_error(
+        fmt::format("--fail-on: '{}' is not of --verify; allowed: difference", *command.fail_on));
+  if (command.show != CompareCommand().show || command.options.force)
+    return plain_error("--show and --force are for figures, not for --verify");
+  if (command.format == "csv")
+    return plain_error("--format csv: not with --verify; allowed: text, markdown, json");
+  return std::nullopt;
+}
+
+// Tables of what kernels do, instead of figures.
+int tables_command(const CompareCommand& command) {
+  if (const Status bad = check_tables_command(command))
+    return complain(RunStatus::bad_usage, bad->message());
+  std::vector<compare::VerifyTable> tables;
+  std::string again = "lastack compare --verify";
+  for (const std::string& path : command.paths) {
+    auto table = compare::read_verify_table(path);
+    if (!table) return complain(RunStatus::bad_usage, table.error().message());
+    tables.push_back(std::move(*table));
+    again += " " + shell_word(printable(path));
+  }
+  const auto comparison = compare::compare_tables(std::move(tables));
+  if (!comparison) return complain(RunStatus::bad_usage, comparison.error().message());
+  print(command.format == "json"       ? json_text(tables_document(*comparison, again))
+        : command.format == "markdown" ? tables_markdown(*comparison)
+                                       : tables_text(*comparison));
+  if (!command.fail_on) return 0;
+  if (!comparison->differences.empty()) return kDifferenceExit;
+  if (!comparison->unknown.empty())
+    return complain(RunStatus::bad_usage,
+                    "--fail-on: some rows were not played on every side, see \"not compared\"");
+  return 0;
+}
+
 int compare_command(CompareCommand command) {
+  if (command.verify) return tables_command(command);
   const auto shown = parse_share(command.show);
   if (!shown) return complain(RunStatus::bad_usage, "--show: " + shown.error().message());
   command.options.shown_change = *shown;
@@ -73,7 +116,7 @@ int compare_command(CompareCommand command) {
         : command.format == "markdown" ? compare_markdown(*comparison)
                                        : compare_text(*comparison));
   if (!tolerated) return 0;
-  if (compare::regressed(*comparison, *tolerated)) return kRegressionExit;
+  if (compare::regressed(*comparison, *tolerated)) return kDifferenceExit;
   // A gate that cannot close is no gate.
   if (comparison->family == 0 && comparison->possible > 0)
     return complain(RunStatus::bad_usage,
@@ -90,22 +133,28 @@ void add_compare_options(CLI::App& command, CompareCommand& options) {
   add_format(command, options.format, {"text", "markdown", "csv", "json"});
   command
       .add_option("--fail-on", options.fail_on,
-                  "exit with 8 when a later side is worse by so much, or in kind")
-      ->type_name("regression=PERCENT");
+                  "exit with 8 when a later side is worse by so much, or in kind; with --verify: "
+                  "when anything differs")
+      ->type_name("regression=PERCENT|difference");
   command.add_option("--show", options.show, "say how many repetitions would show such a change")
       ->type_name("PERCENT")
       ->capture_default_str();
   command.add_flag("--force", options.options.force,
                    "compare although CPU, build, suite or commands differ");
+  command.add_flag("--verify", options.verify,
+                   "compare what kernels do instead of figures: each PATH is the JSON of `lastack "
+                   "verify` (or of its --matrix), or a folder that holds it as verify.json; prints "
+                   "only what differs");
   command.footer(fmt::format(
       "Compares the first PATH with each of the others, row by row: one repetition is one\n"
-      "observation, and what is not shown to differ is ~.\n"
+      "observation, and what is not shown to differ is ~. With --verify: the verdicts, what was\n"
+      "seen against what a row asserts, and values of which two sides share none; not how often.\n"
       "Exit codes:\n"
       "  0  compared\n"
-      "  {}  --fail-on: a later side is worse\n"
+      "  {}  --fail-on: a later side is worse, or differs\n"
       "  2  the paths cannot be read or had better not be compared, or --fail-on cannot be told\n"
       "  1  what it had to print could not be delivered\n",
-      kRegressionExit));
+      kDifferenceExit));
 }
 
 }  // namespace

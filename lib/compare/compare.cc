@@ -5,13 +5,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <functional>
 #include <set>
 
 #include "base/parse.h"
 #include "base/rows.h"
 #include "compare/align.h"
+#include "compare/document.h"
 #include "compare/kinds.h"
 
 namespace lastack::compare {
@@ -61,37 +61,6 @@ constexpr Quantity kQuantities[] = {
      "TCP segments in the run's namespaces"},
 };
 static_assert(named(kQuantities, &Quantity::name));
-
-// ---- Sides
-
-// The shortest ends of the paths that tell them apart.
-std::vector<std::string> labels_of(const std::vector<Recording>& recordings) {
-  std::vector<std::vector<std::string>> parts;
-  size_t longest = 1;
-  for (const Recording& recording : recordings) {
-    std::vector<std::string> names;
-    const auto path = std::filesystem::path(recording.path).lexically_normal();
-    for (const auto& part : path)
-      if (!part.empty() && part != "/") names.push_back(part.string());
-    if (names.empty()) names.push_back(recording.path);
-    longest = std::max(longest, names.size());
-    parts.push_back(std::move(names));
-  }
-  for (size_t length = 1;; ++length) {
-    std::vector<std::string> labels;
-    for (const auto& names : parts) {
-      const size_t used = std::min(length, names.size());
-      labels.push_back(fmt::format(
-          "{}", fmt::join(names.end() - static_cast<std::ptrdiff_t>(used), names.end(), "/")));
-    }
-    if (std::set<std::string>(labels.begin(), labels.end()).size() == labels.size()) return labels;
-    if (length < longest) continue;
-    // The same path twice.
-    for (size_t i = 0; i < labels.size(); ++i)
-      labels[i] = fmt::format("{} ({})", parts[i].back(), i + 1);
-    return labels;
-  }
-}
 
 // ---- Figures
 
@@ -198,7 +167,9 @@ Drift drift_of(const std::vector<ComparedRow>& rows, size_t side) {
 }
 
 std::vector<ComparedSide> describe_sides(const std::vector<Recording>& recordings) {
-  const auto labels = labels_of(recordings);
+  std::vector<std::string> paths;
+  for (const Recording& recording : recordings) paths.push_back(recording.path);
+  const auto labels = labels_of(paths);
   std::vector<ComparedSide> sides;
   for (size_t i = 0; i < recordings.size(); ++i) {
     ComparedSide side;

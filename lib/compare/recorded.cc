@@ -3,132 +3,28 @@
 #include <fmt/format.h>
 #include <glob.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <set>
 
-#include "base/csv.h"
 #include "base/file.h"
 #include "base/parse.h"
 #include "base/printable.h"
 #include "compare/csv_table.h"
+#include "compare/document.h"
 #include "compare/facts.h"
 #include "compare/summary.h"
 
 namespace lastack::compare {
 namespace {
 
-using Json = nlohmann::json;
-
-constexpr int kDeepest = 32;  // comparing and printing a document takes a stack frame a level
 constexpr std::string_view kManifest = "manifest.json", kSummary = "summary.csv",
                            kRunDocument = "run.json";
 
 std::string inside(const std::string& folder, std::string_view name) {
   return fmt::format("{}/{}", folder, name);
 }
-
-// ---- JSON
-
-int depth_of(std::string_view text) {
-  int depth = 0, deepest = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char letter = text[i];
-    if (in_string && letter == '\\')
-      ++i;
-    else if (letter == '"')
-      in_string = !in_string;
-    else if (!in_string && (letter == '{' || letter == '['))
-      deepest = std::max(deepest, ++depth);
-    else if (!in_string && (letter == '}' || letter == ']'))
-      --depth;
-  }
-  return deepest;
-}
-
-// Reads what is expected of a document, and remembers the first thing that is not so.
-class Document {
- public:
-  Document(std::string_view text, std::string name) : name_(std::move(name)) { parse(text); }
-  const Json& root() const { return root_; }
-  const Status& failed() const { return failed_; }
-  void fail(std::string_view what) {
-    if (!failed_) failed_ = plain_error(fmt::format("{}: {}", name_, what));
-  }
-
-  // The member, or null where there is none.
-  static const Json& member(const Json& object, const std::string& key) {
-    static const Json kNull;
-    if (!object.is_object()) return kNull;
-    const auto found = object.find(key);
-    return found == object.end() ? kNull : *found;
-  }
-  // Without a fallback the member has to be there. Null is none.
-  std::string text(const Json& object, const std::string& key,
-                   const std::optional<std::string>& fallback) {
-    const Json& value = member(object, key);
-    if (value.is_null() && fallback) return *fallback;
-    if (!value.is_string()) return fail(fmt::format("'{}' is not a string", key)), "";
-    return printable(value.get<std::string>());
-  }
-  int64_t number(const Json& object, const std::string& key, std::optional<int64_t> fallback) {
-    const Json& value = member(object, key);
-    if (value.is_null() && fallback) return *fallback;
-    const auto whole =
-        value.is_number_integer() ? whole_number(value.dump()) : std::optional<int64_t>();
-    if (!whole) return fail(fmt::format("'{}' is not a whole number", key)), 0;
-    return *whole;
-  }
-  bool flag(const Json& object, const std::string& key, bool fallback) {
-    const Json& value = member(object, key);
-    if (value.is_null()) return fallback;
-    if (!value.is_boolean()) return fail(fmt::format("'{}' is neither true nor false", key)), false;
-    return value.get<bool>();
-  }
-  // The objects of an array.
-  const Json& objects(const Json& object, const std::string& key, bool needed) {
-    static const Json kNone = Json::array();
-    const Json& value = member(object, key);
-    if (value.is_null() && !needed) return kNone;
-    const bool well =
-        value.is_array() &&
-        std::all_of(value.begin(), value.end(), [](const Json& one) { return one.is_object(); });
-    if (!well) return fail(fmt::format("'{}' is not a list of objects", key)), kNone;
-    return value;
-  }
-  const Json& object(const Json& parent, const std::string& key) {
-    const Json& value = member(parent, key);
-    if (!value.is_object()) fail(fmt::format("'{}' is not an object", key));
-    return value;
-  }
-
- private:
-  void parse(std::string_view text) {
-    if (text.empty()) return fail("the file is empty");
-    if (depth_of(text) > kDeepest) return fail("nested too deep: this is no file of lastack");
-    // Exceptions of the library end here and in number().
-    try {
-      root_ = Json::parse(text);
-    } catch (const Json::parse_error& error) {
-      return fail(fmt::format("no JSON, or cut off, at byte {}", error.byte));
-    } catch (const Json::exception&) {
-      return fail("no JSON: a number is too large");
-    }
-    if (!root_.is_object()) return fail("not an object: this is no file of lastack");
-    const int64_t version = number(root_, "schema_version", std::nullopt);
-    if (!failed_ && version > kSchemaVersion)
-      fail(fmt::format("schema version {} was written by a newer lastack; this one knows up to {}",
-                       version, kSchemaVersion));
-  }
-
-  std::string name_;
-  Json root_;
-  Status failed_;
-};
 
 // ---- The host
 
@@ -194,16 +90,6 @@ void keep_common(CommandOptions& a, CommandOptions& b) {
 }
 
 // ---- Files
-
-Result<std::string> read_recorded_file(const std::string& path) {
-  struct stat status {};
-  if (stat(path.c_str(), &status) != 0) return errno_error("open", path);
-  if (!S_ISREG(status.st_mode)) return plain_error(fmt::format("{} is no regular file", path));
-  if (status.st_size > kLargestRecordedFile_bytes)
-    return plain_error(fmt::format("{} has {} bytes; at most {} are read", path, status.st_size,
-                                   format_size(kLargestRecordedFile_bytes)));
-  return read_file(path);
-}
 
 // What cannot be looked at counts: opening it says why.
 bool is_there(const std::string& path) {

@@ -14,8 +14,6 @@
 
 namespace lastack::compare {
 
-// Larger files are refused before they are read: a recording has some hundred KiB.
-constexpr int64_t kLargestRecordedFile_bytes = int64_t{64} << 20;
 // Nor does lastack count repetitions beyond this.
 constexpr int64_t kMostRecordedRepetitions = 10'000;
 

@@ -13,6 +13,7 @@
 namespace lastack {
 namespace {
 
+using nlohmann::ordered_json;
 using verify::Case;
 using verify::Sight;
 using verify::Verdict;
@@ -74,6 +75,14 @@ const verify::Claim& claim_of(const VerifiedRow& row) {
   for (const verify::Claim& claim : verify::claims())
     if (claim.case_id == row.case_id && claim.variant == row.variant) return claim;
   return verify::claims().front();
+}
+
+// What its connections must show; way "" is every way.
+ordered_json expected_json(const verify::Claim& claim) {
+  ordered_json list = ordered_json::array();
+  for (const verify::ExpectedSight& sight : claim.sights)
+    list.push_back({{"way", sight.way}, {"what", sight.what}, {"values", split(sight.value, '|')}});
+  return list;
 }
 
 // The verdict on a case from those on its rows.
@@ -251,7 +260,6 @@ std::string verify_markdown(const VerifyResult& result) {
 }
 
 std::string verify_json(const VerifyResult& result) {
-  using nlohmann::ordered_json;
   ordered_json rows = ordered_json::array();
   const auto add = [&](const VerifiedRow& row) {
     ordered_json object;
@@ -286,6 +294,7 @@ std::string verify_json(const VerifyResult& result) {
     object["condition"] = row.condition;
     object["verdict"] = row_verdict(row);
     object["expected_verdict"] = verify::verdict_text(row.expected, row.condition);
+    object["expected"] = expected_json(claim_of(row));
     object["ok"] = row.ok();
     object["played"] = row.played();
     object["error"] = row.record.error;

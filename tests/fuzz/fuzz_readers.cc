@@ -1,6 +1,7 @@
 // Whatever a reader of recorded files accepts can be compared, and does not differ from itself.
-// The first byte chooses the reader: 'c' a CSV table, 's' a suite, 'r' a run; the last two have the
-// JSON document and summary.csv behind it, with a line "====" in between.
+// The first byte chooses the reader: 'c' a CSV table, 'v' a table of `lastack verify`, 's' a suite,
+// 'r' a run; the last two have the JSON document and summary.csv behind it, with a line "====" in
+// between.
 #include <fmt/format.h>
 
 #include <cstddef>
@@ -14,6 +15,8 @@
 #include "compare/compare_text.h"
 #include "compare/csv_table.h"
 #include "compare/recorded.h"
+#include "compare/verify_tables.h"
+#include "compare/verify_tables_text.h"
 
 namespace lastack::compare {
 namespace {
@@ -81,6 +84,24 @@ void check_recording(const Result<Recording>& recording) {
   check_output(*with_another);
 }
 
+void check_verify_table(std::string_view text) {
+  const auto table = verify_table_of("v.json", text);
+  if (!table) return check_message(table.error());
+  const auto comparison = compare_tables({*table, *table});
+  if (!comparison) return check_message(comparison.error());  // no row was played
+  if (!comparison->differences.empty())
+    fail("a table does not differ from itself", tables_text(*comparison));
+  VerifyTable other = *table;
+  for (auto& [key, row] : other.rows) row.verdict += " not";
+  const auto changed = compare_tables({*table, other});
+  if (!changed || changed->differences.size() != changed->compared)
+    fail("every verdict differs", changed ? tables_text(*changed) : "");
+  const auto replace = nlohmann::json::error_handler_t::replace;
+  if (tables_markdown(*changed).empty() ||
+      tables_document(*changed, "").dump(-1, ' ', false, replace).empty())
+    fail("there is something to say", "");
+}
+
 }  // namespace
 }  // namespace lastack::compare
 
@@ -89,6 +110,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   if (data[0] == 'c') {
     lastack::compare::check_table(text);
+    return 0;
+  }
+  if (data[0] == 'v') {
+    lastack::compare::check_verify_table(text);
     return 0;
   }
   constexpr std::string_view kBetween = "\n====\n";

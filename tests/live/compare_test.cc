@@ -98,5 +98,58 @@ TEST(Compare, PrintsEveryFormat) {
             "lastack compare '" + folder.path() + "/a-*' '" + folder.path() + "/b-*' --show 2%");
 }
 
+// --- Tables of verify
+
+// Twice the same kernel is no difference; one that a hand made is told, and can close a gate.
+TEST(Compare, TablesOfVerifyDifferOnlyWhereAKernelDoes) {
+  const TemporaryFolder folder;
+  const std::string a = folder.path() + "/a", b = folder.path() + "/b.json",
+                    changed = folder.path() + "/c.json", less = folder.path() + "/d.json";
+  std::filesystem::create_directory(a);
+  nlohmann::json rows;
+  for (const std::string& file : {a + "/verify.json", b}) {
+    const Outcome outcome = run_program({"verify", "--case", "A2,A3,S5,C1", "--format", "json"});
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.out << outcome.err;
+    std::ofstream(file) << outcome.out;
+    rows = outcome.json();
+  }
+  auto other = rows;
+  other[0]["verdict"] = "does not hold";
+  std::ofstream(changed) << other;
+  other = rows;
+  other.erase(other.size() - 1);
+  std::ofstream(less) << other;
+  const std::string gate = "--fail-on=difference";
+  struct Case {
+    Words arguments;
+    int exit_code;
+    std::string out, err;
+  };
+  const Case kCases[] = {
+      {{a, b, gate}, 0, "\nno difference in " + std::to_string(rows.size()) + " rows\n", ""},
+      {{a, changed}, 0, "\n1 difference in 1 row, of ", ""},
+      {{a, changed, gate}, 8, "does not hold\n", ""},
+      {{a, b, changed, gate, "--format", "markdown"}, 8, " | does not hold |\n", ""},
+      {{a, less}, 0, "1 row NOT COMPARED", ""},
+      {{a, less, gate}, 2, "absent", "some rows were not played on every side"},
+      {{a}, 2, "", "two files or more"},
+      {{a, folder.path()}, 2, "", "/verify.json: No such file or directory"},
+      {{a, b, "--fail-on", "regression=5%"}, 2, "", "is not of --verify; allowed: difference"},
+      {{a, b, "--show", "1%"}, 2, "", "--show and --force are for figures"},
+      {{a, b, "--format", "csv"}, 2, "", "not with --verify; allowed: text, markdown, json"},
+  };
+  for (const Case& one : kCases) {
+    SCOPED_TRACE(testing::PrintToString(one.arguments));
+    const Outcome outcome = run_program(with({"compare", "--verify"}, one.arguments));
+    EXPECT_EQ(outcome.exit_code, one.exit_code) << outcome.out << outcome.err;
+    EXPECT_THAT(outcome.out, HasSubstr(one.out));
+    EXPECT_THAT(outcome.err, HasSubstr(one.err));
+    EXPECT_EQ(std::ranges::count(outcome.err, '\n'), one.err.empty() ? 0 : 1) << outcome.err;
+  }
+  const auto document = run_program({"compare", "--verify", a, changed, "--format=json"}).json();
+  EXPECT_EQ(document["differences"][0]["what"], "verdict");
+  EXPECT_EQ(document["differences"].size(), 1u);
+}
+
 }  // namespace
 }  // namespace lastack::live
