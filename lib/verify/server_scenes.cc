@@ -163,7 +163,7 @@ constexpr int64_t kFewBytes = 16 * 1024;
 // The life of a client that sends and then dies in this way.
 void send_and_die(int socket, ChildRecord& child_record, Death death, bool fill,
                   bool leaves_unread) {
-  if (leaves_unread) await_unread(socket, 1);
+  if (leaves_unread) await_parent(socket);
   child_record.sent = fill ? shut_window(socket) : send_bytes(socket, kFewBytes);
   // With a byte unread, death is an RST, which cuts off what is still on its way.
   if (!fill) await_delivered(socket);

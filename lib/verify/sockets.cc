@@ -17,6 +17,8 @@
 namespace lastack::verify {
 namespace {
 
+int64_t g_patience_ns = 20 * kSecond_ns;
+
 Ring& ring_of(Stage& stage) {
   if (!stage.ring)
     stage.ring.emplace(require(
@@ -31,7 +33,7 @@ std::optional<int> run_request(Stage& stage, Prepare prepare) {
   io_uring_sqe* sqe = ring.entry();
   if (!sqe) fail_stage(plain_error("io_uring gives no submission entry"));
   prepare(sqe);
-  const int64_t until_ns = now_ns() + kPatience_ns;
+  const int64_t until_ns = now_ns() + patience_ns();
   std::array<io_uring_cqe*, 1> batch;
   while (now_ns() < until_ns) {
     ring.wait_until(until_ns);
@@ -49,7 +51,7 @@ std::optional<int> run_request(Stage& stage, Prepare prepare) {
 // Waits for one event; false when none comes.
 bool await_epoll(int instance, epoll_event& event) {
   while (true) {
-    const int ready = epoll_wait(instance, &event, 1, kPatience_ms);
+    const int ready = epoll_wait(instance, &event, 1, patience_ms());
     if (ready >= 0) return ready == 1;
     if (errno != EINTR) fail_stage(errno_error("epoll_wait"));
   }
@@ -61,8 +63,13 @@ std::string outcome_text(int64_t result) {
 
 }  // namespace
 
+void stretch_patience(double slowness) {
+  g_patience_ns = static_cast<int64_t>(static_cast<double>(20 * kSecond_ns) * slowness);
+}
+int64_t patience_ns() { return g_patience_ns; }
+
 bool await_poll(int socket, short events, short& revents) {
-  const int64_t until_ns = now_ns() + kPatience_ns;
+  const int64_t until_ns = now_ns() + patience_ns();
   while (true) {
     pollfd waited{socket, events, 0};
     const int left_ms = static_cast<int>((until_ns - now_ns()) / kMillisecond_ns);
@@ -72,6 +79,18 @@ bool await_poll(int socket, short events, short& revents) {
     if (ready == 0) return false;
     if (errno != EINTR) fail_stage(errno_error("poll"));
   }
+}
+
+void await_parent(int socket) {
+  pollfd waited{socket, POLLIN, 0};
+  while (poll(&waited, 1, -1) < 0)
+    if (errno != EINTR) fail_stage(errno_error("poll", "a byte of the parent's"));
+}
+
+bool is_hung_up(int socket) {
+  pollfd waited{socket, 0, 0};
+  if (poll(&waited, 1, 0) < 0 && errno != EINTR) fail_stage(errno_error("poll"));
+  return waited.revents & (POLLHUP | POLLERR);
 }
 
 Observation observe(Stage& stage, Observer observer, int socket) {
@@ -87,7 +106,7 @@ Observation observe(Stage& stage, Observer observer, int socket) {
       if (!await_poll(socket, POLLIN, events)) return {};
       return read_result(recv(socket, buffer, sizeof(buffer), MSG_DONTWAIT));
     case Observer::blocking: {
-      const timeval patience{kPatience_ms / 1000, 0};
+      const timeval patience{patience_ms() / 1000, 0};
       if (setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) != 0)
         fail_stage(errno_error("setsockopt", "SO_RCVTIMEO"));
       const Observation seen = read_result(recv(socket, buffer, sizeof(buffer), 0));
@@ -122,7 +141,7 @@ Observation observe(Stage& stage, Observer observer, int socket) {
         FD_SET(socket, &reads);
         FD_SET(socket, &exceptions);
         if (all) FD_SET(socket, &writes);
-        timeval patience{kPatience_ms / 1000, 0};
+        timeval patience{patience_ms() / 1000, 0};
         const int ready = select(socket + 1, &reads, &writes, &exceptions, &patience);
         if (ready < 0) fail_stage(errno_error("select"));
         if (ready == 0) return {};
@@ -232,7 +251,7 @@ void await_events(int socket, short events) {
 void await_unread(int socket, int bytes) {
   // Hundreds of processes may wait here: poll() sleeps, and the first byte mostly is the last.
   await_events(socket, POLLIN);
-  const int64_t until_ns = now_ns() + kPatience_ns;
+  const int64_t until_ns = now_ns() + patience_ns();
   while (require(unread_bytes(socket)) < bytes) {
     if (now_ns() > until_ns)
       fail_stage(make_error("wait for data", ETIME,
@@ -244,7 +263,7 @@ void await_unread(int socket, int bytes) {
 int64_t fill_queue(int socket) {
   char data[4096] = {};
   int64_t sent = 0;
-  const int64_t until_ns = now_ns() + kPatience_ns;
+  const int64_t until_ns = now_ns() + patience_ns();
   // Full, but what fills it may still be leaving: it has to stay full for a while.
   for (int full = 0; full < 3;) {
     if (now_ns() > until_ns) fail_stage(make_error("fill the send queue", ETIME, ""));
@@ -267,7 +286,7 @@ int64_t shut_window(int socket) {
   // data may also wait for a busy host's softirq (tcp_tasklet_func).
   constexpr int kLooks = 2;
   int64_t sent = 0;
-  const int64_t until_ns = now_ns() + kPatience_ns;
+  const int64_t until_ns = now_ns() + patience_ns();
   for (int shut = 0; shut < kLooks;) {
     if (now_ns() > until_ns) fail_stage(make_error("shut the peer's window", ETIME, ""));
     const int64_t got = fill_queue(socket);
@@ -298,7 +317,7 @@ int unacknowledged_bytes(int socket) {
 }
 
 void await_delivered(int socket) {
-  const int64_t until_ns = now_ns() + kPatience_ns;
+  const int64_t until_ns = now_ns() + patience_ns();
   while (unacknowledged_bytes(socket) > 0) {
     if (now_ns() > until_ns)
       fail_stage(make_error("wait for acknowledgements", ETIME,

@@ -11,12 +11,18 @@
 namespace lastack::verify {
 
 // How long a call may take that a working host answers at once: it decides no verdict, it only
-// keeps a row from waiting for ever.
-constexpr int kPatience_ms = 20'000;
-constexpr int64_t kPatience_ns = kPatience_ms * kMillisecond_ns;
+// keeps a row from waiting for ever. 20 s, and as many times longer as the machine is slower than
+// one that is not emulated and has nothing else to do; of all processes that are forked from then.
+void stretch_patience(double slowness);
+int64_t patience_ns();
+inline int patience_ms() { return static_cast<int>(patience_ns() / kMillisecond_ns); }
 
 // poll() for these within the patience; false when none came. `revents` holds what did.
 bool await_poll(int socket, short events, short& revents);
+// The same without an end, for what comes from a parent: its children die with it.
+void await_parent(int socket);
+// Whether the peer's kernel has ended it, or its own.
+bool is_hung_up(int socket);
 
 enum class Observer : uint8_t { recv, blocking, poll, epoll, select, uring_recv, uring_poll };
 // What this watch says of the socket within the patience; reading watches read.

@@ -156,9 +156,6 @@ void on_side(Stage& stage, End side, const std::function<void()>& body) {
 }
 
 Fd accept_one(const Fd& listener) {
-  short events = 0;
-  if (!await_poll(listener.get(), POLLIN, events))
-    fail_stage(make_error("accept", ETIME, "no connection came"));
   Fd accepted(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
   if (!accepted.valid()) fail_stage(errno_error("accept"));
   require(set_option(accepted.get(), Option::no_delay, 1));
@@ -174,6 +171,34 @@ Fd connect_to(uint32_t source, const Address& address) {
   if (connect(socket.get(), target.get(), target.length) != 0)
     fail_stage(errno_error("connect", format_address(Family::inet, address)));
   return socket;
+}
+
+// A connect() that has succeeded may still be lost: where the answer to a SYN is late and cannot be
+// sent again, as on a busy CPU whose backlog is full, the listener forgets the request
+// (reqsk_timer_handler, net/ipv4/inet_connection_sock.c) and resets who believes in it. That is no
+// matter of the claims, so one connects again.
+Pair connect_pair(const Fd& listener, uint32_t source, const Address& address) {
+  const int64_t until_ns = now_ns() + patience_ns();
+  while (now_ns() < until_ns) {
+    Fd connected = connect_to(source, address);
+    pollfd waited[] = {{listener.get(), POLLIN, 0}, {connected.get(), 0, 0}};
+    while (now_ns() < until_ns && !waited[0].revents && !waited[1].revents)
+      if (poll(waited, 2, 100) < 0 && errno != EINTR) fail_stage(errno_error("poll", "a listener"));
+    if (waited[0].revents) return {std::move(connected), accept_one(listener)};
+  }
+  fail_stage(make_error("accept", ETIME, "no connection came"));
+}
+
+// In a child, until its parent says that it has the other end.
+Fd connect_to_parent(uint32_t source, const Address& address, ChildRecord& child_record) {
+  while (true) {
+    Fd connected = connect_to(source, address);
+    while (!is_hung_up(connected.get())) {
+      if (std::atomic_ref(child_record.accepted).load(std::memory_order_acquire) != 0)
+        return connected;
+      sleep_for(200 * kMicrosecond_ns);
+    }
+  }
 }
 
 }  // namespace
@@ -195,11 +220,11 @@ std::vector<Pair> connect_pairs(Stage& stage, End connecting,
   std::vector<Pair> pairs(stage.connections);
   on_side(stage, connecting, [&] {
     for (size_t i = 0; i < pairs.size(); ++i) {
-      Pair& pair = pairs[i];
-      Fd connected = connect_to(sources.empty() ? source : sources[i % sources.size()], address);
-      Fd accepted = accept_one(listener);
-      pair.victim = std::move(victim_connects ? connected : accepted);
-      pair.survivor = std::move(victim_connects ? accepted : connected);
+      Pair pair =
+          connect_pair(listener, sources.empty() ? source : sources[i % sources.size()], address);
+      // Now its `victim` is the end that connected.
+      if (!victim_connects) std::swap(pair.victim, pair.survivor);
+      pairs[i] = std::move(pair);
     }
   });
   return pairs;
@@ -239,15 +264,19 @@ bool has_ended(Process& process) {
 
 // The connection of a child that may end before it makes one.
 Fd accept_from(Process& process, const Fd& listener) {
-  const int64_t until_ns = now_ns() + kPatience_ns;
+  const int64_t until_ns = now_ns() + patience_ns();
   while (now_ns() < until_ns) {
     pollfd waited{listener.get(), POLLIN, 0};
     if (poll(&waited, 1, 100) < 0 && errno != EINTR) fail_stage(errno_error("poll", "a listener"));
-    if (waited.revents) break;  // what it has connected it did before it ended
+    if (waited.revents) {  // what it has connected it did before it ended
+      Fd accepted = accept_one(listener);
+      std::atomic_ref(process.child_record->accepted).store(1, std::memory_order_release);
+      return accepted;
+    }
     if (has_failed(process)) fail_of_child_record(process);
     if (has_ended(process)) fail_of_death(process);
   }
-  return accept_one(listener);
+  fail_stage(make_error("accept", ETIME, "no connection of a child process came"));
 }
 
 }  // namespace
@@ -275,7 +304,7 @@ std::vector<Process> start_processes(Stage& stage, End side, const Life& life) {
         require(enter_network_namespace(stage.network.victims.get()));
       // What it inherits of the other connections would keep them open.
       close_descriptors(Close::now);
-      const Fd socket = connect_to(host_of(stage, side), address);
+      const Fd socket = connect_to_parent(host_of(stage, side), address, *process.child_record);
       life(socket.get(), *process.child_record);
       _exit(0);  // without close(): that is left to the kernel
     }
@@ -289,7 +318,7 @@ void reach(ChildRecord& child_record, int stage) {
 }
 
 void await_stage(Process& process, int stage) {
-  const int64_t until_ns = now_ns() + kPatience_ns;
+  const int64_t until_ns = now_ns() + patience_ns();
   const auto reached = [&] {
     return std::atomic_ref(process.child_record->stage).load(std::memory_order_acquire) >= stage;
   };
@@ -310,7 +339,7 @@ void kill_process(Process& process) {
 }
 
 void await_exit(Process& process) {
-  if (!process.ended) process.ended = require(await_end(process.pid, now_ns() + kPatience_ns));
+  if (!process.ended) process.ended = require(await_end(process.pid, now_ns() + patience_ns()));
   if (*process.ended != 0) fail_of_death(process);
   process.pid = -1;
 }

@@ -77,6 +77,7 @@ struct ChildRecord {
   int64_t sent = 0;         // bytes that send() accepted
   int64_t undelivered = 0;  // of them, those unacknowledged when it stopped sending
   int32_t stage = 0;        // what it has reached; its parent waits for it
+  int32_t accepted = 0;     // its parent has the other end
   int32_t error = 0;        // errno of a call that must not fail
   char failed[80] = {};     // its message
   char read[16] = {};       // the server's bytes land here, by recv() itself
