@@ -143,8 +143,8 @@ void add_compare_options(CLI::App& command, CompareCommand& options) {
                    "compare although CPU, build, suite or commands differ");
   command.add_flag("--verify", options.verify,
                    "compare what kernels do instead of figures: each PATH is the JSON of `lastack "
-                   "verify` (or of its --matrix), or a folder that holds it as verify.json; prints "
-                   "only what differs");
+                   "verify` (or of its --matrix), or a folder that holds verify.json or "
+                   "regressions.json; prints only what differs");
   command.footer(fmt::format(
       "Compares the first PATH with each of the others, row by row: one repetition is one\n"
       "observation, and what is not shown to differ is ~. With --verify: the verdicts, what was\n"

@@ -148,7 +148,7 @@ void Document::parse(std::string_view text, Root root) {
   } catch (const Json::exception&) {
     return fail("no JSON: a number is too large");
   }
-  if (root == Root::rows) {
+  if (root == Root::table && root_.is_array()) {
     if (!is_list_of_objects(root_)) fail("not a list of rows");
     return;
   }

@@ -27,7 +27,7 @@ class Document {
  public:
   enum class Root : uint8_t {
     versioned,  // an object with a schema_version
-    rows,       // a list of objects
+    table,      // a list of objects, or a versioned object
   };
   // `name` is what messages call it.
   Document(std::string_view text, std::string name, Root root = Root::versioned);

@@ -84,6 +84,23 @@ void read_row(Document& document, const Json& object, RowKey& key, TableRow& row
   if (Document::member(object, "observed").is_object()) read_sights(document, object, row);
 }
 
+// A row of the suite of regressions: observed is what is broken or fixed.
+void read_regression(Document& document, const Json& object, RowKey& key, TableRow& row) {
+  key.name = document.text(object, "name", std::nullopt);
+  row.error = document.text(object, "error", "");
+  row.verdict = document.text(object, "observed",
+                              row.error.empty() ? std::nullopt : std::optional<std::string>(""));
+  for (const Json& way : document.objects(object, "ways", false)) {
+    const std::string name = document.text(way, "way", std::nullopt);
+    for (const auto& [what, values] : document.object(way, "seen").items()) {
+      if (!values.is_object()) continue;
+      TableSight& sight = row.sights[{name, printable(what)}];
+      sight.values = counts_of(document, values);
+      sight.by_chance = what.ends_with(kFigure);
+    }
+  }
+}
+
 // A cell of the matrix: findings, and whether they are what the model expects.
 void read_cell(Document& document, const Json& object, RowKey& key, TableRow& row) {
   key.name = fmt::format("{}/{}/{}", document.text(object, "survivor", std::nullopt),
@@ -92,6 +109,25 @@ void read_cell(Document& document, const Json& object, RowKey& key, TableRow& ro
   key.path = document.text(object, "path", "");
   row.verdict = document.number(object, "unexpected", 0) > 0 ? "unexpected" : "expected";
   row.sights[{"", "findings"}].values = counts_of(document, document.object(object, "findings"));
+}
+
+// What tells rows apart: members that all of a kind have.
+struct RowKind {
+  std::string_view name;
+  std::vector<std::string> members;
+  void (*read)(Document& document, const Json& object, RowKey& key, TableRow& row);
+};
+
+const RowKind* kind_of(const Json& object) {
+  static const RowKind kKinds[] = {{"matrix", {"strategy", "findings"}, read_cell},
+                                   {"claims", {"case"}, read_row},
+                                   {"regressions", {"name", "observed"}, read_regression},
+                                   {"rows", {"id"}, read_row}};
+  for (const RowKind& kind : kKinds)
+    if (std::all_of(kind.members.begin(), kind.members.end(),
+                    [&](const std::string& member) { return object.contains(member); }))
+      return &kind;
+  return nullptr;
 }
 
 // ---- Comparing
@@ -175,25 +211,28 @@ UnknownRow unknown_row(const RowKey& key, const std::vector<VerifyTable>& tables
 }  // namespace
 
 Result<VerifyTable> verify_table_of(const std::string& name, std::string_view json) {
-  Document document(json, name, Document::Root::rows);
+  Document document(json, name, Document::Root::table);
   if (document.failed()) return *document.failed();
   VerifyTable table;
   table.path = name;
-  if (document.root().empty()) document.fail("the table has no row");
-  for (const Json& object : document.root()) {
-    const bool cell = object.contains("findings") && object.contains("strategy");
-    const std::string kind = cell                      ? "matrix"
-                             : object.contains("case") ? "claims"
-                             : object.contains("id")   ? "rows"
-                                                       : "";
-    if (kind.empty())
-      document.fail("a row has neither case, id nor strategy: this is no table of lastack verify");
-    if (!table.kind.empty() && kind != table.kind) document.fail("rows of different kinds");
+  const bool list = document.root().is_array();
+  const Json& rows = list ? document.root() : document.objects(document.root(), "rows", true);
+  if (!list)
+    table.kernel = document.text(Document::member(document.root(), "kernel"), "release", "");
+  if (rows.empty()) document.fail("the table has no row");
+  for (const Json& object : rows) {
+    const RowKind* kind = kind_of(object);
+    if (!kind)
+      document.fail(
+          "a row has neither case, id, strategy nor observed: this is no table of what "
+          "kernels do");
+    if (kind && !table.kind.empty() && kind->name != table.kind)
+      document.fail("rows of different kinds");
     if (document.failed()) return *document.failed();
-    table.kind = kind;
+    table.kind = kind->name;
     RowKey key;
     TableRow row;
-    (cell ? read_cell : read_row)(document, object, key, row);
+    kind->read(document, object, key, row);
     table.kernel = document.text(object, "kernel", table.kernel);
     if (!table.rows.emplace(key, std::move(row)).second)
       document.fail(fmt::format("row {} on '{}' is there twice", key.name, key.path));
@@ -205,8 +244,13 @@ Result<VerifyTable> verify_table_of(const std::string& name, std::string_view js
 
 Result<VerifyTable> read_verify_table(const std::string& path) {
   std::error_code failed;
-  const bool folder = std::filesystem::is_directory(path, failed);
-  const std::string file = folder ? path + "/verify.json" : path;
+  std::string file = path;
+  if (std::filesystem::is_directory(path, failed)) {
+    const std::string regressions = path + "/regressions.json";
+    file = path + "/verify.json";
+    if (!std::filesystem::exists(file, failed) && std::filesystem::exists(regressions, failed))
+      file = regressions;
+  }
   const auto text = read_recorded_file(file);
   if (!text) return text.error();
   auto table = verify_table_of(printable(file), *text);

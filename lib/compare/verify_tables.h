@@ -33,7 +33,7 @@ struct RowKey {
 
 struct VerifyTable {
   std::string path;    // as it was given
-  std::string kind;    // "claims", "matrix" or "rows"
+  std::string kind;    // "claims", "matrix", "regressions" or "rows"
   std::string kernel;  // "" where the file does not say
   std::vector<RowKey> order;
   std::map<RowKey, TableRow> rows;
@@ -41,7 +41,7 @@ struct VerifyTable {
 
 // `name` is what messages call the file.
 Result<VerifyTable> verify_table_of(const std::string& name, std::string_view json);
-// Reads a file, or verify.json in a folder.
+// Reads a file, or verify.json or regressions.json in a folder.
 Result<VerifyTable> read_verify_table(const std::string& path);
 
 // What a difference is of, the most weighty first.

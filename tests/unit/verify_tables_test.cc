@@ -237,6 +237,27 @@ TEST(VerifyTables, OtherRowsAreToldByTheirVerdicts) {
   EXPECT_EQ(comparison->differences[0].row.name, "zero-window");
 }
 
+TEST(VerifyTables, ASuiteOfRegressionsHasWhatIsBroken) {
+  const auto suite = [](json observed, json error) {
+    return json{{"schema_version", 1},
+                {"kernel", {{"release", "6.1.0-49"}}},
+                {"rows",
+                 {{{"name", "zero-window"},
+                   {"expected", "broken"},
+                   {"observed", std::move(observed)},
+                   {"error", std::move(error)},
+                   {"ways", {{{"way", "shut"}, {"seen", {{"finding", {{"nothing", 9}}}}}}}}}}}};
+  };
+  const auto a = table_of(suite("broken", nullptr), "a.json");
+  EXPECT_EQ(a.kernel, "6.1.0-49");
+  EXPECT_EQ(a.rows.at({"zero-window", ""}).sights.at({"shut", "finding"}).values.at("nothing"), 9);
+  const auto comparison = compare_tables({a, table_of(suite("fixed", nullptr))});
+  ASSERT_TRUE(comparison);
+  ASSERT_EQ(comparison->differences.size(), 1u);
+  EXPECT_THAT(comparison->differences[0].values, ElementsAre("broken", "fixed"));
+  EXPECT_EQ(table_of(suite(nullptr, "no veth")).rows.at({"zero-window", ""}).error, "no veth");
+}
+
 struct Wrong {
   std::string text, message;
 };
@@ -244,10 +265,11 @@ TEST(VerifyTables, WhatIsWrongIsOneLine) {
   const Wrong kWrong[] = {
       {"", "b.json: the file is empty"},
       {"[{", "b.json: no JSON, or cut off, at byte"},
-      {"{}", "b.json: not a list of rows"},
+      {"{}", "b.json: 'schema_version' is not a whole number"},
+      {R"({"schema_version":1})", "b.json: 'rows' is not a list of objects"},
       {"[]", "b.json: the table has no row"},
       {"[1]", "b.json: not a list of rows"},
-      {"[{}]", "b.json: a row has neither case, id nor strategy"},
+      {"[{}]", "b.json: a row has neither case, id, strategy nor observed"},
       {R"([{"case":"A1"}])", "b.json: 'variant' is not a string"},
       {R"([{"case":"A1","variant":"x"}])", "b.json: 'verdict' is not a string"},
       {R"([{"id":"x","verdict":"ok"},{"id":"x","verdict":"ok"}])", "row x on '' is there twice"},
