@@ -407,6 +407,27 @@ bool ComparedRow::changed_in_kind() const {
   return std::any_of(kinds.begin(), kinds.end(), [](const KindChange& k) { return k.counted; });
 }
 
+namespace {
+
+// An Error where no force can help; a note where the quantity is not what a reader takes it for.
+Status same_quantities(Comparison& comparison) {
+  const auto& sides = comparison.sides;
+  for (const FactDifference& difference : comparison.environment)
+    if (difference.separating)
+      return plain_error(
+          fmt::format("not comparable, by force either: {} is another quantity: {} in {}, {} in {}",
+                      difference.key, difference.values.front().value_or("-"), sides.front().label,
+                      difference.values.back().value_or("-"), sides.back().label));
+  const auto& facts = comparison.recordings.front().facts;
+  if (const auto unit = facts.find("lab.time_unit"); unit != facts.end() && unit->second != "ns")
+    comparison.notes.push_back(fmt::format(
+        "times are {}: instructions of the guest, without caches, real interrupts and parallelism",
+        unit->second));
+  return {};
+}
+
+}  // namespace
+
 Result<Comparison> comparison_of(std::vector<Recording> recordings, const Options& options) {
   Comparison comparison;
   comparison.options = options;
@@ -426,12 +447,13 @@ Result<Comparison> comparison_of(std::vector<Recording> recordings, const Option
   if (!comparison.refusals.empty() && !options.force)
     return plain_error(fmt::format("not comparable: {} (--force compares all the same)",
                                    fmt::join(comparison.refusals, "; ")));
+  comparison.environment = fact_differences(all);
+  if (const Status separate = same_quantities(comparison)) return *separate;
   const Aligned aligned = align(comparison.recordings);
   for (size_t side = 1; side < sides.size(); ++side)
     if (const std::string nothing = nothing_in_common(aligned, side); !nothing.empty())
       return plain_error(
           fmt::format("{} and {} have {}", sides[0].label, sides[side].label, nothing));
-  comparison.environment = fact_differences(all);
 
   std::vector<std::vector<KindTest>> kind_tests;
   for (const RecordedKey& key : aligned.order) {

@@ -11,7 +11,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-enum class FactKind { left_out, shown, blocking };
+// What blocks can be compared by force; what separates is another quantity.
+enum class FactKind { left_out, shown, blocking, separating };
 
 struct FactRow {
   std::string_view prefix;
@@ -27,6 +28,8 @@ constexpr FactRow kFacts[] = {
     {"cpu.quota_cpus", FactKind::blocking},
     {"build.build_type", FactKind::blocking},
     {"build.sanitizers", FactKind::blocking},
+    {"lab.accelerator", FactKind::blocking},
+    {"lab.time_unit", FactKind::separating},         // instructions, or time
     {"cpu.frequency_mhz", FactKind::left_out},       // of one moment
     {"memory.available_bytes", FactKind::left_out},  // likewise
     {"container.evidence", FactKind::left_out},
@@ -90,7 +93,10 @@ std::vector<FactDifference> fact_differences(const std::vector<const Recording*>
                                    std::nullopt) != difference.values.end();
     if (known.size() == 1 && !missing) continue;
     // What an older lastack did not write down may be the same.
-    difference.blocking = fact_kind(key) == FactKind::blocking && known.size() > 1;
+    difference.blocking = fact_kind(key) >= FactKind::blocking && known.size() > 1;
+    // An older lastack was in no lab, and measured time.
+    difference.separating =
+        fact_kind(key) == FactKind::separating && (known.size() > 1 || !known.contains("ns"));
     differences.push_back(std::move(difference));
   }
   return differences;

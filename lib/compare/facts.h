@@ -20,6 +20,7 @@ struct FactDifference {
   std::string key;
   std::vector<std::optional<std::string>> values;  // one per recording; nullopt: not known
   bool blocking = false;
+  bool separating = false;  // blocking, and nobody can force it
 };
 std::vector<FactDifference> fact_differences(const std::vector<const Recording*>& recordings);
 

@@ -217,6 +217,19 @@ Json describe_kernel(const EnvironmentFacts& facts, const RunResult&) {
   };
 }
 
+// Of a machine that the kernel lab booted (scripts/kernel_lab.py): it writes both words, which no
+// kernel knows or complains of, on the kernel's command line. "none" and "ns" elsewhere.
+Json describe_lab(const EnvironmentFacts& facts, const RunResult&) {
+  const std::string_view line = kernel_parameters(facts);
+  if (line.empty()) return {{"accelerator", nullptr}, {"time_unit", nullptr}};
+  const auto value = [&](std::string_view name, std::string_view otherwise) {
+    const std::string_view word = word_with_prefix(line, name);
+    return std::string(word.empty() ? otherwise : word.substr(name.size()));
+  };
+  return {{"accelerator", value("lastack.accelerator=", "none")},
+          {"time_unit", value("lastack.clock=", "ns")}};
+}
+
 Json describe_affinity(const EnvironmentFacts& facts) {
   const auto& cpus = facts.usable_cpus;
   if (!cpus) return {{"usable_count", nullptr}, {"usable_list", nullptr}};
@@ -411,6 +424,7 @@ constexpr Part kParts[] = {
     {"host", describe_host},
     {"privileged", describe_privileged},
     {"kernel", describe_kernel},
+    {"lab", describe_lab},
     {"cpu", describe_cpu},
     {"memory", describe_memory},
     {"clock_source", describe_clock_source},

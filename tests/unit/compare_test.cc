@@ -445,6 +445,8 @@ TEST(Compare, RefusesOtherHostsAndBuildsUnlessForced) {
        "build.build_type differs: Release in 1, Debug in 2"},
       {[](MadeSuite& s) { s.facts["build"]["sanitizers"] = true; },
        "build.sanitizers differs: false in 1, true in 2"},
+      {[](MadeSuite& s) { s.facts["lab"]["accelerator"] = "tcg"; },
+       "lab.accelerator differs: none in 1, tcg in 2"},
       {[](MadeSuite& s) { s.name = "other"; }, "suite differs: made in 1, other in 2"},
       {[](MadeSuite& s) { s.quick = true; }, "suite differs: made in 1, made --quick in 2"},
       {[](MadeSuite& s) { s.command = "lastack run --connections 3k"; },
@@ -453,6 +455,7 @@ TEST(Compare, RefusesOtherHostsAndBuildsUnlessForced) {
   for (const Case& one : kCases) {
     MadeSuite a, b = suite_b();
     a.rows = b.rows = 2, a.repetitions = b.repetitions = 4;
+    a.facts["lab"]["accelerator"] = b.facts["lab"]["accelerator"] = "none";
     one.change(b);
     const std::string message = refusal({made(a), made(b)});
     EXPECT_THAT(message, AllOf(HasSubstr(one.reason), HasSubstr("--force"), Not(HasSubstr("\n"))));
@@ -462,6 +465,24 @@ TEST(Compare, RefusesOtherHostsAndBuildsUnlessForced) {
     EXPECT_EQ(comparison.refusals.size(), 1u);
     EXPECT_THAT(compare_text(comparison), HasSubstr("forced  "));
   }
+}
+
+TEST(Compare, NeverMixesInstructionsWithTime) {
+  Options force;
+  force.force = true;
+  MadeSuite a, b = suite_b();
+  b.facts["lab"]["time_unit"] = "virtual_ns";
+  // Whether the other side says so, or is of an older lastack.
+  for (const bool told : {false, true}) {
+    if (told) a.facts["lab"]["time_unit"] = "ns";
+    const auto comparison = comparison_of({made(a), made(b)}, force);
+    ASSERT_FALSE(comparison);
+    EXPECT_THAT(comparison.error().message(), HasSubstr("lab.time_unit is another quantity"));
+  }
+  EXPECT_EQ(compared({made({}), made(a)}).notes, compared({made({}), made({})}).notes);
+  a.facts["lab"]["time_unit"] = "virtual_ns";
+  EXPECT_THAT(compared({made(a), made(b)}).notes,
+              testing::Contains(HasSubstr("times are virtual_ns")));
 }
 
 TEST(Compare, ShowsOtherDifferencesOfTheHosts) {

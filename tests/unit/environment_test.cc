@@ -41,8 +41,8 @@ TEST(EnvironmentOf, AnUnknownHostHasEveryPartAndNoFacts) {
   const Json environment = environment_of({}, RunResult());
   EXPECT_THAT(
       keys_in(environment),
-      ElementsAre("time", "host", "privileged", "kernel", "cpu", "memory", "clock_source", "tcp",
-                  "limits", "io_uring", "build", "container", "threads", "load_average"));
+      ElementsAre("time", "host", "privileged", "kernel", "lab", "cpu", "memory", "clock_source",
+                  "tcp", "limits", "io_uring", "build", "container", "threads", "load_average"));
   EXPECT_TRUE(environment["host"].is_null());
   EXPECT_TRUE(environment["load_average"].is_null());
   for (const char* of : {"memory", "clock_source", "cpu"})
@@ -133,6 +133,15 @@ TEST(EnvironmentOf, AKernelSaysHowItPreempts) {
   EXPECT_EQ(kernel["command_line"], "root=/dev/sda preempt=none preempt=full");
   EXPECT_EQ(kernel["mitigations"].dump(), R"({"l1tf":null,"meltdown":"Not affected"})");
   EXPECT_TRUE(part({}, "kernel")["preemption"]["config"].is_null());
+}
+
+TEST(EnvironmentOf, AMachineOfTheLabNamesItsClock) {
+  EnvironmentFacts facts;
+  EXPECT_EQ(part(facts, "lab"), Json({{"accelerator", nullptr}, {"time_unit", nullptr}}));
+  facts.files["/proc/cmdline"] = "quiet\n";
+  EXPECT_EQ(part(facts, "lab"), Json({{"accelerator", "none"}, {"time_unit", "ns"}}));
+  facts.files["/proc/cmdline"] = "quiet lastack.accelerator=tcg lastack.clock=virtual_ns nokaslr\n";
+  EXPECT_EQ(part(facts, "lab"), Json({{"accelerator", "tcg"}, {"time_unit", "virtual_ns"}}));
 }
 
 TEST(EnvironmentOf, LimitsTellUnlimitedFromUnknown) {
