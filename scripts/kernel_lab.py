@@ -27,7 +27,7 @@ import sys
 import tempfile
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,8 +41,9 @@ PROGRAM = HERE.parent / "build/static/bin/lastack"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lastack/kernels"
 HOST = "host"
 CANNOT_SAY = 125
+TABLES = {"verify": "verify.json", "regressions": "regressions.json"}  # of verdicts, not of figures
 # For the estimate, by what the reference machine took (two cores, no KVM).
-BOOT_S, VERIFY_S, SLOWER = 20, 90, 1.5
+BOOT_S, VERIFY_S, VIRTUAL_VERIFY_S, REGRESSIONS_S, SLOWER = 20, 90, 240, 30, 1.5
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,11 @@ class Task:
     arguments: tuple   # of lastack
     estimated_s: float
     suite: bool = False
-    timed: bool = True  # says how long something takes
+
+    @property
+    def timed(self):
+        """Whether it says how long something takes."""
+        return self.name not in TABLES
 
 
 # ---- what is asked for ----
@@ -146,9 +151,9 @@ def check(options):
 
 
 def suite_seconds(program, name, quick):
-    listed = json_of([program, "suite", "list", "--format", "json"])
+    listed = json_of([str(program), "suite", "list", "--format", "json"])
     for suite in listed:
-        if suite["name"] == name:
+        if suite["name"] == name and "full" in suite:
             rows = suite["quick" if quick else "full"]["rows"]
             return sum(row["estimated_ns"] for row in rows) / 1e9
     return fail(f"--suite {name}: allowed: {', '.join(suite['name'] for suite in listed)}")
@@ -158,7 +163,7 @@ def run_seconds(program, arguments):
     """As a dry run says; where there is none, a guess. Bad arguments end here, not in a machine."""
     if arguments[0] != "run":
         return 60
-    said = output_of([program, *arguments, "--dry-run"])
+    said = output_of([str(program), *arguments, "--dry-run"])
     found = re.search(r"^estimate: ([\d.]+)(ms|s|min)$", said, re.M)
     return float(found[1]) * {"ms": 0.001, "s": 1, "min": 60}[found[2]] if found else 60
 
@@ -166,12 +171,15 @@ def run_seconds(program, arguments):
 def tasks_of(options):
     tasks = []
     if options.verify:
-        tasks.append(Task("verify", ("verify", "--format", "json"), VERIFY_S, timed=False))
+        tasks.append(Task("verify", ("verify", "--format", "json"),
+                          VIRTUAL_VERIFY_S if options.deterministic else VERIFY_S))
     for name in dict.fromkeys(options.suite):
+        if name in TABLES:
+            tasks.append(Task(name, ("suite", name, "--out", "out"), REGRESSIONS_S))
+            continue
         quick = ["--quick"] if options.quick else []
         tasks.append(Task(name, ("suite", name, *quick, "--repetitions", "1", "--out", "out"),
-                          suite_seconds(options.program, name, options.quick) * SLOWER, suite=True,
-                          timed=name != "regressions"))
+                          suite_seconds(options.program, name, options.quick) * SLOWER, suite=True))
     if options.rest:
         if any(word == "--out" or word.startswith("--out=") for word in options.rest):
             fail("the arguments of lastack hold --out: the lab gives each run its own")
@@ -299,10 +307,10 @@ def play(found, options, tasks, machine):
     with ThreadPoolExecutor(jobs) as pool:
         pending = [pool.submit(one, turn) for turn in in_turn(found, options)]
         try:
-            played = [each.result() for each in pending]
-        except BaseException:  # the machines die with their threads, which end
+            wait(pending)
+        except KeyboardInterrupt:  # what was played by then is kept
             stop.set()
-            raise
+    played = [each.result() for each in pending]
     return [each[:4] for each in played], all(each[4] for each in played)
 
 
@@ -322,8 +330,9 @@ def files_of(task, outcomes):
         for path, data in outcome.files.items():
             if path not in ("stdout", "stderr"):
                 files[front + path.removeprefix("out/")] = data
-        files[front + ("verify.json" if task.name == "verify" else "stdout.txt")] = (
-            outcome.stdout.encode())
+        if TABLES.get(task.name) not in outcome.files:
+            name = TABLES.get(task.name, "stdout.txt")
+            files.setdefault(front + name, outcome.stdout.encode())
     return files
 
 
@@ -336,7 +345,7 @@ def save(options, tasks, machine, played):
     for task in tasks:
         by_kernel = {}
         for kernel, _, _, boot in sorted(played, key=lambda each: each[1]):
-            if task.name in boot.outcomes:
+            if task.name in boot.outcomes and not boot.trouble:
                 by_kernel.setdefault(name_of(kernel), []).append(boot.outcomes[task.name])
         for name, outcomes in by_kernel.items():
             for path, data in files_of(task, outcomes).items():
@@ -347,7 +356,7 @@ def save(options, tasks, machine, played):
         "schema_version": 1, "command": shlex.join(["scripts/kernel_lab.py", *sys.argv[1:]]),
         "accelerator": machine.accelerator, "cpus": machine.cpus, "memory": machine.memory,
         "unit": "virtual_ns" if machine.virtual else "ns",
-        "program": output_of([options.program, "--version"]).strip(),
+        "program": output_of([str(options.program), "--version"]).strip(),
         "boots": [{"kernel": name_of(kernel), "release": boot.release, "repetition": repetition,
                    "order": order, "seconds": round(seconds), "trouble": boot.trouble,
                    "played": {name: outcome.code for name, outcome in boot.outcomes.items()}}
@@ -362,9 +371,9 @@ def compare(options, found, task):
     sides = [side for side in sides if side.is_dir()]
     if len(sides) < 2:
         return
-    if task.name == "verify":
-        sides, how = [side / "verify.json" for side in sides], ["--verify"]
-        sides = [side for side in sides if side.is_file()]
+    if task.name in TABLES:  # those of one kernel's boots have no difference worth a line
+        tables = [sorted(side.glob(f"**/{TABLES[task.name]}")) for side in sides]
+        sides, how = [each[0] for each in tables if each], ["--verify"]
     elif (sides[0] / "rep-1").is_dir():
         sides, how = [f"{side}/rep-*" for side in sides], []
     else:
