@@ -2,9 +2,10 @@
 """Play lastack on other kernels, in machines of QEMU, and compare them. Nothing is installed, and
 no root rights are needed.
 
-  scripts/kernel_lab.py --kernel 6.1 --kernel 6.12 --verify --suite path-length --deterministic \\
-    --out lab
-  scripts/kernel_lab.py --kernel arch/x86/boot/bzImage --kernel host --out lab -- run --mix all
+  scripts/kernel_lab.py --kernel 6.1 --kernel 6.12 --verify --suite regressions --out lab
+  scripts/kernel_lab.py --kernel 6.1 --kernel 6.12 --deterministic --out lab -- run --mix fin
+  git bisect run .../kernel_lab.py --bisect --kernel arch/x86/boot/bzImage --at-most 16600 \\
+    -- run --connections 200 --mix rst-linger --schedule rate=200/s
 
 A kernel is a version that Debian's archive has (6.1 or 6.1.174, downloaded by apt-get into a
 cache), a .deb, a bzImage (with --modules where what a run needs is a module), or `host`. OUT gets a
@@ -12,8 +13,8 @@ folder for each thing that was played, with a folder per kernel, which `lastack 
 scripts/report.py read, and lab.json, which says how it was made.
 
 Exit codes: 0 everything was played and ended with 0, 1 something was not or did not, 2 bad usage,
-3 QEMU or another tool is missing. With --bisect, as `git bisect run` wants it: 0 at most --at-most,
-1 more, 125 that kernel or program cannot say.
+3 QEMU or another tool is missing, 130 interrupted. With --bisect, as `git bisect run` wants it: 0
+at most --at-most, 1 more, 125 this kernel or program cannot say, 128 bad usage, which ends it.
 """
 import argparse
 import json
@@ -111,9 +112,10 @@ def parsed():
                         help="the static lastack (build/static/bin/lastack)")
     parser.add_argument("--cache", type=a_path, default=CACHE, metavar="DIR",
                         help=f"where downloaded kernels are kept ({printable(CACHE)})")
-    parser.add_argument("--bisect", action="store_true", help="judge one row of one kernel for "
+    parser.add_argument("--bisect", action="store_true", help="judge a run of one kernel for "
                         "`git bisect run`, in virtual time")
-    parser.add_argument("--row", help="with --bisect: the row of suite path-length")
+    parser.add_argument("--row", metavar="STRATEGY[/WATCH]", help="with --bisect: the row, where "
+                        "the run has several")
     parser.add_argument("--at-most", type=a_count, metavar="N",
                         help="with --bisect: the median in virtual_ns that is still good")
     options = parser.parse_args(words)
@@ -130,10 +132,10 @@ def check(options):
     if options.bisect:
         if len(options.kernel) != 1 or options.kernel == [HOST]:
             fail("--bisect judges one kernel, and not the host")
-        if not options.row or not options.at_most:
-            fail("--bisect needs --row ROW and --at-most N")
-        if options.suite or options.verify or options.rest:
-            fail("--bisect plays its --row only, and no --suite, --verify or other arguments")
+        if not options.at_most or options.rest[:1] != ["run"]:
+            fail("--bisect needs --at-most N, and what to play: -- run ...")
+        if options.suite or options.verify or options.out or options.repetitions > 1:
+            fail("--bisect plays one run once: no --suite, --verify, --repetitions or --out")
         options.deterministic = True
         return
     if options.row or options.at_most:
@@ -406,6 +408,36 @@ def find_all(options):
     return found
 
 
+# ---- bisection ----
+
+
+def median_of(summary, row):
+    """(name, virtual_ns) of the row's findings; Unavailable where there is no such median."""
+    _, lines = folders.table(summary)
+    rows = {f"{line['strategy']}/{line['watch']}": line["latency_p50_ns"] for line in lines}
+    fitting = [name for name in rows if row in (None, name, name.split("/")[0])]
+    if len(fitting) != 1:
+        fail(f"--row fits {len(fitting)} rows; allowed: {', '.join(rows)}")
+    if not rows[fitting[0]]:
+        raise kernels.Unavailable(f"nothing was found in row {fitting[0]}")
+    return fitting[0], int(rows[fitting[0]])
+
+
+def judge(kernel, options, tasks, machine):
+    """The exit code for `git bisect run`."""
+    boot = play_boot(kernel, options, tasks, machine, threading.Event())
+    if not tell(name_of(kernel), boot, tasks):
+        return CANNOT_SAY
+    try:
+        name, median = median_of(boot.outcomes["run"].files["out/summary.csv"], options.row)
+    except (kernels.Unavailable, KeyError, ValueError) as error:
+        return fail(f"{name_of(kernel)}: {error}", CANNOT_SAY)
+    good = median <= options.at_most
+    deliver(printable(f"{name_of(kernel)}: {name}: median {median:,} virtual_ns, "
+                      f"{'good: at most' if good else 'bad: more than'} {options.at_most:,}\n"))
+    return 0 if good else 1
+
+
 def need_tools(options):
     missing = guest.missing_tool()
     if missing and options.kernel != [HOST]:
@@ -425,6 +457,8 @@ def main():
     tasks = tasks_of(options)
     found = find_all(options)
     machine = machine_of(options, accelerator_of(options, found))
+    if options.bisect:
+        return judge(found[0], options, tasks, machine)
     boots = [sum(task.estimated_s for task in tasks_for(kernel, tasks, options))
              + (0 if kernel == HOST else BOOT_S) for kernel in found]
     jobs = options.jobs or (os.cpu_count() or 1 if options.deterministic else 1)
@@ -443,4 +477,7 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        fail("interrupted", 1)
+        fail("interrupted", 130)
+    except SystemExit as end:
+        # `git bisect run` would take 2 for a bad revision; above 127 it ends.
+        sys.exit(128 if end.code == 2 and "--bisect" in sys.argv else end.code)
