@@ -128,7 +128,8 @@ class Lab(unittest.TestCase):
 
     def test_no_machine_outlives_its_lab(self):
         script = subprocess.Popen(command(
-            "--kernel", SERIES, "--out", "out", "--append", "lab.provoke=hang", *RUN),
+            "--kernel", SERIES, "--out", "out", "--accelerator", "tcg", "--append",
+            "lab.provoke=hang", *RUN),
             cwd=self.work, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             for _ in range(600):
@@ -137,6 +138,8 @@ class Lab(unittest.TestCase):
                     break
                 time.sleep(0.1)
             self.assertTrue(machines, "no machine was started")
+            time.sleep(2)
+            self.assertTrue(all(map(is_alive, machines)), "it ended by itself")
         finally:
             script.send_signal(signal.SIGKILL)
             script.wait()
