@@ -26,7 +26,7 @@ namespace {
 
 // What should come at once is looked for so often, with a pause between: counted and not timed, so
 // that a host which stands still takes nothing away from it.
-constexpr int kLooks = 50;
+constexpr int kMostLooks = 50;
 constexpr int64_t kPause_ns = 10 * kMillisecond_ns;
 
 // Looks at each of `count` until it is there; returns which were.
@@ -101,7 +101,7 @@ pid_t start_reader(int socket) {
   await_events(ours.get(), POLLIN);
   const std::string file = fmt::format("/proc/{}/stat", reader);
   const auto asleep = look_for(
-      1, 10 * kLooks, [&](size_t) { return read_text(file).find(") S ") != std::string::npos; });
+      1, 10 * kMostLooks, [&](size_t) { return read_text(file).find(") S ") != std::string::npos; });
   if (!asleep.front()) fail_stage(make_error("wait for a reader to sleep", ETIME, ""));
   return reader;
 }
@@ -149,7 +149,7 @@ void play_destroy(Stage& stage, const Scene&) {
     if (const int failed = diag.destroy(Family::inet, tuple))
       fail_stage(make_error("SOCK_DESTROY", failed, "an orphan in FIN_WAIT1"));
   }
-  const auto told = look_for(pairs.size(), 2 * kLooks,
+  const auto told = look_for(pairs.size(), 2 * kMostLooks,
                              [&](size_t i) { return has_event(pairs[i].survivor.get(), POLLHUP); });
   conclude_all(way, "the peer is", told, "told", "not told");
 }
@@ -182,7 +182,7 @@ void play_migration(Stage& stage, const Scene&) {
     if (!instance.valid() || epoll_ctl(instance.get(), EPOLL_CTL_ADD, second.get(), &event) != 0)
       fail_stage(errno_error("epoll"));
     first.reset();
-    const bool told = look_for(1, kLooks, [&](size_t) {
+    const bool told = look_for(1, kMostLooks, [&](size_t) {
                         return epoll_wait(instance.get(), &event, 1, 0) == 1;
                       }).front();
     // What was not moved is reset, which says nothing of the announcement.
@@ -214,7 +214,7 @@ void play_multishot_way(Way& way, const std::vector<Pair>& pairs) {
   }
   std::vector<std::string> last(pairs.size(), "nothing");
   std::array<io_uring_cqe*, 64> batch;
-  const auto ended = look_for(pairs.size(), 2 * kLooks, [&](size_t one) {
+  const auto ended = look_for(pairs.size(), 2 * kMostLooks, [&](size_t one) {
     ring.poll();
     require(ring.status("multishot recv"));
     const auto ready = ring.completions(batch);
@@ -299,7 +299,7 @@ void play_direct_close(Stage& stage, const Scene& scene) {
   }
   for (unsigned i = 0; i < closing; ++i) io_uring_prep_close_direct(entry(), i);
   ring.submit();
-  const auto told = look_for(closing, kLooks, [&](size_t i) {
+  const auto told = look_for(closing, kMostLooks, [&](size_t i) {
     ring.poll();
     ring.seen(static_cast<unsigned>(ring.completions(batch).size()));
     require(ring.status("close of a direct descriptor"));
