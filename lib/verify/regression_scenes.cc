@@ -100,8 +100,9 @@ pid_t start_reader(int socket) {
   }
   await_events(ours.get(), POLLIN);
   const std::string file = fmt::format("/proc/{}/stat", reader);
-  const auto asleep = look_for(
-      1, 10 * kMostLooks, [&](size_t) { return read_text(file).find(") S ") != std::string::npos; });
+  const auto asleep = look_for(1, 10 * kMostLooks, [&](size_t) {
+    return read_text(file).find(") S ") != std::string::npos;
+  });
   if (!asleep.front()) fail_stage(make_error("wait for a reader to sleep", ETIME, ""));
   return reader;
 }
