@@ -29,8 +29,6 @@ void on_signal(int) {
   if (now - first_ns > kOneWish_ns) _exit(status_row(RunStatus::interrupted).exit_code);
 }
 
-}  // namespace
-
 void catch_signals() {
   struct sigaction action {};
   action.sa_handler = on_signal;
@@ -42,7 +40,7 @@ void catch_signals() {
   if (hangup.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);
 }
 
-bool interrupted() { return g_interrupted != 0; }
+}  // namespace
 
 int exit_code(RunStatus status) { return status_row(status).exit_code; }
 
@@ -50,6 +48,8 @@ int complain(RunStatus status, const std::string& message) {
   print_message(kProgram, message);
   return exit_code(status);
 }
+
+ProgressLine::ProgressLine() : shown_(isatty(STDERR_FILENO)) {}
 
 void ProgressLine::show(const Progress& progress) {
   if (!shown_) return;
@@ -73,6 +73,12 @@ void ProgressLine::show(const Progress& progress) {
 void ProgressLine::clear() {
   if (dirty_) print_remark("\r\033[K");
   dirty_ = false;
+}
+
+RunHooks attended(ProgressLine& line) {
+  catch_signals();
+  return {[&line](const Progress& progress) { line.show(progress); },
+          [] { return g_interrupted != 0; }};
 }
 
 void add_format(CLI::App& command, std::string& format, std::vector<std::string> allowed) {

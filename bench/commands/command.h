@@ -37,20 +37,16 @@ Action add_suite(CLI::App& command);
 Action add_compare(CLI::App& command);
 Action add_list(CLI::App& command);
 
-// From now on the first SIGINT, SIGTERM or SIGHUP ends what is going on in good order. A second one
-// ends everything: the processes of a run die with this one.
-void catch_signals();
-bool interrupted();
-
 int exit_code(RunStatus status);
 // Prints a message, and returns the exit code.
 int complain(RunStatus status, const std::string& message);
 
-// One line that is written over and over: phase, count, rate, time left.
+// One line on a terminal that is written over and over: phase, count, rate, time left.
 class ProgressLine {
  public:
-  explicit ProgressLine(bool shown) : shown_(shown) {}
+  ProgressLine();
   ~ProgressLine() { clear(); }
+  bool shown() const { return shown_; }
   void show(const Progress& progress);
   void clear();
 
@@ -60,6 +56,10 @@ class ProgressLine {
   std::string phase_;
   int64_t first_ns_ = 0, first_done_ = 0;
 };
+
+// The line shows how far what is going on is. From now on the first SIGINT, SIGTERM or SIGHUP ends
+// it in good order, and a second one everything: the processes of a run die with this one.
+RunHooks attended(ProgressLine& line);
 
 // Where a command leaves its files, if its user wants any. What cannot be written is printed all
 // the same, and what was written does not stand in the way of a second try.

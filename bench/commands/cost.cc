@@ -25,11 +25,8 @@ int cost_command(const CostOptions& options) {
     return complain(RunStatus::bad_usage, bad->message());
   print_remark(cost_estimate(options.spec, plan));
 
-  catch_signals();
-  ProgressLine line(isatty(STDERR_FILENO));
-  RunHooks hooks;
-  hooks.progress = [&](const Progress& progress) { line.show(progress); };
-  hooks.interrupted = interrupted;
+  ProgressLine line;
+  const RunHooks hooks = attended(line);
   const suite::CostResult result = suite::measure_cost(options.spec, plan, hooks);
   line.clear();
 

@@ -33,11 +33,8 @@ int run_command(const Options& options) {
   if (const Status bad = out.reserve(options.out))
     return complain(RunStatus::bad_usage, bad->message());
 
-  catch_signals();
-  ProgressLine line(isatty(STDERR_FILENO));
-  RunHooks hooks;
-  hooks.progress = [&](const Progress& progress) { line.show(progress); };
-  hooks.interrupted = interrupted;
+  ProgressLine line;
+  const RunHooks hooks = attended(line);
   const RunResult result = run(spec, hooks);
   line.clear();
 

@@ -72,11 +72,8 @@ int regressions_command(const SuiteOptions& options) {
   OutputFolder folder;
   if (const Status bad = folder.reserve(options.out))
     return complain(RunStatus::bad_usage, bad->message());
-  catch_signals();
-  ProgressLine line(isatty(STDERR_FILENO));
-  RunHooks hooks;
-  hooks.progress = [&](const Progress& progress) { line.show(progress); };
-  hooks.interrupted = interrupted;
+  ProgressLine line;
+  const RunHooks hooks = attended(line);
   const verify::RegressionResult result = verify::play(spec, hooks);
   line.clear();
   if (result.rows.empty()) {
@@ -116,15 +113,12 @@ int suite_command(SuiteOptions options) {
   }
   print_remark(suite_estimate(spec));
 
-  catch_signals();
-  const bool terminal = isatty(STDERR_FILENO);
-  ProgressLine line(terminal);
+  ProgressLine line;
   Status unwritten;
   suite::Hooks hooks;
+  hooks.run = attended(line);
   // A log shows which run is played, and which one was when there is nothing more.
-  if (!terminal) hooks.begins = [](const std::string& what) { print_remark(what + "\n"); };
-  hooks.run.progress = [&](const Progress& progress) { line.show(progress); };
-  hooks.run.interrupted = interrupted;
+  if (!line.shown()) hooks.begins = [](const std::string& what) { print_remark(what + "\n"); };
   hooks.finished = [&](const suite::Row& row, const suite::Run& run) {
     const RunResult& host = row.prices() ? run.cost.host : run.result;
     return unwritten = write_suite_run(*folder, row, run, describe_environment(host));

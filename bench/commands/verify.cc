@@ -26,11 +26,8 @@ struct VerifyOptions {
 // The grid instead of the claims.
 int matrix_command(const VerifyOptions& options) {
   constexpr int64_t kConnectionsEach = 20;
-  catch_signals();
-  ProgressLine line(isatty(STDERR_FILENO));
-  RunHooks hooks;
-  hooks.progress = [&](const Progress& progress) { line.show(progress); };
-  hooks.interrupted = interrupted;
+  ProgressLine line;
+  const RunHooks hooks = attended(line);
   std::vector<MatrixRun> runs;
   RunStatus status = RunStatus::ok;
   for (const bool veth : {false, true}) {
@@ -72,11 +69,8 @@ int verify_command(VerifyOptions options) {
     if (!one) return complain(RunStatus::bad_usage, one.error().message());
     spec.expected.push_back(*one);
   }
-  catch_signals();
-  ProgressLine line(isatty(STDERR_FILENO));
-  RunHooks hooks;
-  hooks.progress = [&](const Progress& progress) { line.show(progress); };
-  hooks.interrupted = interrupted;
+  ProgressLine line;
+  const RunHooks hooks = attended(line);
   const verify::VerifyResult result = verify::play(spec, hooks);
   line.clear();
   if (result.rows.empty()) {
