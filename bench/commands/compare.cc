@@ -42,6 +42,15 @@ std::string shell_word(const std::string& text) {
   return word + "'";
 }
 
+// To make this comparison again.
+std::string command_again(const CompareCommand& command) {
+  std::string again = command.verify ? "lastack compare --verify" : "lastack compare";
+  for (const std::string& path : command.paths) again += " " + shell_word(printable(path));
+  if (command.show != CompareCommand().show) again += " --show " + command.show;
+  if (command.options.force) again += " --force";
+  return again;
+}
+
 // What is wrong with options that were given beside --verify.
 Status check_tables_command(const CompareCommand& command) {
   if (command.paths.size() < 2)
@@ -61,16 +70,14 @@ int tables_command(const CompareCommand& command) {
   if (const Status bad = check_tables_command(command))
     return complain(RunStatus::bad_usage, bad->message());
   std::vector<compare::VerifyTable> tables;
-  std::string again = "lastack compare --verify";
   for (const std::string& path : command.paths) {
     auto table = compare::read_verify_table(path);
     if (!table) return complain(RunStatus::bad_usage, table.error().message());
     tables.push_back(std::move(*table));
-    again += " " + shell_word(printable(path));
   }
   const auto comparison = compare::compare_tables(std::move(tables));
   if (!comparison) return complain(RunStatus::bad_usage, comparison.error().message());
-  print(command.format == "json"       ? json_text(tables_document(*comparison, again))
+  print(command.format == "json" ? json_text(tables_document(*comparison, command_again(command)))
         : command.format == "markdown" ? tables_markdown(*comparison)
                                        : tables_text(*comparison));
   if (!command.fail_on) return 0;
@@ -100,19 +107,15 @@ int compare_command(CompareCommand command) {
   if (command.paths.size() < 2)
     return complain(RunStatus::bad_usage, "compare needs two folders or more, such as A and B");
   std::vector<compare::Recording> recordings;
-  std::string again = "lastack compare";
   for (const std::string& path : command.paths) {
     auto recording = compare::read_recording(path);
     if (!recording) return complain(RunStatus::bad_usage, recording.error().message());
     recordings.push_back(std::move(*recording));
-    again += " " + shell_word(printable(path));
   }
   const auto comparison = compare::comparison_of(std::move(recordings), command.options);
   if (!comparison) return complain(RunStatus::bad_usage, comparison.error().message());
-  if (command.show != CompareCommand().show) again += " --show " + command.show;
-  if (command.options.force) again += " --force";
-  print(command.format == "json"       ? json_text(compare_document(*comparison, again))
-        : command.format == "csv"      ? compare_csv(*comparison)
+  print(command.format == "json"  ? json_text(compare_document(*comparison, command_again(command)))
+        : command.format == "csv" ? compare_csv(*comparison)
         : command.format == "markdown" ? compare_markdown(*comparison)
                                        : compare_text(*comparison));
   if (!tolerated) return 0;
