@@ -91,8 +91,8 @@ def check_kernel(series, options, cases):
         kernel = kernels.find_kernel(series, None, options.cache)
     except kernels.Unavailable as error:
         skip(error)
-    commands = [guest.Command(name, shlex.split(arguments), options.case_limit)
-                for name, arguments in cases]
+    commands = [guest.Command(name, shlex.split(arguments), options.case_limit,
+                              options.case_limit + 60) for name, arguments in cases]
     with tempfile.TemporaryDirectory() as work:
         boot = guest.boot(kernel, options.program, commands,
                           guest.Machine(accelerator=options.accelerator), work)
