@@ -34,7 +34,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True  # leaves nothing beside the sources
 
-from files import a_path, deliver, fail, json_of, output_of, printable, write_files
+from files import a_path, deliver, fail, json_of, output_of, printable, reason, write_files
 from lab import folders, guest, kernels
 
 HERE = Path(__file__).resolve().parent
@@ -42,6 +42,7 @@ PROGRAM = HERE.parent / "build/static/bin/lastack"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lastack/kernels"
 HOST = "host"
 CANNOT_SAY = 125
+UNSAID = []  # lines
 TABLES = {"verify": "verify.json", "regressions": "regressions.json"}  # of verdicts, not of figures
 # For the estimate, by what the reference machine took (two cores, no KVM).
 BOOT_S, VERIFY_S, VIRTUAL_VERIFY_S, REGRESSIONS_S, SLOWER = 20, 90, 240, 30, 1.5
@@ -269,11 +270,19 @@ def in_turn(found, options):
     return turns
 
 
+def say(line, stream):
+    """Of a lab that goes on: what cannot be delivered is told when its results are safe."""
+    try:
+        print(printable(line), file=stream, flush=True)
+    except OSError:
+        UNSAID.append(f"{printable(line)}\n")
+
+
 def tell(where, boot, tasks):
     """One line for what was played, and all that is known of what was not."""
     parts = [f"{name} {outcome.code} ({outcome.seconds} s)"
              for name, outcome in boot.outcomes.items()]
-    print(printable(f"{where}: {', '.join(parts) or 'nothing was played'}"), flush=True)
+    say(f"{where}: {', '.join(parts) or 'nothing was played'}", sys.stdout)
     complaints = [boot.trouble] if boot.trouble else []
     for task in tasks:
         outcome = boot.outcomes.get(task.name)
@@ -283,18 +292,16 @@ def tell(where, boot, tasks):
             said = (outcome.stderr or outcome.stdout).strip().splitlines()
             complaints.append(f"{task.name} ended with {outcome.code}: {said[-1] if said else ''}")
     for complaint in complaints:
-        print(printable(f"kernel_lab: {where}: {complaint}"), file=sys.stderr)
+        say(f"kernel_lab: {where}: {complaint}", sys.stderr)
     if boot.trouble:
         for line in boot.console.splitlines()[-40:]:
-            print(printable(f"  {line}"), file=sys.stderr)
-    sys.stderr.flush()
+            say(f"  {line}", sys.stderr)
     return not complaints
 
 
 def play(found, options, tasks, machine):
     """[(kernel, repetition, seconds, Boot)] and whether all went well."""
     stop = threading.Event()
-    jobs = options.jobs or (os.cpu_count() or 1 if options.deterministic else 1)
 
     def one(turn):
         kernel, repetition = turn
@@ -306,7 +313,7 @@ def play(found, options, tasks, machine):
         fine = tell(f"{name_of(kernel)} boot {repetition}, {seconds:.0f} s", boot, own)
         return kernel, repetition, seconds, boot, fine
 
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(options.jobs) as pool:
         pending = [pool.submit(one, turn) for turn in in_turn(found, options)]
         try:
             wait(pending)
@@ -330,11 +337,9 @@ def files_of(task, outcomes):
     for repetition, outcome in enumerate(outcomes, 1):
         front = "" if len(outcomes) == 1 else f"rep-{repetition}/"
         for path, data in outcome.files.items():
-            if path not in ("stdout", "stderr"):
-                files[front + path.removeprefix("out/")] = data
-        if TABLES.get(task.name) not in outcome.files:
-            name = TABLES.get(task.name, "stdout.txt")
-            files.setdefault(front + name, outcome.stdout.encode())
+            files[front + path.removeprefix("out/")] = data
+        # verify has no --out: its table is what it prints.
+        files.setdefault(front + TABLES.get(task.name, "stdout.txt"), outcome.stdout.encode())
     return files
 
 
@@ -392,8 +397,18 @@ def compare(options, found, task):
         deliver(made.stdout or made.stderr)
 
 
+def make_folder(flag, path):
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail(f"{flag} {path} cannot be made: {reason(error)}")
+    if not os.access(path, os.W_OK | os.X_OK):
+        fail(f"{flag} {path} cannot be written")
+
+
 def find_all(options):
-    options.cache.mkdir(parents=True, exist_ok=True)
+    if options.kernel != [HOST]:
+        make_folder("--cache", options.cache)
     found = []
     for wanted in dict.fromkeys(options.kernel):
         try:
@@ -461,13 +476,16 @@ def main():
         return judge(found[0], options, tasks, machine)
     boots = [sum(task.estimated_s for task in tasks_for(kernel, tasks, options))
              + (0 if kernel == HOST else BOOT_S) for kernel in found]
-    jobs = options.jobs or (os.cpu_count() or 1 if options.deterministic else 1)
-    minutes = sum(boots) * options.repetitions / min(jobs, len(boots) * options.repetitions) / 60
+    options.jobs = options.jobs or (os.cpu_count() or 1 if options.deterministic else 1)
+    count = len(boots) * options.repetitions
+    minutes = sum(boots) * options.repetitions / min(options.jobs, count) / 60
     time_of = "virtual time" if machine.virtual else "time"
-    deliver(f"{len(boots) * options.repetitions} boots ({machine.accelerator}, {time_of}): "
+    deliver(f"{count} boots ({machine.accelerator}, {time_of}): "
             f"about {max(1, round(minutes))} minutes\n")
+    make_folder("--out", options.out)  # or an hour of boots would find out
     played, fine = play(found, options, tasks, machine)
     save(options, tasks, machine, played)
+    deliver("".join(UNSAID))  # which fails again, and says so
     for task in tasks:
         compare(options, found, task)
     return 0 if fine else 1

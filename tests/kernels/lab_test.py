@@ -52,6 +52,9 @@ WRONG = [
     (["--kernel", "6.1", "--out", "new", "--", "run", "--no"], "unknown option '--no'"),
     (["--kernel", "6.1", "--out", "new", "--", "run", "--out", "x"], "hold --out"),
     (["--kernel", "6.1", "--deterministic", "--cpus", "2", "--verify", "--out", "new"], "one CPU"),
+    (["--kernel", "6.1", "--verify", "--out", "/dev/null/new"], "--out /dev/null/new cannot be"),
+    (["--kernel", "6.1", "--cache", "/dev/null/new", "--verify", "--out", "new"],
+     "--cache /dev/null/new cannot be made: Not a directory"),
     (["--kernel", "6.1", "--verify", "--repetitions", "0", "--out", "new"], "--repetitions"),
 ]
 
