@@ -187,18 +187,19 @@ TEST(NotEstablished, ABacklogOfOneIsEnough) {
   for (;;) pause();
 }
 
-TEST(NotEstablished, AStrangerTakesNobodysPlace) {
-  if (geteuid() != 0 || !kForkedChildMayEnterNamespaces) GTEST_SKIP() << "needs root";
+// Whether the stranger found a listener in the time that the run had one; the run is as if it had
+// not been there.
+bool run_beside_a_stranger() {
   Program program({"run", "--connections", "15k", "--mix", "rst-linger", "--host-network",
                    "--deadline", "5s", "--format", "json"},
                   own_network());
   std::string launcher = "none";
-  ASSERT_TRUE(eventually(20 * kSecond_ns, [&] {
+  EXPECT_TRUE(eventually(20 * kSecond_ns, [&] {
     launcher = launcher_of(program);
     return launcher != "none";
   }));
   int ends[2];
-  ASSERT_EQ(pipe(ends), 0);
+  EXPECT_EQ(pipe(ends), 0);
   const pid_t stranger = fork();
   if (stranger == 0) be_a_stranger(launcher, ends[1]);
   close(ends[1]);
@@ -206,10 +207,22 @@ TEST(NotEstablished, AStrangerTakesNobodysPlace) {
   kill(stranger, SIGKILL);
   waitpid(stranger, nullptr, 0);
   char told = 0;
-  EXPECT_EQ(read(ends[0], &told, 1), 1) << "the stranger found no listener";
+  const bool found = read(ends[0], &told, 1) == 1;
   close(ends[0]);
-  ASSERT_EQ(outcome.exit_code, 0) << outcome.out.substr(0, 3000) << outcome.err;
-  EXPECT_EQ(sum_over_rows(outcome.json(), "found"), 15'000);
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.out.substr(0, 3000) << outcome.err;
+  if (outcome.exit_code == 0) {
+    EXPECT_EQ(sum_over_rows(outcome.json(), "found"), 15'000);
+  }
+  return found;
+}
+
+TEST(NotEstablished, AStrangerTakesNobodysPlace) {
+  if (geteuid() != 0 || !kForkedChildMayEnterNamespaces) GTEST_SKIP() << "needs root";
+  // A run listens for a fraction of a second, in which a busy host may not let the stranger run.
+  constexpr int kTries = 5;
+  bool found = false;
+  for (int i = 0; i < kTries && !found && !HasFailure(); ++i) found = run_beside_a_stranger();
+  EXPECT_TRUE(found) << "the stranger found no listener in " << kTries << " runs";
 }
 
 }  // namespace
