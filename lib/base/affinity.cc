@@ -48,6 +48,13 @@ Status pin_to(int cpu) {
   return std::nullopt;
 }
 
+Status become_idle() {
+  const sched_param none{};
+  if (sched_setscheduler(0, SCHED_IDLE, &none) != 0)
+    return errno_error("sched_setscheduler", "SCHED_IDLE");
+  return std::nullopt;
+}
+
 Result<Scheduling> read_scheduling(pid_t process) {
   constexpr const char* kPolicies[] = {"other", "fifo", "rr", "batch", "iso", "idle", "deadline"};
   const int policy = sched_getscheduler(process) & ~SCHED_RESET_ON_FORK;

@@ -26,5 +26,9 @@ struct Scheduling {
   bool usual() const { return policy == "other" && nice == 0; }
 };
 Result<Scheduling> read_scheduling(pid_t process);
+// The calling thread, and what it starts from then on, become SCHED_IDLE: any other thread that
+// wakes on their CPU preempts them (check_preempt_wakeup() in kernel/sched/fair.c, since 6.12
+// check_preempt_wakeup_fair(): "Idle tasks are by definition preempted by non-idle tasks").
+Status become_idle();
 
 }  // namespace lastack

@@ -66,6 +66,7 @@ enum class VictimRequests : uint8_t {
 // What victims do until they go away, and for how long some of them are away.
 struct VictimSettings {
   bool direct_descriptors = false;
+  bool idle_policy = false;  // their processes are SCHED_IDLE (sched(7))
   VictimRequests victim_requests = VictimRequests::none;  // load or not
   bool reader_stopped = false;       // they do not read: the survivors fill their windows
   int64_t cut_for_ns = 500'000'000;  // Silence::returns

@@ -23,6 +23,7 @@ constexpr Named<Side> kSides[] = {{Side::server, "server"}, {Side::client, "clie
 constexpr Named<Wait> kWaits[] = {{Wait::block, "block"}, {Wait::spin, "spin"}};
 constexpr Named<Family> kFamilies[] = {{Family::inet, "inet"}, {Family::inet6, "inet6"}};
 constexpr Named<bool> kDescriptors[] = {{false, "plain"}, {true, "direct"}};
+constexpr Named<bool> kPolicies[] = {{false, "inherit"}, {true, "idle"}};
 constexpr Named<VictimRequests> kVictimRequests[] = {{VictimRequests::none, "none"},
                                                      {VictimRequests::recv, "recv"},
                                                      {VictimRequests::recv_cancel, "recv-cancel"}};
@@ -32,8 +33,8 @@ constexpr Named<bool> kPaths[] = {{false, "loopback"}, {true, "veth"}};
 constexpr Named<bool> kFlags[] = {{false, "false"}, {true, "true"}};
 
 static_assert(indexed(kSides) && indexed(kWaits) && indexed(kFamilies) && indexed(kDescriptors) &&
-              indexed(kVictimRequests) && indexed(kPhases) && indexed(kReaders) &&
-              indexed(kPaths) && indexed(kFlags));
+              indexed(kVictimRequests) && indexed(kPolicies) && indexed(kPhases) &&
+              indexed(kReaders) && indexed(kPaths) && indexed(kFlags));
 
 template <class Id, size_t N>
 std::span<const Named<Id>> rows_of(const Named<Id> (&rows)[N]) {
@@ -175,6 +176,7 @@ auto sides() { return std::pair("survivor side", rows_of(kSides)); }
 auto waits() { return std::pair("wait", rows_of(kWaits)); }
 auto families() { return std::pair("family", rows_of(kFamilies)); }
 auto descriptor_kinds() { return std::pair("descriptor kind", rows_of(kDescriptors)); }
+auto policies() { return std::pair("scheduling policy", rows_of(kPolicies)); }
 auto request_kinds() { return std::pair("kind of victim request", rows_of(kVictimRequests)); }
 auto phases() { return std::pair("heartbeat phase", rows_of(kPhases)); }
 auto readers() { return std::pair("state of the reader", rows_of(kReaders)); }
@@ -263,6 +265,11 @@ constexpr Parameter kParameters[] = {
      "close() leaves as it is and which holds its FIN or RST back; or recv-cancel, which is "
      "cancelled before the act. Those of --watch writer always read",
      one_of<request_kinds, &RunSpec::victims, &VictimSettings::victim_requests>()},
+    {"--victim-policy", "POLICY", Group::dying,
+     "how the kernel schedules the victims' processes: inherit (as it was started), or idle "
+     "(SCHED_IDLE of sched(7)): then a survivor that shares their CPU preempts them as soon as it "
+     "is woken, and what they have left to do is never part of its latency",
+     one_of<policies, &RunSpec::victims, &VictimSettings::idle_policy>()},
     {"--per-process", "N", Group::dying,
      "connections of each process that dies (exit, sigkill, freeze)",
      count<1, kMostConnections, &RunSpec::per_process>()},

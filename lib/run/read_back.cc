@@ -35,7 +35,9 @@ void read_back_places(Crew& crew, const Plan& plan, RunResult& result,
     if (const auto scheduling = read_scheduling(worker.pid)) {
       seen.policy = scheduling->policy;
       seen.nice = scheduling->nice;
-      if (!scheduling->usual())
+      const bool asked_for =
+          part == Part::victim && shard.table.view().header->settings.victims.idle_policy;
+      if (!scheduling->usual() && !(asked_for && scheduling->policy == "idle"))
         unusual.push_back(fmt::format("the {} of shard {}: {}, nice {}", place.role, place.shard,
                                       seen.policy, seen.nice));
     }

@@ -403,6 +403,7 @@ int victim_worker_main() {
     if (auto answer = establisher.answer(message)) return std::move(*answer);
     switch (message.verb) {
       case Verb::prepare: {
+        if (Status failed = settings.victims.idle_policy ? become_idle() : Status()) return *failed;
         note_victim_socket(shard);  // before a ring or another process has them
         auto opened = RingVictim::open(shard, channel.descriptor(), own_slots(shard));
         if (!opened) return opened.error();

@@ -137,6 +137,16 @@ TEST(ReadBack, WhatARunHasIsInItsManifest) {
   }
 }
 
+TEST(ReadBack, VictimsAreIdleWhereThatWasAskedFor) {
+  for (const char* mix : {"rst-linger", "sigkill"}) {
+    const Json run = run_json({"--mix", mix, "--victim-policy", "idle", "--deadline", "5s"});
+    ASSERT_FALSE(run["environment"]["threads"].empty());
+    for (const Json& thread : run["environment"]["threads"])
+      EXPECT_EQ(thread["policy"], thread["role"] == "victim" ? "idle" : "other") << mix;
+    EXPECT_THAT(notes_of(run), Not(HasSubstr("scheduled otherwise"))) << mix;
+  }
+}
+
 TEST(ReadBack, ATimerThatIsNotSetEndsTheRun) {
   const Outcome outcome = run_where(deny({SYS_setsockopt, IPPROTO_TCP, TCP_KEEPIDLE, 0}),
                                     {"--mix", "alive", "--probe", "keepalive", "--deadline", "3s"});

@@ -77,6 +77,7 @@ RunSpec unusual_spec() {
   spec.wait = Wait::spin;
   spec.ring = RingMode::coop;
   spec.victims.direct_descriptors = true;
+  spec.victims.idle_policy = true;
   spec.victims.victim_requests = VictimRequests::recv_cancel;
   spec.per_process = 7;
   spec.veth = true;
