@@ -379,6 +379,8 @@ int victim_worker_main() {
   const ShardView shard = table->view();
   const ShardSettings& settings = shard.header->settings;
   pin(settings.victim_cpu, shard.header->progress.victim_pin_error);
+  if (const Status failed = settings.victims.idle_policy ? become_idle() : Status())
+    return mute_exit(channel.send(failure_message(*failed)));
   Establisher establisher = establisher_of(shard, channel, shard.victims, shard.survivors);
   establisher.receive_buffer = settings.victims.reader_stopped ? kFilledBuffer : 0;
   std::optional<RingVictim> victim;
@@ -403,7 +405,6 @@ int victim_worker_main() {
     if (auto answer = establisher.answer(message)) return std::move(*answer);
     switch (message.verb) {
       case Verb::prepare: {
-        if (Status failed = settings.victims.idle_policy ? become_idle() : Status()) return *failed;
         note_victim_socket(shard);  // before a ring or another process has them
         auto opened = RingVictim::open(shard, channel.descriptor(), own_slots(shard));
         if (!opened) return opened.error();

@@ -317,6 +317,62 @@ std::vector<Row> quick_rows(bool quick) {
   });
 }
 
+// Of each way to go away and to watch the shortest way through the kernel: an act each 5 ms, which
+// finds the CPU asleep. Where both ends share a CPU, what the victim does next is in no latency.
+std::vector<Row> path_length(bool quick) {
+  const std::string alone = "victim-policy=idle deadline=1s ";
+  const std::string connections = alone + (quick ? "connections=20 schedule=rate=200/s "
+                                                 : "connections=200 schedule=rate=200/s ");
+  const std::string processes = alone + "per-process=1 schedule=rate=100/s " +
+                                (quick ? "connections=10 " : "connections=60 ");
+  const std::string storm = alone + (quick ? "connections=200 " : "connections=2k ");
+  // Twenty seconds hold 19 probes of each connection.
+  const std::string alive =
+      std::string("mix=alive victim-policy=idle ") +
+      (quick ? "connections=20 deadline=3s " : "connections=200 deadline=20s ");
+  const std::vector<Setting> watches = {
+      {"recv", "watch=recv"},        {"recv-multishot", "watch=recv-multishot"},
+      {"poll", "watch=poll"},        {"poll-multishot", "watch=poll-multishot"},
+      {"epoll", "watch=epoll"},      {"epoll-et", "watch=epoll-et"},
+      {"blocking", "watch=blocking"}};
+  const std::vector<Setting> both = {{"recv", "watch=recv"}, {"epoll", "watch=epoll"}};
+  const std::vector<Setting> scans = {{"select", "watch=select"}, {"ppoll", "watch=ppoll"}};
+  const std::vector<Setting> write_paths = {{"send", "write-path=send"},
+                                            {"send-call", "write-path=send-call"}};
+  std::vector<Block> blocks;
+  for (const char* strategy : {"fin", "rst-linger"}) {
+    blocks.push_back({strategy, connections + "mix=" + strategy, watches});
+    // They look at every connection that is left: a tenth of them.
+    blocks.push_back(
+        {strategy, alone + "schedule=rate=200/s connections=20 mix=" + strategy, scans});
+  }
+  for (const char* strategy : {"fin-data", "half-close", "shutdown-both", "rst-disconnect",
+                               "rst-unread", "rst-unread-data", "destroy", "linger2"})
+    blocks.push_back({strategy, connections + "mix=" + strategy, both});
+  for (const char* strategy : {"exit", "exit-unread", "sigkill", "sigkill-unread"})
+    blocks.push_back({strategy, processes + "mix=" + strategy, both});
+  for (const char* strategy : {"fin", "rst-linger", "vanish"})
+    blocks.push_back({fmt::format("write-{}", strategy),
+                      connections + "watch=writer write-rate=rate=100/s mix=" + strategy,
+                      write_paths});
+  for (const char* strategy : {"fin", "rst-linger"})
+    blocks.push_back({fmt::format("storm-{}", strategy), storm + "mix=" + strategy, both});
+  blocks.push_back(
+      {"alive",
+       alive,
+       {{"none", ""},
+        {"keepalive", "probe=keepalive keepalive-idle=1s keepalive-interval=1s"},
+        {"heartbeat-link", "probe=heartbeat-link heartbeat-deadline=3s"},
+        {"heartbeat-wheel", "probe=heartbeat-wheel heartbeat-deadline=3s"},
+        {"heartbeat-multishot", "probe=heartbeat-multishot heartbeat-deadline=3s"},
+        {"none-epoll", "watch=epoll"},
+        {"heartbeat-timerfd",
+         "watch=epoll probe=heartbeat-timerfd "
+         "heartbeat-deadline=3s"},
+        {"heartbeat-scan", "watch=epoll probe=heartbeat-scan heartbeat-deadline=3s"}}});
+  return rows_in(blocks);
+}
+
 std::vector<Row> full(bool quick) {
   std::vector<Row> rows;
   for (const auto part : {rst, pipe_rows, scale, dead_peer})
@@ -331,6 +387,10 @@ constexpr Suite kSuites[] = {
     {"dead-peer", "how soon which probe finds a peer that fell silent, and what it costs",
      dead_peer},
     {"scale", "the same with a thousand to a hundred thousand connections", scale},
+    {"path-length",
+     "how far it is from act to finding, and what opening, arming, probes and writes to the dead "
+     "cost: one at a time, for virtual time (scripts/kernel_lab.py --deterministic)",
+     path_length},
     {"full", "every row of rst, pipe, scale and dead-peer", full, true},
 };
 static_assert(named(kSuites, &Suite::name));
