@@ -30,6 +30,7 @@
 #include "base/printable.h"
 #include "base/rows.h"
 #include "base/table.h"
+#include "base/time_unit.h"
 #include "bench_context.h"
 #include "null_rows.h"
 #include "output.h"
@@ -420,15 +421,16 @@ Result<Comparison> compare_with_floor(const Scenario& scenario, int64_t runs) {
 }
 
 std::string range(const std::vector<int64_t>& sorted) {
-  return fmt::format("{}..{}", format_rounded_duration(static_cast<double>(sorted.front())),
-                     format_rounded_duration(static_cast<double>(sorted.back())));
+  return fmt::format("{}..{}",
+                     format_rounded_duration(static_cast<double>(sorted.front()), TimeUnit::ns),
+                     format_rounded_duration(static_cast<double>(sorted.back()), TimeUnit::ns));
 }
 
 Cells cells_of(const Comparison& comparison) {
   const double most = comparison.scenario->allowed;
   return {std::string(comparison.scenario->name),
-          format_rounded_duration(median(comparison.floor_ns)),
-          format_rounded_duration(median(comparison.lastack_ns)),
+          format_rounded_duration(median(comparison.floor_ns), TimeUnit::ns),
+          format_rounded_duration(median(comparison.lastack_ns), TimeUnit::ns),
           fmt::format("{:.3f}", ratio(comparison)),
           most ? fmt::format("{}", most) : "-",
           range(comparison.floor_ns),

@@ -146,16 +146,6 @@ std::string format_rate(double per_second) {
   return format_weight(per_second) + "/s";
 }
 
-std::string format_rounded_duration(double duration_ns) {
-  for (const Unit& unit : {Unit{"s", 1e9}, Unit{"ms", 1e6}, Unit{"us", 1e3}}) {
-    const double value = duration_ns / unit.factor;
-    if (value < 0.9995) continue;
-    const int decimals = value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
-    return fmt::format("{:.{}f}{}", value, decimals, unit.name);
-  }
-  return fmt::format("{:.0f}ns", duration_ns);
-}
-
 std::vector<std::string_view> split(std::string_view text, char separator) {
   std::vector<std::string_view> parts;
   while (!text.empty()) {

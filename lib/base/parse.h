@@ -36,9 +36,6 @@ std::string format_duration(int64_t duration_ns);
 std::string format_rate(double per_second);
 std::string format_weight(double weight);
 
-// For tables: three significant digits and a unit, "7.81us".
-std::string format_rounded_duration(double duration_ns);
-
 // The parts of "a,b,c", empty parts included; {} for "".
 std::vector<std::string_view> split(std::string_view text, char separator);
 

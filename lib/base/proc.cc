@@ -30,6 +30,17 @@ std::optional<int64_t> bytes_of(std::string_view text, std::string_view key) {
   return kibibytes ? std::optional(*kibibytes * 1024) : std::nullopt;
 }
 
+std::string_view word_with_prefix(std::string_view text, std::string_view prefix) {
+  std::string_view found;
+  for (const std::string_view word : split(text, ' '))
+    if (trimmed(word).starts_with(prefix)) found = trimmed(word);
+  return found;
+}
+
+std::string_view kernel_parameters(std::string_view command_line) {
+  return command_line.substr(0, command_line.find(" -- "));
+}
+
 std::optional<int64_t> limit_of(std::string_view text) {
   return text.starts_with("max") ? kUnlimited : leading_count(text);
 }

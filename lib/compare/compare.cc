@@ -8,8 +8,8 @@
 #include <functional>
 #include <set>
 
-#include "base/parse.h"
 #include "base/rows.h"
+#include "base/time_unit.h"
 #include "compare/align.h"
 #include "compare/document.h"
 #include "compare/kinds.h"
@@ -322,7 +322,7 @@ std::string plural(size_t count, std::string_view what) {
 }
 
 // What the host kept from the runs of a side; "" where it served them.
-std::string wanting_host(const ComparedSide& side) {
+std::string wanting_host(const ComparedSide& side, TimeUnit unit) {
   if (side.wanting_runs.empty()) return "";
   double stalled_ns = 0, throttled_ns = 0;
   for (const RecordedRun& run : side.wanting_runs) {
@@ -333,7 +333,7 @@ std::string wanting_host(const ComparedSide& side) {
       "{}: the host did not serve {}, such as {}: they stood still for {} and were throttled by a "
       "CPU quota for {}; differences between recordings may be that",
       side.label, plural(side.wanting_runs.size(), "run"), side.wanting_runs.front().folder,
-      format_rounded_duration(stalled_ns), format_rounded_duration(throttled_ns));
+      format_rounded_duration(stalled_ns, unit), format_rounded_duration(throttled_ns, unit));
 }
 
 void add_notes(Comparison& comparison) {
@@ -365,7 +365,8 @@ void add_notes(Comparison& comparison) {
           fmt::format("{}: the host drifted: {} of {} differ between the first and the second "
                       "half of the repetitions; differences between recordings may be that",
                       side.label, side.drift.different, plural(side.drift.tests, "figure")));
-    if (const std::string wanting = wanting_host(side); !wanting.empty()) note(wanting);
+    if (const std::string wanting = wanting_host(side, comparison.time_unit); !wanting.empty())
+      note(wanting);
     if (side.failed_runs.empty()) continue;
     const RecordedRun& run = side.failed_runs.front();
     note(fmt::format("{}: {} not ended ok, such as {}: {}{}{}", side.label,
@@ -419,10 +420,10 @@ Status same_quantities(Comparison& comparison) {
                       difference.key, difference.values.front().value_or("-"), sides.front().label,
                       difference.values.back().value_or("-"), sides.back().label));
   const auto& facts = comparison.recordings.front().facts;
-  if (const auto unit = facts.find("lab.time_unit"); unit != facts.end() && unit->second != "ns")
-    comparison.notes.push_back(fmt::format(
-        "times are {}: instructions of the guest, without caches, real interrupts and parallelism",
-        unit->second));
+  if (const auto unit = facts.find("lab.time_unit"); unit != facts.end())
+    comparison.time_unit = time_unit_named(unit->second);
+  if (std::string note = time_unit_note(comparison.time_unit); !note.empty())
+    comparison.notes.push_back(std::move(note));
   return {};
 }
 

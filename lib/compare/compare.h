@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/statistics.h"
+#include "base/time_unit.h"
 #include "compare/facts.h"
 #include "compare/recorded.h"
 
@@ -114,6 +115,7 @@ struct Options {
 struct Comparison {
   Options options;
   std::vector<Recording> recordings;
+  TimeUnit time_unit = TimeUnit::ns;  // of all of them
   std::vector<ComparedSide> sides;
   std::vector<FactDifference> environment;
   std::vector<std::string> refusals;  // only with `force`

@@ -7,9 +7,9 @@
 #include <cmath>
 
 #include "base/csv.h"
-#include "base/parse.h"
 #include "base/rows.h"
 #include "base/table.h"
+#include "base/time_unit.h"
 
 namespace lastack::compare {
 namespace {
@@ -18,9 +18,20 @@ using OrderedJson = nlohmann::ordered_json;
 
 // ---- Figures as text
 
+// The quantity as its figures are shown: a time has the unit of the recordings.
+Quantity in_unit(Quantity quantity, TimeUnit unit) {
+  if (quantity.unit == time_unit_name(TimeUnit::ns)) quantity.unit = time_unit_name(unit);
+  return quantity;
+}
+
+bool is_virtual(const Quantity& quantity) {
+  return time_unit_named(quantity.unit) == TimeUnit::virtual_ns;
+}
+
 std::string figure(const Quantity& quantity, double value) {
-  if (quantity.unit == "ns")
-    return (value < 0 ? "-" : "") + format_rounded_duration(std::abs(value));
+  const TimeUnit unit = time_unit_named(quantity.unit);
+  if (quantity.unit == time_unit_name(unit))
+    return (value < 0 ? "-" : "") + format_rounded_duration(std::abs(value), unit);
   if (quantity.unit == "share") return fmt::format("{:.2f}%", value * 100);
   return fmt::format("{:.4g}", value);
 }
@@ -40,11 +51,14 @@ std::string side_cell(const Quantity& quantity, const SideFigures& side) {
   if (side.median == 0) return text;
   const double half = std::max(side.range->high - side.median, side.median - side.range->low);
   const double percent = std::abs(half / side.median) * 100;
-  return percent > 999 ? text + " +->999%" : fmt::format("{} +-{:.0f}%", text, percent);
+  return percent > 999 ? text + " +->999%"
+                       : fmt::format("{} +-{:.{}f}%", text, percent, is_virtual(quantity) ? 2 : 0);
 }
 
-std::string percent_text(double percent) {
-  return fmt::format("{:+.{}f}%", percent, std::abs(percent) < 100 ? 1 : 0);
+// Virtual time is read for differences of a thousandth.
+std::string percent_text(const Quantity& quantity, double percent) {
+  const int decimals = is_virtual(quantity) ? 2 : 1;
+  return fmt::format("{:+.{}f}%", percent, std::abs(percent) < 100 ? decimals : 0);
 }
 
 bool shown_change(Verdict verdict) {
@@ -55,10 +69,10 @@ bool shown_change(Verdict verdict) {
 std::string amount(const Quantity& quantity, const ChangeFigures& change) {
   std::string text;
   if (change.percent) {
-    text = percent_text(*change.percent);
+    text = percent_text(quantity, *change.percent);
     if (change.percent_range)
-      text += fmt::format(" [{}..{}]", percent_text(change.percent_range->low),
-                          percent_text(change.percent_range->high));
+      text += fmt::format(" [{}..{}]", percent_text(quantity, change.percent_range->low),
+                          percent_text(quantity, change.percent_range->high));
   } else if (change.difference) {
     text = signed_figure(quantity, *change.difference);
     if (change.difference_range)
@@ -202,16 +216,17 @@ Cells mean_cells(const Comparison& comparison, const Quantity& quantity, size_t 
   mean[0] = "geometric mean";
   bool any = false;
   size_t rows_of_mean = 0;
+  const Quantity shown = in_unit(quantity, comparison.time_unit);
   for (size_t side = 0; side < comparison.sides.size(); ++side) {
     mean.emplace_back("");
     if (side == 0) continue;
     std::string change;
     for (const MeanChange& one : comparison.geometric_means)
       if (one.quantity == &quantity && one.side == side) {
-        change = one.shown ? percent_text(one.percent) : "~";
+        change = one.shown ? percent_text(shown, one.percent) : "~";
         if (one.percent_range)
-          change += fmt::format(" [{}..{}]", percent_text(one.percent_range->low),
-                                percent_text(one.percent_range->high));
+          change += fmt::format(" [{}..{}]", percent_text(shown, one.percent_range->low),
+                                percent_text(shown, one.percent_range->high));
         rows_of_mean = one.rows;
       }
     any = any || !change.empty();
@@ -225,10 +240,12 @@ Block quantity_block(const Comparison& comparison, const Quantity& quantity) {
   const auto rows = rows_with(comparison.rows, quantity);
   if (rows.empty()) return {};
   const KeyColumns columns(rows);
+  const Quantity shown = in_unit(quantity, comparison.time_unit);
   Block block;
-  block.title = quantity.better == Better::neither
-                    ? std::string(quantity.name)
-                    : fmt::format("{} ({} is better)", quantity.name, better_name(quantity.better));
+  block.title = quantity.name;
+  if (is_virtual(shown)) block.title += fmt::format(", {}", shown.unit);
+  if (quantity.better != Better::neither)
+    block.title += fmt::format(" ({} is better)", better_name(quantity.better));
   Cells header = columns.header();
   const size_t keys = header.size();
   for (size_t side = 0; side < comparison.sides.size(); ++side) {
@@ -249,7 +266,7 @@ Block quantity_block(const Comparison& comparison, const Quantity& quantity) {
         ++equal;  // a table of 100 % everywhere hides what matters
         continue;
       }
-      block.table.add(compared_cells(quantity, compared, columns.cells(row->key)));
+      block.table.add(compared_cells(shown, compared, columns.cells(row->key)));
     }
   if (Cells mean = mean_cells(comparison, quantity, keys); !mean.empty() && block.table.rows() > 1)
     block.table.add(std::move(mean));
@@ -336,7 +353,9 @@ constexpr Column<Line> kColumns[] = {
     {"quantity", "or `kind`: a change in kind",
      [](const Line& l) { return std::string(l.quantity ? l.quantity->quantity->name : "kind"); }},
     {"unit", "",
-     [](const Line& l) { return std::string(l.quantity ? l.quantity->quantity->unit : ""); }},
+     [](const Line& l) {
+       return l.quantity ? unit_text(l.quantity->quantity->unit, l.comparison->time_unit) : "";
+     }},
     {"better", "less, more or neither",
      [](const Line& l) { return std::string(l.quantity ? better_name(l.quantity->better) : ""); }},
     {"first_side", "label", [](const Line& l) { return l.comparison->sides[0].label; }},
@@ -433,9 +452,10 @@ std::string reason_of(const Quantity& quantity, const ChangeFigures& change) {
   return change.reason;
 }
 
-OrderedJson quantities_json(const ComparedRow& row) {
+OrderedJson quantities_json(const ComparedRow& row, TimeUnit unit) {
   OrderedJson list = OrderedJson::array();
   for (const ComparedQuantity& compared : row.quantities) {
+    const Quantity shown = in_unit(*compared.quantity, unit);
     OrderedJson sides = OrderedJson::array(), changes = OrderedJson::array();
     for (const SideFigures& side : compared.sides) {
       if (side.values.empty())
@@ -458,9 +478,9 @@ OrderedJson quantities_json(const ComparedRow& row) {
                          {"p", or_null(change.p)},
                          {"adjusted_p", or_null(change.adjusted_p)},
                          {"verdict", verdict_name(change.verdict)},
-                         {"reason", reason_of(*compared.quantity, change)}});
+                         {"reason", reason_of(shown, change)}});
     list.push_back({{"name", compared.quantity->name},
-                    {"unit", compared.quantity->unit},
+                    {"unit", shown.unit},
                     {"better", better_name(compared.better)},
                     {"sides", std::move(sides)},
                     {"changes", std::move(changes)}});
@@ -468,7 +488,7 @@ OrderedJson quantities_json(const ComparedRow& row) {
   return list;
 }
 
-OrderedJson row_json(const ComparedRow& row) {
+OrderedJson row_json(const ComparedRow& row, TimeUnit unit) {
   OrderedJson skipped = OrderedJson::array(), kinds = OrderedJson::array(),
               rare = OrderedJson::array();
   for (const std::string& reason : row.skipped) skipped.push_back(or_null(reason));
@@ -478,7 +498,7 @@ OrderedJson row_json(const ComparedRow& row) {
   json["findings"] = row.findings;
   json["changes_in_kind"] = std::move(kinds);
   json["rare"] = std::move(rare);
-  json["quantities"] = quantities_json(row);
+  json["quantities"] = quantities_json(row, unit);
   return json;
 }
 
@@ -554,7 +574,8 @@ OrderedJson compare_document(const Comparison& comparison, const std::string& co
                            {"values", std::move(values)},
                            {"blocking", difference.blocking}});
   }
-  for (const ComparedRow& row : comparison.rows) rows.push_back(row_json(row));
+  for (const ComparedRow& row : comparison.rows)
+    rows.push_back(row_json(row, comparison.time_unit));
   for (const MeanChange& mean : comparison.geometric_means)
     means.push_back(
         {{"quantity", mean.quantity->name},

@@ -11,6 +11,7 @@
 #include "base/histogram.h"
 #include "base/host_load.h"
 #include "base/limits.h"
+#include "base/time_unit.h"
 #include "ledger/probe_ledger.h"
 #include "ledger/write_ledger.h"
 #include "model/finding.h"
@@ -226,7 +227,8 @@ struct RunResult {
   int64_t least_stall_ns = 0;  // shorter ones are not counted
   std::vector<Stall> stalls;
   HostService host;
-  bool exclusive = true;  // nobody else's traffic is in the counters
+  TimeUnit time_unit = TimeUnit::ns;  // of all times here
+  bool exclusive = true;              // nobody else's traffic is in the counters
   bool balanced = false;
   std::map<std::string, std::map<std::string, int64_t>> counters;  // phase -> counter -> value
   std::vector<Phase> phases;

@@ -82,10 +82,10 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RingReport, role, flags, completion_entries)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Limit, name, soft, hard)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunResult, status, error, spec, notes, ledger, surprises, events,
                                    timeline, checks, backlog_drops, least_stall_ns, stalls, host,
-                                   exclusive, balanced, counters, phases, cost, workers, sysctls,
-                                   congestion_control, sockets, rings, limits, requested_rate,
-                                   achieved_rate, requested_round_trips, achieved_round_trips,
-                                   span_ns, completion_overflows, writer_threads, sigpipes_unblamed,
-                                   write_lag_ns)
+                                   time_unit, exclusive, balanced, counters, phases, cost, workers,
+                                   sysctls, congestion_control, sockets, rings, limits,
+                                   requested_rate, achieved_rate, requested_round_trips,
+                                   achieved_round_trips, span_ns, completion_overflows,
+                                   writer_threads, sigpipes_unblamed, write_lag_ns)
 
 }  // namespace lastack

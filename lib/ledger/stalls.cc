@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 #include "base/host_load.h"
-#include "base/parse.h"
+#include "base/time_unit.h"
 #include "plan/plan.h"
 
 namespace lastack {
@@ -18,14 +18,14 @@ namespace {
 // What is less is not worth a note: part of the watched time.
 constexpr double kWorthSaying = 0.01, kWaitedMuch = 0.1;
 
-std::string duration(int64_t duration_ns) {
-  return format_rounded_duration(static_cast<double>(duration_ns));
+std::string duration(int64_t duration_ns, TimeUnit unit) {
+  return format_rounded_duration(static_cast<double>(duration_ns), unit);
 }
 
 std::string times(int64_t count) { return count == 1 ? "once" : fmt::format("{} times", count); }
 
 // "survivor stood still 2 times, 4.50s at the longest".
-std::string who_stalled(const std::vector<Stall>& stalls) {
+std::string who_stalled(const std::vector<Stall>& stalls, TimeUnit unit) {
   std::map<std::pair<std::string, std::string>, std::pair<int64_t, int64_t>> together;
   for (const Stall& stall : stalls) {
     auto& [count, longest_ns] = together[{stall.process, stall.cause}];
@@ -37,8 +37,8 @@ std::string who_stalled(const std::vector<Stall>& stalls) {
     parts.push_back(fmt::format(
         "{} {} {}{}", who.first, who.second == kStopped ? "stood still" : "waited for a CPU",
         times(figures.first),
-        figures.first == 1 ? ", " + duration(figures.second)
-                           : fmt::format(", {} at the longest", duration(figures.second))));
+        figures.first == 1 ? ", " + duration(figures.second, unit)
+                           : fmt::format(", {} at the longest", duration(figures.second, unit))));
   return fmt::format("{}", fmt::join(parts, "; "));
 }
 
@@ -50,8 +50,9 @@ std::string stall_note(const RunResult& result) {
     alarms += row.probing.false_alarms;
     alarms_touched += row.probing.false_alarms_in_stalls;
   }
-  std::string text = fmt::format("STALLED: {}; meanwhile {} of {} connections were waiting",
-                                 who_stalled(result.stalls), touched, connections);
+  std::string text =
+      fmt::format("STALLED: {}; meanwhile {} of {} connections were waiting",
+                  who_stalled(result.stalls, result.time_unit), touched, connections);
   if (alarms > 0)
     text += fmt::format(
         ", and {} of {} false alarms fall into it: they tell of the host, not of "
@@ -164,16 +165,18 @@ bool overlaps(std::span<const Stall> stalls, int64_t shard, int64_t from_ns, int
 std::string want_of_host(const RunResult& result) {
   std::string text;
   if (!result.stalls.empty())
-    text = fmt::format("stood still for {}", duration(sum_ns(result.stalls)));
+    text = fmt::format("stood still for {}", duration(sum_ns(result.stalls), result.time_unit));
   if (was_throttled(result))
     text += fmt::format("{}was throttled for {}", text.empty() ? "" : " and ",
-                        duration(result.host.throttled_ns));
+                        duration(result.host.throttled_ns, result.time_unit));
   return text;
 }
 
 std::vector<std::string> host_notes(const RunSpec& spec, const RunResult& result) {
   std::vector<std::string> notes;
   const HostService& host = result.host;
+  const TimeUnit unit = result.time_unit;
+  if (std::string note = time_unit_note(unit); !note.empty()) notes.push_back(std::move(note));
   const auto wall_ns = static_cast<double>(std::max<int64_t>(1, result.cost.wall_ns));
   const auto much = [](int64_t part_ns, double of_ns, double share) {
     return static_cast<double>(part_ns) >= share * of_ns;
@@ -188,18 +191,20 @@ std::vector<std::string> host_notes(const RunSpec& spec, const RunResult& result
     notes.push_back(fmt::format(
         "THROTTLED: the quota of {:.3g} CPUs ({}) stopped the run's cgroup for {} of {}: that is "
         "in the latencies",
-        host.quota_cpus, host.quota_file, duration(host.throttled_ns),
-        duration(result.cost.wall_ns)));
+        host.quota_cpus, host.quota_file, duration(host.throttled_ns, unit),
+        duration(result.cost.wall_ns, unit)));
   const double all_cpus_ns = wall_ns * static_cast<double>(host.load.cpus);
   if (much(host.steal_ns, all_cpus_ns, kWorthSaying))
     notes.push_back(fmt::format("the hypervisor gave {} of {} of the host's CPU time to others",
-                                duration(host.steal_ns), format_rounded_duration(all_cpus_ns)));
+                                duration(host.steal_ns, unit),
+                                format_rounded_duration(all_cpus_ns, unit)));
   // Hogs are meant to make them wait.
   const auto survivors = static_cast<double>(std::max<size_t>(1, result.workers.size() / 2));
   if (spec.cpu_hogs == 0 && much(host.survivors_waited_ns, wall_ns * survivors, kWaitedMuch))
     notes.push_back(fmt::format(
         "survivors were ready and waited for a CPU for {} of {}: that is in the latencies",
-        duration(host.survivors_waited_ns), format_rounded_duration(wall_ns * survivors)));
+        duration(host.survivors_waited_ns, unit),
+        format_rounded_duration(wall_ns * survivors, unit)));
   return notes;
 }
 

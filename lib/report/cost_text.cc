@@ -9,6 +9,7 @@
 #include "base/parse.h"
 #include "base/rows.h"
 #include "base/table.h"
+#include "base/time_unit.h"
 #include "report/document.h"
 #include "report/json_text.h"
 
@@ -34,6 +35,10 @@ struct CostRow {
   std::optional<suite::Price> price;  // nullopt: not to be had
 };
 
+std::string unit_of(const CostResult& result, const QuantityRow& quantity) {
+  return unit_text(quantity.unit, result.host.time_unit);
+}
+
 std::string exact(double value) { return fmt::format("{:.9g}", value); }
 
 constexpr Column<CostRow> kColumns[] = {
@@ -52,7 +57,7 @@ constexpr Column<CostRow> kColumns[] = {
     {"quantity", "what was measured (see `lastack list`); empty where the probe was skipped",
      [](const CostRow& r) { return std::string(r.quantity ? r.quantity->name : ""); }},
     {"unit", "of one connection; memory is not per second",
-     [](const CostRow& r) { return std::string(r.quantity ? r.quantity->unit : ""); }},
+     [](const CostRow& r) { return r.quantity ? unit_of(*r.result, *r.quantity) : ""; }},
     {"control_mean", "mean over the runs with `none`; empty where it is not to be had, as the next",
      [](const CostRow& r) { return r.price ? exact(r.price->control_mean) : ""; }},
     {"mean", "mean of the rounds' differences, with the probe less with `none`",
@@ -101,7 +106,7 @@ std::string cost_estimate(const suite::CostSpec& spec, const suite::CostPlan& pl
     for (const PricedProbe& probe : watch.probes) runs += probe.skipped.empty();
   return fmt::format("{} rounds x {} runs x ({} + establishing): about {}\n", spec.rounds, runs,
                      format_duration(spec.window_ns),
-                     format_rounded_duration(static_cast<double>(plan.estimated_ns)));
+                     format_rounded_duration(static_cast<double>(plan.estimated_ns), TimeUnit::ns));
 }
 
 std::string cost_text(const CostResult& result) {
@@ -122,7 +127,7 @@ std::string cost_text(const CostResult& result) {
       Table table(std::move(header), 2, Align::right);
       for (const QuantityRow& quantity : suite::quantities()) {
         const auto base = suite::price(quantity, control.samples, control.samples);
-        Cells cells = {std::string(quantity.name), std::string(quantity.unit),
+        Cells cells = {std::string(quantity.name), unit_of(result, quantity),
                        base ? rounded(base->control_mean) : "n/a"};
         for (const PricedProbe* probe : priced)
           cells.push_back(cell(suite::price(quantity, control.samples, probe->samples)));
@@ -184,7 +189,7 @@ Json cost_document(const CostResult& result, const Json& environment) {
         for (const CostRow& row : rows_of(result, watch, probe))
           if (row.price)
             prices.push_back({{"quantity", row.quantity->name},
-                              {"unit", row.quantity->unit},
+                              {"unit", unit_of(result, *row.quantity)},
                               {"control_mean", row.price->control_mean},
                               {"mean", row.price->more.mean},
                               {"low", row.price->more.low},

@@ -30,6 +30,7 @@
 #include "base/parse.h"
 #include "base/proc.h"
 #include "base/sanitizers.h"
+#include "base/time_unit.h"
 #include "ring/ring.h"
 
 // Written at every build; without it the commit is unknown.
@@ -82,15 +83,6 @@ Json flag_fact(std::string_view content) {
   const std::string_view text = trimmed(content);
   if (text != "0" && text != "1") return nullptr;
   return text == "1";
-}
-
-// The last word with this prefix, since the last of several equal boot parameters wins; ""
-// without one.
-std::string_view word_with_prefix(std::string_view text, std::string_view prefix) {
-  std::string_view found;
-  for (const std::string_view word : split(text, ' '))
-    if (trimmed(word).starts_with(prefix)) found = trimmed(word);
-  return found;
 }
 
 // A fact that is the content of one file.
@@ -168,11 +160,8 @@ Json describe_privileged(const EnvironmentFacts& facts, const RunResult&) {
   return facts.privileged;
 }
 
-// What follows " -- " goes to init, not to the kernel (kernel-parameters.rst), and is none of a
-// reader's business.
 std::string_view kernel_parameters(const EnvironmentFacts& facts) {
-  const std::string_view line = text_of(facts, kCommandLine);
-  return line.substr(0, line.find(" -- "));
+  return lastack::kernel_parameters(text_of(facts, kCommandLine));
 }
 
 // No single place names the model to an ordinary user: with PREEMPT_DYNAMIC, uname says only
@@ -221,13 +210,14 @@ Json describe_kernel(const EnvironmentFacts& facts, const RunResult&) {
 // kernel knows or complains of, on the kernel's command line. "none" and "ns" elsewhere.
 Json describe_lab(const EnvironmentFacts& facts, const RunResult&) {
   const std::string_view line = kernel_parameters(facts);
-  if (line.empty()) return {{"accelerator", nullptr}, {"time_unit", nullptr}};
-  const auto value = [&](std::string_view name, std::string_view otherwise) {
-    const std::string_view word = word_with_prefix(line, name);
-    return std::string(word.empty() ? otherwise : word.substr(name.size()));
-  };
-  return {{"accelerator", value("lastack.accelerator=", "none")},
-          {"time_unit", value("lastack.clock=", "ns")}};
+  if (line.empty())
+    return {{"accelerator", nullptr}, {"time_unit", nullptr}, {"does_not_show", nullptr}};
+  constexpr std::string_view kAccelerator = "lastack.accelerator=";
+  const std::string_view word = word_with_prefix(line, kAccelerator);
+  const TimeUnit unit = time_unit_in(line);
+  return {{"accelerator", word.empty() ? "none" : word.substr(kAccelerator.size())},
+          {"time_unit", time_unit_name(unit)},
+          {"does_not_show", hidden_in(unit)}};
 }
 
 Json describe_affinity(const EnvironmentFacts& facts) {

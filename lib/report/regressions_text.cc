@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "base/parse.h"
 #include "base/table.h"
+#include "base/time_unit.h"
 #include "report/csv.h"
 
 namespace lastack {
@@ -112,7 +112,7 @@ std::string summary(const RegressionResult& result) {
       "{}: {} of {} rows as expected{}{}, in {}", kernel_text(result), rows - differ - not_played,
       rows, differ > 0 ? fmt::format(", {} {}", differ, differ == 1 ? "DIFFERS" : "DIFFER") : "",
       not_played > 0 ? fmt::format(", {} NOT PLAYED", not_played) : "",
-      format_rounded_duration(static_cast<double>(result.duration_ns)));
+      format_rounded_duration(static_cast<double>(result.duration_ns), result.time_unit));
 }
 
 Json versions_json(Arrivals arrivals) {

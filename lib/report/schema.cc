@@ -45,7 +45,7 @@ std::string schema_markdown() {
 Reference runs, one folder a run, and the schema (version {}) of what `lastack run --out DIR`,
 `lastack cost --out DIR` and `lastack suite NAME --out DIR` write. This page is made by `lastack list --format schema`; a test keeps it so.
 
-All times are whole nanoseconds. Counts are connections unless a name says otherwise.
+All times are whole nanoseconds; in a machine of the kernel lab that counts instructions (`environment.lab.time_unit` is `virtual_ns`) every column and key with _ns, and whatever is per second, is in virtual time. Counts are connections unless a name says otherwise.
 
 ## run.json
 
@@ -56,7 +56,7 @@ All times are whole nanoseconds. Counts are connections unless a name says other
 | error | what went wrong before there was a ledger, else null |
 | spec | every effective option, by its flag's name; giving them again repeats the run |
 | notes | what lastack changed in the plan, and why |
-| environment | the host: kernel, the machine of the kernel lab where it is one (`lab`: accelerator, and time_unit: ns, or virtual_ns where an instruction is one), CPU, mitigations, sysctls, limits, build, threads. Where a run asks for something, what it got: `tcp.congestion_control` and `tcp.sockets` are read from sockets of the run (the sysctl of that name is only the default of the namespace), their timers too; `limits.of_run` are the launcher's, the others the program's; `io_uring.rings` is what the kernel set up; `threads` has the CPU that a worker is pinned to (null where it is not), all CPUs that it may use, its policy and niceness as the scheduler says |
+| environment | the host: kernel, the machine of the kernel lab where it is one (`lab`: accelerator, time_unit: ns, or virtual_ns where an instruction is one, and does_not_show: what such times leave out, else empty), CPU, mitigations, sysctls, limits, build, threads. Where a run asks for something, what it got: `tcp.congestion_control` and `tcp.sockets` are read from sockets of the run (the sysctl of that name is only the default of the namespace), their timers too; `limits.of_run` are the launcher's, the others the program's; `io_uring.rings` is what the kernel set up; `threads` has the CPU that a worker is pinned to (null where it is not), all CPUs that it may use, its policy and niceness as the scheduler says |
 | ledger | one object per strategy x watch x probe x write path: the columns of summary.csv up to `skipped`, `findings` as an object, and the latencies `latency_ns` (since t0), `scheduled_latency_ns` (since the scheduled instant), `written_latency_ns` (since the survivor's write), each with count, min, p50, p90, p99, p999, max, mean; null without a finding; `write_path` and `writes`, null but for `--watch writer`: the columns of summary.csv from writes_attempted on, and the histograms of writes.csv as [writes, connections]; `not_established` with `not_established_errors` as an object, and `not_torn_down` |
 | unexpected | the first 100 connections that ended otherwise than expected |
 | reconciliation | `balanced`, `exclusive`, `backlog_drops` (packets that the host's CPUs dropped at full backlogs meanwhile; null: not known), `checks` (counter, phase, kind, expected: a number or min and max, observed, ok) and the kernel's counters before, armed, closed and cleaned |

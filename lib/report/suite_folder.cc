@@ -10,6 +10,7 @@
 #include "base/parse.h"
 #include "base/printable.h"
 #include "base/rows.h"
+#include "base/time_unit.h"
 #include "report/cost_text.h"
 #include "report/document.h"
 #include "report/environment.h"
@@ -321,6 +322,8 @@ Json suite_document(const suite::SuiteResult& result, const Json& environment,
                     {"load_state", one.load_state},
                     {"deadline_ns", one.deadline_ns == 0 ? Json(nullptr) : Json(one.deadline_ns)}});
   Json notes = Json::array();
+  if (std::string note = time_unit_note(time_unit_of(result)); !note.empty())
+    notes.push_back(std::move(note));
   if (suite::scales_timers(result)) notes.push_back(kTimersNote);
   if (const std::string note = host_note(result); !note.empty()) notes.push_back(note);
   return {{"schema_version", kSchemaVersion},
@@ -449,6 +452,11 @@ const RunResult* described_run(const suite::SuiteResult& result) {
   for (const suite::Run& run : result.runs)
     if (const RunResult* host = described(run)) return host;
   return nullptr;
+}
+
+TimeUnit time_unit_of(const suite::SuiteResult& result) {
+  const RunResult* run = described_run(result);
+  return run ? run->time_unit : TimeUnit::ns;
 }
 
 }  // namespace lastack

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/folder.h"
+#include "base/time_unit.h"
 #include "report/csv.h"
 #include "suite/frontier.h"
 #include "suite/suite.h"
@@ -32,6 +33,7 @@ nlohmann::ordered_json suite_document(const suite::SuiteResult& result,
 
 // The run whose host describes the suite's; null when none came so far.
 const RunResult* described_run(const suite::SuiteResult& result);
+TimeUnit time_unit_of(const suite::SuiteResult& result);
 
 // Makes the folder, which must be new or empty, and notes what is about to be played. It is
 // reserved for this process, as that of open_suite().

@@ -8,33 +8,33 @@
 
 #include "base/parse.h"
 #include "base/table.h"
+#include "base/time_unit.h"
 #include "ledger/stalls.h"
 #include "report/json_text.h"
 #include "report/regressions_text.h"
+#include "report/suite_folder.h"
 
 namespace lastack {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string seconds(int64_t duration_ns) {
-  return fmt::format("{:.1f} s", static_cast<double>(duration_ns) / 1e9);
+std::string latency(int64_t value_ns, TimeUnit unit) {
+  return value_ns < 0 ? "-" : format_rounded_duration(static_cast<double>(value_ns), unit);
 }
 
-std::string latency(int64_t value_ns) {
-  return value_ns < 0 ? "-" : format_rounded_duration(static_cast<double>(value_ns));
-}
-
-std::string cost_cell(const suite::FrontierLine& line) {
+std::string cost_cell(const suite::FrontierLine& line, TimeUnit unit) {
   if (!line.cost) return "-";
   const bool distinguishable =
       line.cost->survivor_cpu_low_ns > 0 || line.cost->survivor_cpu_high_ns < 0;
   if (!distinguishable) return "~";
-  return fmt::format("{}{:.3g}", line.cost->measured ? "" : "about ",
-                     line.cost->survivor_cpu_ns / 1e3);
+  const double cpu_ns = line.cost->survivor_cpu_ns;
+  return (line.cost->measured ? "" : "about ") + (unit == TimeUnit::ns
+                                                      ? fmt::format("{:.3g}", cpu_ns / 1e3)
+                                                      : format_rounded_duration(cpu_ns, unit));
 }
 
-std::string rows_table(const suite::SuiteResult& result) {
+std::string rows_table(const suite::SuiteResult& result, TimeUnit unit) {
   Table table({"row", "runs", "found", "nothing", "false alarms", "p50", "p99", "took", "status"},
               1);
   for (size_t i = 0; i < result.rows.size(); ++i) {
@@ -60,29 +60,29 @@ std::string rows_table(const suite::SuiteResult& result) {
     // Latencies of different strategies are no distribution.
     const auto quantile = [&](double share) {
       return ledger.size() == 1 && ledger[0].issued.count() > 0
-                 ? latency(ledger[0].issued.quantile(share))
+                 ? latency(ledger[0].issued.quantile(share), unit)
                  : "-";
     };
     std::string said(status_row(status).name);
     if (!error.empty()) said += ": " + error;
     table.add({suite::row_folder(i, result.rows[i]), fmt::format("{}", runs), figure(found),
                figure(nothing), figure(false_alarms), quantile(0.5), quantile(0.99),
-               seconds(wall_ns), said});
+               format_seconds(wall_ns, unit), said});
   }
   return table.text();
 }
 
-std::string frontier_table(const std::vector<suite::FrontierLine>& frontier) {
+std::string frontier_table(const std::vector<suite::FrontierLine>& frontier, TimeUnit unit) {
   Table table(
       {"run", "watch", "probe", "host", "found", "p50", "p99", "false alarms", "cost", "settings"},
       4);
   for (const suite::FrontierLine& line : frontier)
     table.add({line.run, line.watch, line.probe, std::string(line.load_state()),
-               fmt::format("{} of {}", line.found, line.silent), latency(line.latency_p50_ns),
-               latency(line.latency_p99_ns),
+               fmt::format("{} of {}", line.found, line.silent), latency(line.latency_p50_ns, unit),
+               latency(line.latency_p99_ns, unit),
                fmt::format("{} of {}", line.false_alarms + line.early_alarms,
                            line.alive + line.silent + line.early_alarms),
-               cost_cell(line), line.settings});
+               cost_cell(line, unit), line.settings});
   return table.text();
 }
 
@@ -113,7 +113,7 @@ std::string suite_estimate(const suite::Spec& spec) {
   const auto rows = suite::rows_of(spec);
   return fmt::format("suite {}: {} rows, {} runs, at most about {}\n", spec.suite->name,
                      rows.size(), suite::turns_of(rows, spec.seed).size(),
-                     seconds(suite::estimated_ns(rows)));
+                     format_seconds(suite::estimated_ns(rows), TimeUnit::ns));
 }
 
 std::string suite_list_text() {
@@ -124,7 +124,7 @@ std::string suite_list_text() {
       const auto rows = suite.rows(quick);
       text += fmt::format("  {}: {} runs of {} rows, at most about {}\n",
                           quick ? "with --quick" : "in full", suite::turns_of(rows, 1).size(),
-                          rows.size(), seconds(suite::estimated_ns(rows)));
+                          rows.size(), format_seconds(suite::estimated_ns(rows), TimeUnit::ns));
       if (suite.collects) continue;
       for (size_t i = 0; i < rows.size(); ++i)
         text += fmt::format("    {}: {} x {}\n", suite::row_folder(i, rows[i]), rows[i].repetitions,
@@ -174,11 +174,17 @@ std::string host_note(const suite::SuiteResult& result) {
 
 std::string suite_text(const suite::SuiteResult& result,
                        const std::vector<suite::FrontierLine>& frontier) {
-  std::string text = rows_table(result);
+  const TimeUnit unit = time_unit_of(result);
+  const auto seconds = [&](int64_t duration_ns) { return format_seconds(duration_ns, unit); };
+  std::string text = rows_table(result, unit);
   if (!frontier.empty())
-    text += "\n" + frontier_table(frontier) +
-            "latencies: since the peer's death; cost: CPU of the survivors in us per connection "
-            "and second,\nmore than without a probe, on a quiet host (~ not distinguishable from "
+    text += "\n" + frontier_table(frontier, unit) +
+            fmt::format(
+                "latencies: since the peer's death; cost: CPU of the survivors in {} per "
+                "connection and {},\n",
+                unit == TimeUnit::ns ? "us" : time_unit_name(unit),
+                unit == TimeUnit::ns ? "second" : unit_text("second", unit)) +
+            "more than without a probe, on a quiet host (~ not distinguishable from "
             "zero, - not measured,\nabout: between two measured intervals)\n";
   if (const auto safe = suite::safe_deadlines(frontier); !safe.empty())
     text += "\n" + safe_table(safe) +
@@ -187,6 +193,8 @@ std::string suite_text(const suite::SuiteResult& result,
   text +=
       fmt::format("\nruns      {} of {}\ntime      {}, estimated at most {}\n", result.runs.size(),
                   result.turns.size(), seconds(result.wall_ns), seconds(result.estimated_ns));
+  if (const std::string note = time_unit_note(unit); !note.empty())
+    text += fmt::format("note      {}\n", note);
   if (suite::scales_timers(result)) text += fmt::format("note      {}\n", kTimersNote);
   if (const std::string note = host_note(result); !note.empty())
     text += fmt::format("note      {}\n", note);

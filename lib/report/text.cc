@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/clock.h"
-#include "base/parse.h"
 #include "base/table.h"
+#include "base/time_unit.h"
 #include "ledger/quantities.h"
 #include "report/cost_text.h"
 #include "report/csv.h"
@@ -18,13 +18,17 @@
 namespace lastack {
 namespace {
 
-std::string duration(const Histogram& histogram, int64_t value_ns) {
-  return histogram.count() ? format_rounded_duration(static_cast<double>(value_ns)) : "-";
-}
-
-std::string milliseconds(int64_t duration_ns) {
-  return format_rounded_duration(static_cast<double>(duration_ns));
-}
+// Times of a run as its tables show them.
+struct Durations {
+  TimeUnit unit;
+  std::string operator()(int64_t duration_ns) const {
+    return format_rounded_duration(static_cast<double>(duration_ns), unit);
+  }
+  // Of a distribution, which may be empty.
+  std::string operator()(int64_t count, int64_t duration_ns) const {
+    return count > 0 ? (*this)(duration_ns) : "-";
+  }
+};
 
 // One list of the model: name and the cells behind it. The three formats render the same rows.
 struct Listing {
@@ -139,15 +143,16 @@ void append_writes(const RunResult& result, std::string& text) {
       "that was killed or frozen, which cannot say whether it read them)\n\n";
 }
 
-std::string spans_text(const ProbeSums& sums) {
+std::string spans_text(const ProbeSums& sums, Durations duration) {
   std::vector<std::string> parts;
   for (const auto& [least, most] : sums.spans)
-    parts.push_back(fmt::format("{}..{}", milliseconds(least), milliseconds(most)));
+    parts.push_back(fmt::format("{}..{}", duration(least), duration(most)));
   return fmt::format("{}", fmt::join(parts, " or "));
 }
 
 // How late the probes were, and whom they took for dead.
 void append_probing(const RunResult& result, std::string& text) {
+  const Durations duration{result.time_unit};
   Table table(
       {"strategy", "watch", "probe", "configured", "predicted", "since", "found late by: p50",
        "p99", "max", "early", "within", "later", "false alarms", "longest silence"},
@@ -156,19 +161,17 @@ void append_probing(const RunResult& result, std::string& text) {
     const ProbeSums& sums = row.probing;
     const bool watched = sums.longest_silence_ns > 0 || sums.false_alarms > 0;
     if (!row.skipped.empty() || (!sums.promised && !watched)) continue;
-    const auto late = [&](int64_t value) {
-      return sums.after_predicted.count ? milliseconds(value) : std::string("-");
-    };
+    const auto late = [&](int64_t value) { return duration(sums.after_predicted.count, value); };
     const auto of_promise = [&](const std::string& shown) {
       return sums.promised ? shown : std::string("-");
     };
-    table.add({row.strategy, watch_text(row), row.probe, of_promise(milliseconds(sums.nominal_ns)),
-               of_promise(spans_text(sums)), of_promise(sums.since),
+    table.add({row.strategy, watch_text(row), row.probe, of_promise(duration(sums.nominal_ns)),
+               of_promise(spans_text(sums, duration)), of_promise(sums.since),
                late(sums.after_predicted.p50_ns), late(sums.after_predicted.p99_ns),
                late(sums.after_predicted.max_ns), of_promise(grouped(sums.early)),
                of_promise(grouped(sums.within)), of_promise(grouped(sums.later)),
                grouped(sums.false_alarms),
-               sums.longest_silence_ns ? milliseconds(sums.longest_silence_ns) : "-"});
+               duration(sums.longest_silence_ns, sums.longest_silence_ns)});
   }
   if (table.rows() == 0) return;
   text += table.text();
@@ -231,6 +234,7 @@ std::string ledger_table(const RunResult& result, const LedgerRow& all) {
   Table table({"strategy", "watch", "probe", "requested", "found", "nothing", "p50", "p90", "p99",
                "p99.9", "max", "findings"},
               3);
+  const Durations duration{result.time_unit};
   for (const LedgerRow& row : result.ledger) {
     if (!row.skipped.empty()) {
       table.add({row.strategy, watch_text(row), row.probe, "0", "-", "-", "-", "-", "-", "-", "-",
@@ -238,10 +242,10 @@ std::string ledger_table(const RunResult& result, const LedgerRow& all) {
       continue;
     }
     const Histogram& h = row.issued;
+    const auto quantile = [&](double share) { return duration(h.count(), h.quantile(share)); };
     table.add({row.strategy, watch_text(row), row.probe, grouped(row.requested), grouped(row.found),
-               grouped(row.nothing), duration(h, h.quantile(0.5)), duration(h, h.quantile(0.9)),
-               duration(h, h.quantile(0.99)), duration(h, h.quantile(0.999)), duration(h, h.max()),
-               findings_cell(row)});
+               grouped(row.nothing), quantile(0.5), quantile(0.9), quantile(0.99), quantile(0.999),
+               duration(h.count(), h.max()), findings_cell(row)});
   }
   table.add({"all", "", "", grouped(all.requested), grouped(all.found), grouped(all.nothing), "",
              "", "", "", "", ""});
@@ -262,21 +266,22 @@ void append_ledger(const LedgerRow& all, std::string& text) {
 }
 
 void append_pace(const RunResult& result, std::string& text) {
+  const std::string second = unit_text("s", result.time_unit);
   if (result.backlog_drops > 0)
     text += fmt::format(
         "drops     {} packets at full backlogs of the host's CPUs (net.core.netdev_max_backlog): "
         "probes may be among them\n",
         grouped(result.backlog_drops));
   if (result.requested_rate > 0)
-    text += fmt::format("rate      {:.0f} injections/s of {:.0f} requested\n", result.achieved_rate,
-                        result.requested_rate);
+    text += fmt::format("rate      {:.0f} injections/{} of {:.0f} requested\n",
+                        result.achieved_rate, second, result.requested_rate);
   if (result.requested_round_trips > 0)
     text += fmt::format(
-        "load      {:.0f} round trips/s while armed, {:.0f} asked for; the dead carry none\n",
-        result.achieved_round_trips, result.requested_round_trips);
+        "load      {:.0f} round trips/{} while armed, {:.0f} asked for; the dead carry none\n",
+        result.achieved_round_trips, second, result.requested_round_trips);
   if (!result.writer_threads.empty() && result.write_lag_ns > 0)
     text += fmt::format("writers   the most delayed write missed its instant by {}\n",
-                        milliseconds(result.write_lag_ns));
+                        Durations{result.time_unit}(result.write_lag_ns));
 }
 
 }  // namespace
@@ -285,8 +290,12 @@ std::string run_table(const RunResult& result) {
   if (result.ledger.empty()) return fmt::format("{}\n", result.error);
   LedgerRow all;
   for (const LedgerRow& row : result.ledger) merge(row, all);
+  const Durations duration{result.time_unit};
   std::string text = ledger_table(result, all);
-  text += "latency: from just before the victim's act (t0) to the survivor's thread knowing\n\n";
+  text += fmt::format(
+      "latency{}: from just before the victim's act (t0) to the survivor's thread knowing\n\n",
+      result.time_unit == TimeUnit::ns ? ""
+                                       : fmt::format(", {}", time_unit_name(result.time_unit)));
   append_writes(result, text);
   append_probing(result, text);
   append_ledger(all, text);
@@ -297,12 +306,12 @@ std::string run_table(const RunResult& result) {
   text += fmt::format(
       "cost      {} user + {} system CPU while armed, {:.1f} MiB in all processes, {} from first "
       "act to last finding\n",
-      milliseconds(result.cost.user_ns()), milliseconds(result.cost.system_ns()),
-      static_cast<double>(peak) / (1 << 20), milliseconds(result.span_ns));
+      duration(result.cost.user_ns()), duration(result.cost.system_ns()),
+      static_cast<double>(peak) / (1 << 20), duration(result.span_ns));
   std::string phases;
   for (const Phase& phase : result.phases)
-    phases += fmt::format("{}{} {}", phases.empty() ? "" : ", ", phase.name,
-                          milliseconds(phase.duration_ns));
+    phases +=
+        fmt::format("{}{} {}", phases.empty() ? "" : ", ", phase.name, duration(phase.duration_ns));
   text += fmt::format("phases    {}\n", phases);
   for (const std::string& note : result.notes) text += fmt::format("note      {}\n", note);
   text += fmt::format("status    {}\n", status_row(result.status).name);
@@ -333,7 +342,7 @@ std::string plan_text(const RunSpec& spec, const Plan& plan) {
     text += fmt::format("  shard {}: {} on CPU {}{}\n", place.shard, place.role, place.cpu,
                         place.spins ? ", spinning" : "");
   for (const std::string& note : plan.notes) text += fmt::format("note: {}\n", note);
-  text += fmt::format("estimate: {}\n", milliseconds(plan.estimated_ns));
+  text += fmt::format("estimate: {}\n", Durations{TimeUnit::ns}(plan.estimated_ns));
   return text;
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/parse.h"
 #include "base/table.h"
+#include "base/time_unit.h"
 #include "report/json_text.h"
 
 namespace lastack {
@@ -120,9 +121,10 @@ std::string summary(const VerifyResult& result) {
   if (not_played > 0)
     parts.push_back(fmt::format("{} row{} NOT PLAYED", not_played, not_played == 1 ? "" : "s"));
   if (parts.empty()) parts.push_back("this kernel does what the table expects");
-  return fmt::format("Linux {}, {} rows, {} connections, {}: {}", result.kernel, result.rows.size(),
-                     connections, format_rounded_duration(static_cast<double>(result.duration_ns)),
-                     fmt::join(parts, ", "));
+  return fmt::format(
+      "Linux {}, {} rows, {} connections, {}: {}", result.kernel, result.rows.size(), connections,
+      format_rounded_duration(static_cast<double>(result.duration_ns), result.time_unit),
+      fmt::join(parts, ", "));
 }
 
 std::string differing(const VerifyResult& result) {

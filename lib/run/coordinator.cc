@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/host_load.h"
 #include "base/limits.h"
+#include "base/time_unit.h"
 #include "base/waited.h"
 #include "doctor/doctor.h"
 #include "ledger/books.h"
@@ -396,6 +397,7 @@ void Coordinator::report_host(RunResult& result) {
   host_.survivors_waited_ns = crew_.stalls.waited_ns("survivor");
   host_.frequencies_after = read_frequencies().value_or(Frequencies{});
   result.host = host_;
+  result.time_unit = read_time_unit();
   result.least_stall_ns = least_stall_ns(spec_);
 }
 

@@ -20,6 +20,7 @@ RegressionResult play(const RegressionSpec& spec, const RunHooks& hooks) {
   const KernelNames names = read_kernel_names();
   result.release = names.release;
   result.kernel = identify(names);
+  result.time_unit = read_time_unit();
   result.expected_of = spec.version.value_or(result.kernel.version);
   std::vector<const Regression*> asked = spec.rows;
   if (asked.empty())

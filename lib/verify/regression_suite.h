@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/kernel_version.h"
+#include "base/time_unit.h"
 #include "shard/launcher.h"
 #include "verify/regressions.h"
 #include "verify/stage.h"
@@ -40,6 +41,7 @@ struct RegressionResult {
   KernelVersion expected_of;  // kernel.version, unless another one was asked for
   std::vector<RegressionRow> rows;
   int64_t duration_ns = 0;
+  TimeUnit time_unit = TimeUnit::ns;
 };
 
 RegressionRow judge(const Regression& regression, const KernelVersion& version, Record record);

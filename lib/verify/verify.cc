@@ -133,6 +133,7 @@ VerifyResult play(const Spec& spec, const RunHooks& hooks) {
 
   VerifyResult result;
   result.kernel = kernel_release();
+  result.time_unit = read_time_unit();
   for (const Performance& one : performed.rows) {
     result.rows.push_back(
         judge(claim_of(one), one.veth ? "veth" : "loopback", spec, record_of(one)));

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/time_unit.h"
 #include "model/run_status.h"
 #include "shard/launcher.h"
 #include "verify/claims.h"
@@ -41,6 +42,7 @@ struct VerifyResult {
   std::string kernel;  // its release
   std::vector<VerifiedRow> rows;
   int64_t duration_ns = 0;
+  TimeUnit time_unit = TimeUnit::ns;
 };
 
 // Whether `given` names a case or a row of the table.

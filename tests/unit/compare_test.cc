@@ -485,6 +485,26 @@ TEST(Compare, NeverMixesInstructionsWithTime) {
               testing::Contains(HasSubstr("times are virtual_ns")));
 }
 
+TEST(Compare, OfVirtualTimeShowsThousandthsAndTheUnit) {
+  const auto comparison_in = [](std::string_view unit) {
+    MadeSuite a, b = suite_b();
+    a.noise = b.noise = 0;
+    a.facts["lab"]["time_unit"] = b.facts["lab"]["time_unit"] = unit;
+    b.change = [](MadeLine& line) { line.p50_ns = std::round(line.p50_ns * 1.0015); };
+    return compared({made(a), made(b)});
+  };
+  const Comparison in_time = comparison_in("ns"), in_virtual = comparison_in("virtual_ns");
+  EXPECT_THAT(compare_text(in_time), AllOf(Not(HasSubstr("virtual")), HasSubstr("60.1us +-0%")));
+  EXPECT_THAT(compare_text(in_time), HasSubstr("+0.2% [+0.2%..+0.2%]"));
+  const std::string text = compare_text(in_virtual);
+  EXPECT_THAT(text, HasSubstr("latency_p50, virtual_ns (less is better)\n"));
+  EXPECT_THAT(text, HasSubstr("60,090vns +-0.00%  +0.15% [+0.15%..+0.15%]"));
+  EXPECT_THAT(text, Not(testing::ContainsRegex("[0-9](us|ms) ")));
+  EXPECT_THAT(compare_csv(in_virtual), HasSubstr(",latency_p50,virtual_ns,less,"));
+  EXPECT_THAT(compare_document(in_virtual, "").dump(),
+              AllOf(HasSubstr(R"("unit":"virtual_ns")"), Not(HasSubstr(R"("unit":"ns")"))));
+}
+
 TEST(Compare, ShowsOtherDifferencesOfTheHosts) {
   MadeSuite b = suite_b();
   b.facts["kernel"]["release"] = "6.1";

@@ -242,6 +242,16 @@ TEST(CostText, ShowsPricesAndWhatIsNone) {
   EXPECT_THAT(text, HasSubstr("status  ok"));
 }
 
+TEST(CostText, OfVirtualTimeNamesItsUnit) {
+  CostResult result = sample_result();
+  EXPECT_THAT(line_with(cost_text(result), "survivor-cpu"), HasSubstr(" ns/s "));
+  result.host.time_unit = TimeUnit::virtual_ns;
+  EXPECT_THAT(line_with(cost_text(result), "survivor-cpu"), HasSubstr(" virtual_ns/virtual s "));
+  EXPECT_THAT(line_with(cost_text(result), "segments-in"), HasSubstr(" 1/virtual s "));
+  EXPECT_THAT(cost_csv(result), HasSubstr(",survivor-cpu,virtual_ns/virtual s,"));
+  EXPECT_THAT(cost_document(result, {}).dump(), HasSubstr(R"("unit":"virtual_ns/virtual s")"));
+}
+
 TEST(CostCsv, HasALineAQuantityAndOneForWhoIsSkipped) {
   const std::string csv = cost_csv(sample_result());
   EXPECT_THAT(csv, testing::StartsWith("schema_version,watch,probe,settings,connections,rounds,"));

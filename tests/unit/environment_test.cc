@@ -137,11 +137,18 @@ TEST(EnvironmentOf, AKernelSaysHowItPreempts) {
 
 TEST(EnvironmentOf, AMachineOfTheLabNamesItsClock) {
   EnvironmentFacts facts;
-  EXPECT_EQ(part(facts, "lab"), Json({{"accelerator", nullptr}, {"time_unit", nullptr}}));
+  EXPECT_EQ(part(facts, "lab"),
+            Json({{"accelerator", nullptr}, {"time_unit", nullptr}, {"does_not_show", nullptr}}));
   facts.files["/proc/cmdline"] = "quiet\n";
-  EXPECT_EQ(part(facts, "lab"), Json({{"accelerator", "none"}, {"time_unit", "ns"}}));
+  EXPECT_EQ(part(facts, "lab"),
+            Json({{"accelerator", "none"}, {"time_unit", "ns"}, {"does_not_show", Json::array()}}));
   facts.files["/proc/cmdline"] = "quiet lastack.accelerator=tcg lastack.clock=virtual_ns nokaslr\n";
-  EXPECT_EQ(part(facts, "lab"), Json({{"accelerator", "tcg"}, {"time_unit", "virtual_ns"}}));
+  EXPECT_EQ(part(facts, "lab"),
+            Json({{"accelerator", "tcg"},
+                  {"time_unit", "virtual_ns"},
+                  {"does_not_show", {"caches", "real interrupts", "parallelism"}}}));
+  facts.files["/proc/cmdline"] = "quiet -- lastack.clock=virtual_ns\n";
+  EXPECT_EQ(part(facts, "lab")["time_unit"], "ns");
 }
 
 TEST(EnvironmentOf, LimitsTellUnlimitedFromUnknown) {

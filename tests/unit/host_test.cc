@@ -14,6 +14,7 @@ namespace lastack {
 namespace {
 
 using testing::Contains;
+using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
@@ -128,8 +129,17 @@ TEST(HostNotes, SayWhatTheHostKeptFromTheRun) {
   EXPECT_THAT(notes, Contains(HasSubstr("0.1 CPUs (/a/cpu.max) stopped the run's cgroup for "
                                         "9.00s of 10.0s")));
   EXPECT_THAT(notes, Contains(HasSubstr("the hypervisor gave 1.00s of 20.0s")));
+  EXPECT_THAT(notes, Not(Contains(HasSubstr("virtual"))));
   EXPECT_THAT(notes, Contains(HasSubstr("waited for a CPU for 2.00s of 10.0s")));
   EXPECT_EQ(want_of_host(result), "stood still for 5.50s and was throttled for 9.00s");
+
+  RunResult in_virtual_time = result;
+  in_virtual_time.time_unit = TimeUnit::virtual_ns;
+  const auto of_virtual_time = host_notes({}, in_virtual_time);
+  EXPECT_EQ(of_virtual_time.size(), notes.size() + 1);
+  EXPECT_EQ(of_virtual_time.front(), time_unit_note(TimeUnit::virtual_ns));
+  EXPECT_THAT(of_virtual_time, Not(Contains(ContainsRegex("[0-9](ms|s)[ ,.]"))));
+  EXPECT_THAT(want_of_host(in_virtual_time), HasSubstr("was throttled for 9,000,000,000vns"));
 
   RunSpec with_hogs;
   with_hogs.cpu_hogs = 2;

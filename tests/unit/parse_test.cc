@@ -181,24 +181,6 @@ TEST(Format, RatesReadBackExactly) {
     expect_value(parse_rate(format_rate(rate)), rate, "chosen");
 }
 
-TEST(Format, RoundedDurationsHaveThreeDigitsAndAUnit) {
-  EXPECT_EQ(format_rounded_duration(0), "0ns");
-  EXPECT_EQ(format_rounded_duration(7), "7ns");
-  EXPECT_EQ(format_rounded_duration(999), "999ns");
-  EXPECT_EQ(format_rounded_duration(7813), "7.81us");
-  EXPECT_EQ(format_rounded_duration(78'130), "78.1us");
-  EXPECT_EQ(format_rounded_duration(781'300), "781us");
-  EXPECT_EQ(format_rounded_duration(2.5e6), "2.50ms");
-  EXPECT_EQ(format_rounded_duration(3e9), "3.00s");
-}
-
-TEST(Format, RoundedDurationsCarryIntoTheNextDigitAndUnit) {
-  EXPECT_EQ(format_rounded_duration(9996), "10.0us");
-  EXPECT_EQ(format_rounded_duration(99'960), "100us");
-  EXPECT_EQ(format_rounded_duration(999'600), "1.00ms");
-  EXPECT_EQ(format_rounded_duration(999'600'000), "1.00s");
-}
-
 TEST(Split, KeepsEmptyParts) {
   EXPECT_THAT(split("", ','), IsEmpty());
   EXPECT_THAT(split("a", ','), ElementsAre("a"));

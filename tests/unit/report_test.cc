@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <regex>
 
 #include "base/file.h"
 #include "ledger/quantities.h"
@@ -185,6 +186,7 @@ RunResult whole_result() {
   result.writer_threads = {{1, 2, 3}};
   result.sigpipes_unblamed = 92;
   result.write_lag_ns = 93;
+  result.time_unit = TimeUnit::virtual_ns;
   return result;
 }
 
@@ -688,6 +690,31 @@ TEST(RunTable, ShowsTenSurprisesAndSaysThatThereAreMore) {
   EXPECT_THAT(run_table(result), Not(HasSubstr("more in run.json")));
   result.surprises.assign(11, result.surprises[0]);
   EXPECT_THAT(run_table(result), HasSubstr("more in run.json"));
+}
+
+// A time of a clock, rounded or not: "7.81us", "2.50ms", "3.00s".
+const char* const kTime = "[0-9](ns|us|ms|s)([ ,.\n]|$)";
+
+TEST(RunTable, OfVirtualTimeNamesItsUnitAtEveryFigure) {
+  RunResult result = sample_result();
+  result.time_unit = TimeUnit::virtual_ns;
+  result.requested_rate = result.achieved_rate = 200;
+  LedgerRow& row = result.ledger[0];
+  row.issued = {};
+  row.issued.record(16'057);
+  row.probing.promised = true;
+  row.probing.after_predicted = {1, 4, 4, 4, 4, 4};
+  row.probing.spans = {{1'000'000, 2'000'000}};
+  const std::string text = run_table(result);
+  EXPECT_THAT(text, HasSubstr("latency, virtual_ns: from just before"));
+  EXPECT_THAT(text, HasSubstr("16,057vns"));
+  EXPECT_THAT(text, HasSubstr("1,000,000vns..2,000,000vns"));
+  EXPECT_THAT(text, HasSubstr("200 injections/virtual s of 200"));
+  EXPECT_FALSE(std::regex_search(text, std::regex(kTime))) << text;
+
+  result.time_unit = TimeUnit::ns;
+  EXPECT_THAT(run_table(result), AllOf(Not(HasSubstr("virtual")), Not(HasSubstr("vns"))));
+  EXPECT_TRUE(std::regex_search(run_table(result), std::regex(kTime)));
 }
 
 TEST(RunTable, WithoutALedgerIsTheError) {

@@ -25,6 +25,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 using testing::Pair;
 
 constexpr int64_t kLatency_ns = 1'000'000'000;
@@ -242,6 +243,28 @@ TEST(SuiteText, NamesRunsThatTookTooLong) {
   suite.runs[0].wall_ns = 9'000'000'000;
   EXPECT_THAT(suite_text(suite, {}),
               HasSubstr("01-beat-300ms/rep-1 took 9.0 s, longer than the 2.0"));
+}
+
+TEST(SuiteText, OfVirtualTimeNamesItsUnit) {
+  SuiteResult suite;
+  add_run(suite, heartbeat_row("300ms", "100ms"), 0, 0);
+  suite.spec.suite = *find_suite("dead-peer");
+  suite.runs[0].wall_ns = 1'900'000'000;
+  const auto text_of = [&](TimeUnit unit) {
+    suite.runs[0].result.time_unit = unit;
+    auto frontier = frontier_of(suite);
+    frontier.front().cost = FrontierCost{true, 16'057, 16'000, 17'000, 0, 0};
+    return suite_text(suite, frontier);
+  };
+  EXPECT_THAT(text_of(TimeUnit::ns), Not(HasSubstr("virtual")));
+  EXPECT_THAT(text_of(TimeUnit::ns), HasSubstr("in us per connection and second"));
+  const std::string text = text_of(TimeUnit::virtual_ns);
+  EXPECT_THAT(text, HasSubstr("16,057vns"));
+  EXPECT_THAT(text, HasSubstr("in virtual_ns per connection and virtual second"));
+  EXPECT_THAT(text, HasSubstr("1.9 virtual s"));
+  EXPECT_THAT(text, HasSubstr("note      " + time_unit_note(TimeUnit::virtual_ns)));
+  EXPECT_THAT(text, Not(testing::ContainsRegex("[0-9][.][0-9]+(us|ms|s)")));
+  EXPECT_EQ(suite_document(suite, {}, {})["notes"][0], time_unit_note(TimeUnit::virtual_ns));
 }
 
 TEST(SuiteDocument, TellsWhatWasNotPlayed) {
