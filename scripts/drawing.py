@@ -1,5 +1,5 @@
 """What the scripts that draw have in common: matplotlib and its style, colours, times, saving."""
-from files import deliver, need, printable, write_files
+from files import VIRTUAL, deliver, need, printable, virtual_text, write_files
 
 need("matplotlib", "numpy", "pandas")
 import matplotlib
@@ -19,11 +19,18 @@ def use_style(title_size, **more):
     plt.rcParams.update({**STYLE, "axes.titlesize": title_size, **more})
 
 
-def time_label(nanoseconds):
+def time_label(nanoseconds, time_unit):
+    if time_unit == VIRTUAL:
+        return virtual_text(nanoseconds)
     for unit, scale in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
         if nanoseconds >= scale * 0.999:
             return f"{nanoseconds / scale:g} {unit}"
     return f"{nanoseconds:g} ns"
+
+
+def axis_label(text, time_unit):
+    """Of an axis that shows times."""
+    return f"{text}, {VIRTUAL} (instructions)" if time_unit == VIRTUAL else text
 
 
 def save(figures, margin_inches):

@@ -15,6 +15,7 @@ from pathlib import Path
 SCHEMA = 1
 BUILT_LASTACK = Path(__file__).resolve().parent.parent / "build/release/bin/lastack"
 OLDER_WIDTH_NS = 100_000_000  # of a timeline's bins, before they told it
+TIME, VIRTUAL = "ns", "virtual_ns"  # what a nanosecond is: time, or an instruction of a guest
 DELIMITERS = ",;\t"  # a spreadsheet may put another one than lastack; no column's name holds one
 
 
@@ -188,6 +189,34 @@ def parse_findings(line, where):
     for name in ("nothing", "undecided"):
         counts[name] = counts.get(name, 0) + int(line[name] or 0)
     return {name: count for name, count in counts.items() if count}
+
+
+# ---- units of time ----
+
+
+def time_unit(environment):
+    """Of a manifest's environment; an older lastack measured time."""
+    lab = environment.get("lab")
+    return VIRTUAL if isinstance(lab, dict) and lab.get("time_unit") == VIRTUAL else TIME
+
+
+def common_time_unit(units):
+    """Of {folder: unit}: instructions and time share no axis and no table."""
+    folders = {unit: folder for folder, unit in reversed(units.items())}
+    if len(folders) > 1:
+        fail(f"times of {folders[TIME]} are {TIME}, those of {folders[VIRTUAL]} {VIRTUAL} "
+             "(instructions): they cannot be shown together")
+    return next(iter(folders))
+
+
+def virtual_text(virtual_ns):
+    """Every digit, for it is read for differences of a thousandth."""
+    return f"{virtual_ns:,.0f}vns"
+
+
+def clocked(word, unit):
+    """A "second" or "s" of the clock that has this unit."""
+    return f"virtual {word}" if unit == VIRTUAL else word
 
 
 # ---- writing ----

@@ -10,10 +10,10 @@ latency chart goes to one file, whose suffix (.png or .svg) says what it is.
 import argparse
 import textwrap
 
-from drawing import (BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, WINE, YELLOW, save,
-                     time_label, use_style)
-from files import (OLDER_WIDTH_NS, a_path, fail, number, parse_findings, printable, read_csv,
-                   read_json)
+from drawing import (BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, WINE, YELLOW, axis_label,
+                     save, time_label, use_style)
+from files import (OLDER_WIDTH_NS, TIME, a_path, clocked, common_time_unit, fail, number,
+                   parse_findings, printable, read_csv, read_json, time_unit)
 
 # After drawing, which says in a line what is missing.
 import matplotlib.pyplot as plt
@@ -46,13 +46,15 @@ OTHER_HATCHES = ["", "///", "...", "xxx", "\\\\\\", "+++", "ooo"]
 
 
 def read_facts(path):
-    """What the titles and legends say of a run."""
+    """What the titles and legends say of a run, and the unit of its times."""
     run = read_json(path, "the run.json of a run")
     try:
         spec, kernel = run["spec"], run["environment"]["kernel"]["release"]
-        return {"connections": f"{int(spec['connections']):,} connections",
-                "schedule": f"schedule {spec['schedule']}", "wait": f"wait {spec['wait']}",
-                "kernel": f"kernel {kernel}"}
+        unit = time_unit(run["environment"])
+        facts = {"connections": f"{int(spec['connections']):,} connections",
+                 "schedule": f"schedule {spec['schedule']}", "wait": f"wait {spec['wait']}",
+                 "kernel": f"kernel {kernel}"}
+        return facts, unit
     except (ArithmeticError, KeyError, TypeError, ValueError):
         fail(f"{path} is incomplete; expected spec.connections (a number), spec.schedule, "
              "spec.wait and environment.kernel.release")
@@ -91,7 +93,7 @@ def load_run(folder, since):
     if not folder.is_dir():
         fail(f"{folder} is not a folder; expected the result folder of a run")
     paths = [folder / name for name in COLUMNS]
-    facts = read_facts(folder / "run.json")
+    facts, unit = read_facts(folder / "run.json")
     keys = (KEY, KEY + ["since", "percentile"], ["start_ns"])
     summary, latency, timeline = (read_table(path, key) for path, key in zip(paths, keys))
     if summary.empty:
@@ -109,7 +111,7 @@ def load_run(folder, since):
                  "expected its curve up to percentile 100")
     if timeline.empty and any(row["findings"] for row in rows.values()):
         fail(f"{paths[2]} holds no bin; expected one line per 100 ms")
-    return {"folder": folder, "facts": facts, "rows": rows, "curves": curves,
+    return {"folder": folder, "facts": facts, "unit": unit, "rows": rows, "curves": curves,
             "timeline": timeline.sort_values("start_ns")}
 
 
@@ -123,14 +125,15 @@ def load_suite(path, since, wanted):
     latency = latency[(latency["since"] == since) & (latency["row"].isin(wanted or latency["row"]))]
     curves = {key: curve.sort_values("percentile")
               for key, curve in latency.groupby(["row"] + KEY, sort=False)}
-    facts, manifest = {}, path.with_name("manifest.json")
+    facts, unit, manifest = {}, TIME, path.with_name("manifest.json")
     if manifest.exists():
         try:
             document = read_json(manifest, "the manifest of a suite")
             facts["kernel"] = f"kernel {printable(document['environment']['kernel']['release'])}"
+            unit = time_unit(document["environment"])
         except (KeyError, TypeError) as error:
             fail(f"{manifest} is not the manifest of a suite ({error!r})")
-    return {"folder": path.parent, "facts": facts, "curves": curves,
+    return {"folder": path.parent, "facts": facts, "unit": unit, "curves": curves,
             "rows": {key: {"skipped": "", "findings": {}} for key in curves}}
 
 
@@ -214,14 +217,14 @@ def draw_latency(runs, labels, facts, since):
     ax.set_xticks(ticks, [f"{round(100 - 100 / x, 10):.12g}%" for x in ticks])
     latencies = np.concatenate([y for _, y in drawn] or [[1e3, 1e6]])
     limits, ticks = time_ticks(latencies.min(), latencies.max())
-    ax.set_yticks(ticks, [time_label(tick) for tick in ticks])
+    ax.set_yticks(ticks, [time_label(tick, runs[0]["unit"]) for tick in ticks])
     ax.set_ylim(limits)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_minor_locator(NullLocator())
     if not drawn:
         ax.text(0.5, 0.5, "no finding in any row", ha="center", transform=ax.transAxes)
     ax.set_xlabel("percentile of the row's findings (a line ends at its slowest finding)")
-    ax.set_ylabel(f"latency since {since}")
+    ax.set_ylabel(axis_label(f"latency since {since}", runs[0]["unit"]))
     ax.set_title(f"Time until the survivor knows, since {since}\n{facts}")
     ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1), ncol=columns,
               fontsize=9)
@@ -248,11 +251,12 @@ def stretch_start(ax, runs):
     ticks += [last] + [tick for tick in later if 1.4 * last < tick <= end]
     ax.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
     ax.xaxis.set_minor_locator(NullLocator())
-    return f", logarithmic after {last:.3g} s"
+    return f", logarithmic after {last:.3g}"
 
 
 def draw_timeline(runs, facts):
     fig, axes = plt.subplots(3, 1, figsize=(11, 8), sharex=True)
+    second, short = (clocked(word, runs[0]["unit"]) for word in ("second", "s"))
     axes[0].sharey(axes[1])  # what goes in and what comes out are read against each other
     timed = [(run, colour) for run, colour in zip(runs, ROW_COLOURS) if len(run["timeline"])]
     for ax, name in zip(axes, ("injected", "found", "in_flight")):
@@ -270,14 +274,14 @@ def draw_timeline(runs, facts):
         ax.margins(x=0)
         ax.yaxis.set_major_locator(MaxNLocator(6, integer=True))
         ax.yaxis.set_major_formatter(EngFormatter(sep=""))
-        unit = "connections" if name == "in_flight" else "per second"
+        unit = "connections" if name == "in_flight" else f"per {second}"
         ax.set_ylabel(f"{name.replace('_', ' ')}\n({unit})")
     for ax in axes[1:]:  # only now: a fixed limit stops the axis from growing with the data
         ax.set_ylim(0, max(1, ax.get_ylim()[1]))
     scale = stretch_start(axes[2], [run for run, _ in timed]) if timed else " (nothing torn down)"
-    axes[2].set_xlabel(f"time since the first scheduled instant, in s{scale}")
+    axes[2].set_xlabel(f"time since the first scheduled instant, in {short}{scale}")
     widths = sorted({width for run, _ in timed for width in run["timeline"]["width_ns"]})
-    bins = " or ".join(map(time_label, widths)) or "100 ms"
+    bins = " or ".join(time_label(width, runs[0]["unit"]) for width in widths) or "100 ms"
     axes[0].set_title(f"Connections over the run, in bins of {bins}\n{facts}")
     fig.align_ylabels(axes)
     add_run_legend(axes[2], runs, [{"color": colour, "linestyle": run["style"]}
@@ -381,6 +385,7 @@ def main():
         fail("--row picks rows of suites; folders of runs are given")
     runs = [load_suite(path, args.since, args.row) if all(are_files)
             else load_run(path, args.since) for path in args.runs]
+    common_time_unit({run["folder"]: run["unit"] for run in runs})
     facts, (labels, common) = name_runs(runs), name_rows(runs)
     facts = ", ".join(filter(None, [common, facts]))
     use_style(title_size=11)

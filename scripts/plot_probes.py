@@ -7,9 +7,10 @@ percentile; filled where no live peer was taken for dead, hollow where one was.
 """
 import argparse
 
-from drawing import (BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, WINE, save, time_label,
-                     use_style)
-from files import a_path, fail, number, printable, read_csv, read_json
+from drawing import (BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, WINE, axis_label,
+                     save, time_label, use_style)
+from files import (VIRTUAL, a_path, clocked, fail, number, printable, read_csv, read_json,
+                   time_unit)
 
 # After drawing, which says in a line what is missing.
 import matplotlib.pyplot as plt
@@ -36,12 +37,13 @@ STATES = {"quiet": "quiet host", "cpu-hog": "CPUs taken by other processes"}
 
 
 def read_facts(path):
-    """What the title says of the suite."""
+    """What the title says of the suite, and the unit of its times."""
     try:
         manifest = read_json(path, "the folder of a suite, with manifest.json and frontier.csv")
         quick = " --quick" if manifest["quick"] else ""
         kernel = manifest["environment"]["kernel"]["release"]
-        return printable(f"suite {manifest['suite']}{quick}, kernel {kernel}")
+        return (printable(f"suite {manifest['suite']}{quick}, kernel {kernel}"),
+                time_unit(manifest["environment"]))
     except (KeyError, TypeError) as error:
         fail(f"{path} is not the manifest of a suite ({error!r})")
 
@@ -142,7 +144,7 @@ def draw_rows(ax, rows, names):
     ax.set_yticks(range(len(names)), names)
 
 
-def draw(frontier, facts):
+def draw(frontier, facts, unit):
     found = frontier[frontier["latency_p50_ns"].notna()]
     if found.empty:
         fail("no row of frontier.csv found a dead peer; expected at least one")
@@ -150,6 +152,7 @@ def draw(frontier, facts):
     plain = found["load"].eq("idle") & found["reader"].ne("stopped") & found["neighbours"].eq(0)
     priced = plain & found["survivor_cpu_low_ns"].gt(0) & found["survivor_cpu_ns"].gt(0)
     by_cost = bool(priced.any())
+    cpu_unit, cpu_scale = (VIRTUAL, 1) if unit == VIRTUAL else ("us", 1e3)
     upper, lower = (found[priced], found[~priced]) if by_cost else (found, found[:0])
     states = [state for state in STATES if found["load_state"].eq(state).any()]
     names = list(dict.fromkeys(row_name(row) for _, row in lower.iterrows()))
@@ -161,12 +164,12 @@ def draw(frontier, facts):
         ax = axes[0][column]
         rows = upper[upper["load_state"].eq(state)]
         share = rows["false_alarms"] / rows["alive"].clip(lower=1) * 100
-        draw_values(ax, rows, rows["survivor_cpu_ns"] / 1e3 if by_cost else share)
+        draw_values(ax, rows, rows["survivor_cpu_ns"] / cpu_scale if by_cost else share)
         ax.set_title(STATES[state])
         if names:
             draw_rows(axes[1][column], lower[lower["load_state"].eq(state)], names)
-        axes[-1][column].set_xlabel("from the death of the peer to the finding: median, and a "
-                                    "line to the 99th percentile")
+        axes[-1][column].set_xlabel(axis_label("from the death of the peer to the finding: median, "
+                                               "and a line to the 99th percentile", unit))
     reach = found[["latency_p50_ns", "latency_p99_ns"]].to_numpy() / 1e9
     first = axes[0][0]
     first.set_xscale("log")
@@ -174,14 +177,17 @@ def draw(frontier, facts):
     low, high = first.get_xlim()
     ticks = [step * 10.0**decade for decade in range(-6, 5) for step in (1, 2, 5)]
     first.set_xticks([tick for tick in ticks if low <= tick <= high])
-    first.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: time_label(seconds * 1e9)))
+    first.xaxis.set_major_formatter(
+        FuncFormatter(lambda seconds, _: time_label(seconds * 1e9, unit)))
     first.xaxis.set_minor_locator(NullLocator())
     if by_cost:
         first.set_yscale("log")
         first.margins(y=0.12)
-        first.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        first.set_ylabel("survivors' CPU, us per connection and second, more than\nwithout a "
-                         "probe (measured on a quiet host, nobody dying)")
+        digits = "g" if cpu_scale > 1 else ",.0f"
+        first.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:{digits}}"))
+        first.set_ylabel(f"survivors' CPU, {cpu_unit} per connection and "
+                         f"{clocked('second', unit)}, more than\nwithout a probe (measured on a "
+                         "quiet host, nobody dying)")
     else:
         first.set_ylim(-4, 104)
         first.set_ylabel("live peers taken for dead, %")
@@ -215,8 +221,9 @@ def main():
     if args.out.suffix not in (".png", ".svg"):
         fail(f"{args.out} is neither .png nor .svg")
     use_style(title_size=10, **{"font.size": 9})
-    facts = read_facts(args.suite / "manifest.json")
-    save({args.out: draw(read_frontier(args.suite / "frontier.csv"), facts)}, margin_inches=0.1)
+    facts, unit = read_facts(args.suite / "manifest.json")
+    frontier = read_frontier(args.suite / "frontier.csv")
+    save({args.out: draw(frontier, facts, unit)}, margin_inches=0.1)
 
 
 if __name__ == "__main__":

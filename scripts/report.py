@@ -95,12 +95,14 @@ def facts_of(suites, comparison, own_command):
     """All that the page says, by the names of page.html.j2."""
     keys = sections.keys_of(suites)
     labels = label_rows(keys)
+    unit = sections.unit_of(suites)
     timelines = {key[0]: [suite["timelines"].get(key[0]) for suite in suites] for key in keys}
     has_timelines = any(any(sides) for sides in timelines.values())
     own_commands = sections.row_commands(suites)
     sides = [suite["label"] for suite in suites]
     return {
         "title": sections.title_of(suites), "sides": sides, "compared": bool(comparison),
+        "time": sections.time_words(unit),
         "overview": sections.overview(suites),
         "verdicts": sections.verdicts(comparison, suites),
         "means": sections.means(comparison, suites),
@@ -112,16 +114,16 @@ def facts_of(suites, comparison, own_command):
                                             chosen_row(comparison, keys, suites)),
         "has_curves": any(suite["curves"] for suite in suites),
         "percentiles": list(PERCENTILES.values()),
-        "numbers": sections.numbers(keys, labels, suites),
+        "numbers": sections.numbers(keys, labels, suites, unit),
         "has_timelines": has_timelines,
         "matrix": sections.matrix(comparison, suites),
-        "frontier": sections.frontier_lines(suites),
+        "frontier": sections.frontier_lines(suites, unit),
         "load_states": sections.load_states(suites),
         "different_facts": sections.different_facts(comparison) if comparison else None,
         "shared_facts": sections.shared_facts(suites),
         "commands": sections.commands(comparison, suites, own_command),
         "chart_data": {  # for report.js
-            "sides": sides,
+            "sides": sides, "time_unit": unit,
             "rows": [{"label": labels[key], "row": key[0],
                       "command": own_commands.get(key[0], ""),
                       "curves": [suite["curves"].get(key) for suite in suites]} for key in keys],

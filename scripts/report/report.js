@@ -24,7 +24,11 @@ const OTHER_PROBE = ["crossRot", 0];
 
 // ---- words ----
 
+const isVirtual = data.time_unit === "virtual_ns"; // instructions of a guest
+const clocked = (word) => isVirtual ? `virtual ${word}` : word;
+
 function durationText(nanoseconds) {
+  if (isVirtual) return `${countText(Math.round(nanoseconds))}vns`;
   for (const [unit, scale] of [["s", 1e9], ["ms", 1e6], ["us", 1e3]]) {
     const value = nanoseconds / scale;
     if (value >= 0.9995) return `${Number(value.toPrecision(3))}${unit}`;
@@ -32,7 +36,7 @@ function durationText(nanoseconds) {
   return `${Math.round(nanoseconds)}ns`;
 }
 
-const secondsText = (nanoseconds) => `${Number((nanoseconds / 1e9).toFixed(6))} s`;
+const secondsText = (nanoseconds) => `${Number((nanoseconds / 1e9).toFixed(6))} ${clocked("s")}`;
 const countText = (count) => count.toLocaleString("en");
 
 // ---- colours: of the style sheet, as the theme has them ----
@@ -74,7 +78,7 @@ function scale(title, more) {
 }
 
 function timeScale(title, low, high) {
-  return scale(title, {
+  return scale(isVirtual ? `${title}, virtual_ns (instructions)` : title, {
     type: "logarithmic", min: low / 1.05, max: high * 1.05,
     afterBuildTicks: (axis) => { axis.ticks = logTicks(axis.min, axis.max); },
     ticks: { callback: (value) => durationText(value) },
@@ -202,15 +206,15 @@ function drawTimeline() {
     type: "scatter", data: { datasets },
     options: {
       scales: {
-        x: scale("seconds since the start of the schedule", { type: "linear", min: 0, max: end / 1e9 }),
-        y: scale("connections per second", {
+        x: scale(`${clocked("seconds")} since the start of the schedule`, { type: "linear", min: 0, max: end / 1e9 }),
+        y: scale(`connections per ${clocked("second")}`, {
           type: "linear", min: 0, ticks: { precision: 0, callback: (value) => countText(value) },
         }),
       },
       plugins: {
         tooltip: {
           callbacks: {
-            label: (item) => `${item.dataset.label}: ${countText(item.raw.y)} per second in the ` +
+            label: (item) => `${item.dataset.label}: ${countText(item.raw.y)} per ${clocked("second")} in the ` +
               `${durationText(item.raw.bin[4])} from ${secondsText(item.raw.bin[0])} on`,
           },
         },
@@ -260,11 +264,12 @@ function drawFrontier() {
   if (!find("frontier-chart")) return;
   const state = find("state") ? find("state").value : null;
   const points = data.frontier.filter((point) => state === null || point.state === state);
-  const costs = data.frontier.filter((point) => point.cpu !== null).map((point) => point.cpu / 1e3);
+  const cpuScale = isVirtual ? 1 : 1e3;
+  const costs = data.frontier.filter((point) => point.cpu !== null).map((point) => point.cpu / cpuScale);
   const least = costs.length ? Math.min(...costs) : 10;
   const most = costs.length ? Math.max(...costs) : 10;
   const lanes = [[least / 3, "not told from 0"], [least / 9, "not measured"]];
-  const height = (point) => point.cpu !== null ? point.cpu / 1e3 : lanes[point.measured ? 0 : 1][0];
+  const height = (point) => point.cpu !== null ? point.cpu / cpuScale : lanes[point.measured ? 0 : 1][0];
   const probes = [...new Set(data.frontier.map((point) => point.probe))];
   const looks = new Map(probes.map((probe) => [probe, PROBE_LOOKS[probe] || OTHER_PROBE]));
   const datasets = [];
@@ -294,7 +299,7 @@ function drawFrontier() {
       scales: {
         x: timeScale("median time from the death of the peer to the finding",
           Math.min(...times), Math.max(...times)),
-        y: scale("us of CPU per connection and second", {
+        y: scale(`${isVirtual ? "virtual_ns" : "us"} of CPU per connection and ${clocked("second")}`, {
           type: "logarithmic", min: least / 15, max: most * 1.6,
           afterBuildTicks: (axis) => {
             axis.ticks = [...lanes.map(([value]) => ({ value })).reverse(), ...valueTicks];

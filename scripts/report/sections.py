@@ -2,6 +2,7 @@
 page.html.j2."""
 import shlex
 
+from files import VIRTUAL, clocked, common_time_unit, time_unit
 from reading import PERCENTILES, key_of
 from words import (STATES, amount, counted, duration, fact, flattened, is_latency, label_rows,
                    listed, p_text, quantity_name, share, signed, verdict_word)
@@ -13,6 +14,17 @@ def keys_of(suites):
     listed_rows = [row["name"] for suite in suites for row in suite["manifest"].get("rows") or []]
     places = {name: place for place, name in reversed(list(enumerate(listed_rows)))}
     return sorted(keys, key=lambda key: places.get(key[0], len(places)))
+
+
+def unit_of(suites):
+    return common_time_unit({suite["folder"]: time_unit(suite["manifest"]["environment"])
+                             for suite in suites})
+
+
+def time_words(unit):
+    """How the page names its times, in sentences, heads and axes."""
+    return {"in_unit": f", in {VIRTUAL} (instructions)" if unit == VIRTUAL else "",
+            "second": clocked("second", unit)}
 
 
 def title_of(suites):
@@ -57,7 +69,8 @@ def changed_rows(comparison, side):
                 word = verdict_word(quantity, change["verdict"])
                 if change["side"] != side or not word:
                     continue
-                by = "" if change["percent"] is None else f"{signed(change['percent'])} %"
+                by = "" if change["percent"] is None else \
+                    f"{signed(change['percent'], quantity['unit'])} %"
                 by = f"{name} {by}".strip() if group != name else by
                 # Of several latencies the first one speaks for the row.
                 label = row["row"] if row["strategy"] == "-" else labels[key_of(row)]
@@ -136,21 +149,24 @@ def means(comparison, suites):
     """Of a handful of runs that can show nothing they would be noise."""
     if not comparison or not was_tested(comparison):
         return []
-    return [f"{quantity_name(mean['quantity'])}: {mean_change(mean)} in "
+    units = {quantity["name"]: quantity["unit"] for row in comparison["rows"]
+             for quantity in row["quantities"]}
+    return [f"{quantity_name(mean['quantity'])}: "
+            f"{mean_change(mean, units.get(mean['quantity']))} in "
             f"{suites[mean['side']]['label']}, geometric mean of "
             f"{counted(mean['rows'], 'row', 'rows')}"
             for mean in comparison.get("geometric_means", [])]
 
 
-def mean_change(mean):
+def mean_change(mean, unit):
     """A change that the test does not tell from none is not given as a figure."""
     low, high = mean["low"], mean["high"]
     if low is None or high is None:
         return "no interval, too few repetitions"
-    interval = f"{signed(low)} to {signed(high)} %"
+    interval = f"{signed(low, unit)} to {signed(high, unit)} %"
     if not mean["shown"]:
         return f"no change shown ({interval})"
-    return f"{signed(mean['percent'])} % ({interval})"
+    return f"{signed(mean['percent'], unit)} % ({interval})"
 
 
 def caveats(comparison, suites):
@@ -164,8 +180,8 @@ def caveats(comparison, suites):
         if bad and not comparison:
             lines.append(f"{counted(len(bad), 'run', 'runs')} did not end ok, such as "
                          f"{bad[0].get('folder')}: {bad[0].get('error') or bad[0]['status']}")
-    return lines + list(dict.fromkeys(note for suite in suites
-                                      for note in suite["manifest"].get("notes") or []))
+    lines += [note for suite in suites for note in suite["manifest"].get("notes") or []]
+    return list(dict.fromkeys(lines))
 
 
 def kinds(comparison):
@@ -193,7 +209,7 @@ def change_text(change, unit):
     """The change and its interval in percent; as a difference where a ratio says nothing, as of a
     lateness around zero. Empty texts where there is none."""
     middle, low, high = (change[name] for name in ("percent", "low", "high"))
-    shown, after = signed, " %"
+    shown, after = lambda value: signed(value, unit), " %"
     if middle is None:
         middle, low, high = (change.get(name) for name in
                              ("difference", "difference_low", "difference_high"))
@@ -255,16 +271,17 @@ def changes(comparison):
     ends = [abs(value) for change in every for value in
             (change["low"], change["percent"], change["high"]) if value is not None]
     reach = min(100, max(ends, default=0))
+    shown = f"{reach:.0f}" if reach >= 1 else f"{reach:.2g}"
     labels = label_rows([key_of(row) for row in comparison["rows"]])
     return {"about": "Median over the repetitions and its interval, change and p after correction "
             f"for {comparison.get('family', len(every))} tests",
-            "reach": f"\u2212{reach:.0f} % \u2026 +{reach:.0f} %" if reach else "",
+            "reach": f"\u2212{shown} % \u2026 +{shown} %" if reach else "",
             "rows": [{"label": labels[key_of(row)],
                       "quantities": [quantity_line(each, reach) for each in row["quantities"]]}
                      for row in comparison["rows"] if row["quantities"]]}
 
 
-def number_line(row):
+def number_line(row, unit):
     """The figures of a row on one side, or why there are none."""
     if not row:
         return {"why_none": "not in this suite"}
@@ -272,14 +289,14 @@ def number_line(row):
         return {"why_none": f"skipped: {row['skipped']}" if row["skipped"] else "no connection"}
     total = sum(row["findings"].values())
     found = total - row["findings"].get("nothing", 0) - row["findings"].get("undecided", 0)
-    times = [duration(row["figures"][name]) if name in row["figures"] else "\u2013"
+    times = [duration(row["figures"][name], unit) if name in row["figures"] else "\u2013"
              for name in PERCENTILES.values()]
     return {"why_none": "", "figures": [f"{found:,}", f"{total:,}", *times]}
 
 
-def numbers(keys, labels, suites):
+def numbers(keys, labels, suites, unit):
     """The table below the curves."""
-    return [{"label": labels[key], "lines": [number_line(suite["rows"].get(key))
+    return [{"label": labels[key], "lines": [number_line(suite["rows"].get(key), unit)
                                              for suite in suites]} for key in keys]
 
 
@@ -362,19 +379,19 @@ def frontier_points(suites):
     return points
 
 
-def frontier_lines(suites):
+def frontier_lines(suites, unit):
     """The table below the chart."""
     lines = []
     for side, suite in enumerate(suites):
         for line in suite["frontier"]:
             cost = "\u2013" if line["survivor_cpu_ns"] is None else \
-                amount(line["survivor_cpu_ns"], "ns")
+                amount(line["survivor_cpu_ns"], unit)
             if line["survivor_cpu_ns"] is not None and (line["survivor_cpu_low_ns"] or 0) <= 0:
                 cost = "~"
             alarms = f"{line['false_alarms'] or 0:,} of {line['alive'] or 0:,}"
             if line["early_alarms"]:
                 alarms += f", {line['early_alarms']:,} early"
-            p50, p99 = (duration(line[name]) if line[name] else "\u2013"
+            p50, p99 = (duration(line[name], unit) if line[name] else "\u2013"
                         for name in ("latency_p50_ns", "latency_p99_ns"))
             lines.append({
                 "side": side, "run": line["run"], "probe": line["probe"],

@@ -1,6 +1,8 @@
 """Figures and names as a reader sees them."""
 import json
 
+from files import TIME, VIRTUAL, virtual_text
+
 # What `lastack compare` calls its quantities, for the reader.
 QUANTITIES = {
     "latency_p50": "median latency", "latency_p99": "p99 latency", "latency_p999": "p99.9 latency",
@@ -11,10 +13,12 @@ QUANTITIES = {
 STATES = {"quiet": "quiet", "cpu-hog": "CPUs taken by other processes"}
 
 
-def duration(nanoseconds):
-    """Three digits and a unit, as lastack prints times."""
+def duration(nanoseconds, unit):
+    """As lastack prints times: three digits and a unit, or all of virtual time."""
+    if unit == VIRTUAL:
+        return virtual_text(nanoseconds)
     if nanoseconds < 0:
-        return "-" + duration(-nanoseconds)
+        return "-" + duration(-nanoseconds, unit)
     for unit, scale in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
         value = nanoseconds / scale
         if value >= 0.9995:
@@ -24,8 +28,8 @@ def duration(nanoseconds):
 
 def amount(value, unit):
     """A figure of a quantity; the name of the quantity says what is counted."""
-    if unit == "ns":
-        return duration(value)
+    if unit in (TIME, VIRTUAL):
+        return duration(value, unit)
     return share(value) if unit == "share" else f"{value:,.4g}"
 
 
@@ -38,8 +42,9 @@ def share(value):
     return "< 0.01 %" if value < 0.0001 else f"{round(value * 100, 2):g} %"
 
 
-def signed(percent):
-    return f"{percent:+.1f}".replace("-", "\u2212")
+def signed(percent, unit):
+    """Of virtual time to the hundredth of a percent, for that is told from chance there."""
+    return f"{percent:+.{2 if unit == VIRTUAL else 1}f}".replace("-", "\u2212")
 
 
 def p_text(p):

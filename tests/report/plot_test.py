@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """scripts/plot_latency.py: pictures by suffix, of runs and of suites; bad input leaves none."""
+import json
 import os
 import re
 import shutil
@@ -62,6 +63,46 @@ class PlotTest(unittest.TestCase):
             f"{lines[0]},width_ns\n" + "".join(f"{line},10000000\n" for line in lines[1:]))
         self.assertEqual(0, self.plot(run, "--out", self.out, "--format", "svg")[0])
         self.assertIn("in bins of 10 ms", (self.out / "timeline.svg").read_text())
+
+    def test_virtual_time_is_named_and_not_mixed_with_time(self):
+        place = self.folder / "plain"
+        place.mkdir()
+        out = self.out / "latency.svg"
+        one, other = (suites.in_virtual_time(each) for each in self.pair)
+        done = self.plot(one / "latency.csv", other / "latency.csv", "-o", out)
+        self.assertEqual((0, ""), (done[0], done[2]))
+        texts = re.findall("<!-- (.*?) -->", out.read_text())
+        self.assertIn("latency since issued, virtual_ns (instructions)", texts)
+        self.assertIn("20,000vns", texts)
+        self.assertEqual([], [text for text in texts if re.fullmatch("[0-9.]+ (ns|us|ms|s)", text)])
+        plain = suites.make_pair(place)[0][0]
+        code, _, complaint = self.plot(one / "latency.csv", plain / "latency.csv", "-o", out)
+        self.assertEqual(2, code)
+        self.assertIn("they cannot be shown together", complaint)
+
+        run = shutil.copytree(RUN, self.folder / "virtual-run")
+        document = json.loads((run / "run.json").read_text())
+        document["environment"]["lab"] = suites.VIRTUAL_LAB
+        (run / "run.json").write_text(json.dumps(document))
+        self.assertEqual(0, self.plot(run, "--out", self.out, "--format", "svg")[0])
+        timeline = (self.out / "timeline.svg").read_text()
+        for text in ("in bins of 100,000,000vns", "(per virtual second)", ", in virtual s"):
+            self.assertIn(text, timeline)
+        self.assertIn("virtual_ns (instructions)", (self.out / "latency.svg").read_text())
+
+    def test_virtual_time_of_probes(self):
+        def texts_of(suite):
+            out = self.out / "probes.svg"
+            self.assertEqual((0, f"{out}\n", ""), call("plot_probes", (suite, "-o", out)))
+            return " ".join(re.findall("<!-- (.*?) -->", out.read_text()))
+
+        plain = texts_of(self.pair[0])
+        self.assertNotIn("virtual", plain)
+        self.assertIn("CPU, us per connection and second", plain)
+        virtual = texts_of(suites.in_virtual_time(self.pair[0]))
+        self.assertIn("99th percentile, virtual_ns (instructions)", virtual)
+        self.assertIn("CPU, virtual_ns per connection and virtual second", virtual)
+        self.assertIn("1,000,000,000vns", virtual)
 
     def test_the_pictures_of_the_readme(self):
         names = re.findall(r"results/2026-11-23-full/([a-z-]+)\.png",

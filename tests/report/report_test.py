@@ -564,6 +564,46 @@ class PageTest(unittest.TestCase):
         self.assertEqual([row], self.texts("#numbers-table .group"))
         self.assertEqual([row], self.texts(".row-name"))
 
+    def test_virtual_time_is_named(self):
+        place = self.folder / "virtual"
+        place.mkdir()
+        pair, _ = suites.make_pair(place)
+        recorded = place / "compare.json"
+        recorded.write_text(recorded.read_text().replace('"unit": "ns"', '"unit": "virtual_ns"'))
+        done = make_page([suites.in_virtual_time(pair[0]), pair[1]], place / "mixed.html",
+                         "--compare", recorded)
+        self.assertEqual(2, done.returncode)
+        self.assertIn("they cannot be shown together", done.stderr)
+        suites.in_virtual_time(pair[1])
+        done = make_page(pair, place / "page.html", "--compare", recorded)
+        self.assertEqual("", done.stderr)
+        self.open(place / "page.html")
+        self.choose("rst-spin")
+        median = next(int(line["latency_ns"]) for line in lines_of(pair[0] / "latency.csv")
+                      if line["row"] == "rst-spin" and line["percentile"] == "50")
+        self.assertIn(f"{median:,}vns", self.find("#numbers-table").text)
+        self.assertRegex(self.find("#changes-table").text, r"[0-9]vns .*\n?.*\+[0-9]+\.[0-9]{2} %")
+        self.assertIn("in virtual_ns (instructions)", self.find("#numbers-table caption").text)
+        for details in self.all("details summary"):
+            details.click()
+        self.assertIn("CPU per connection and virtual second", self.texts("#frontier-table th"))
+        shown = re.sub("[a-z-]+=[0-9a-z.]+", "", self.run_script(  # without settings
+            "return [...document.querySelectorAll('table')].map((t) => t.innerText).join('\\n')"))
+        self.assertEqual([], re.findall(r"\b[0-9.]+(?: ?[mun]?s)\b", shown))
+        titles = self.run_script(
+            "return ['latency', 'timeline', 'frontier'].flatMap((name) => Object.values("
+            "Chart.getChart(`${name}-chart`).scales)).map((scale) => scale.options.title.text)")
+        for title in ("time from the act (t0) to the finding, virtual_ns (instructions)",
+                      "virtual seconds since the start of the schedule",
+                      "connections per virtual second",
+                      "virtual_ns of CPU per connection and virtual second",
+                      "median time from the death of the peer to the finding, "
+                      "virtual_ns (instructions)"):
+            self.assertIn(title, titles)
+        ticks = self.run_script("return Chart.getChart('latency-chart').scales.x.ticks"
+                                ".map((tick) => tick.label)")
+        self.assertTrue(ticks and all(re.fullmatch("[0-9,]+vns", tick) for tick in ticks), ticks)
+
     def test_one_suite(self):
         page = self.folder / "one.html"
         self.assertEqual("", make_page(self.pair[:1], page).stderr)

@@ -201,6 +201,19 @@ def make_pair(folder, with_frontier=True, seed=1):
     return [Path(folder) / name for name in names], copy.deepcopy(comparison)
 
 
+# What the manifest of a guest that counts instructions says.
+VIRTUAL_LAB = {"accelerator": "tcg", "time_unit": "virtual_ns",
+               "does_not_show": ["caches", "real interrupts", "parallelism"]}
+
+
+def in_virtual_time(folder):
+    """Makes it a suite of such a guest."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["environment"]["lab"] = VIRTUAL_LAB
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
 # ---- suites that somebody made to harm who looks at them ----
 
 # Decides what is shown, or has a grammar that is checked: everything else is any text.
