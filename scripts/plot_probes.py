@@ -6,6 +6,7 @@ probe: its median time from the death of the peer to the finding, with a line to
 percentile; filled where no live peer was taken for dead, hollow where one was.
 """
 import argparse
+import textwrap
 
 from drawing import (BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, WINE, axis_label,
                      save, time_label, use_style)
@@ -168,8 +169,9 @@ def draw(frontier, facts, unit):
         ax.set_title(STATES[state])
         if names:
             draw_rows(axes[1][column], lower[lower["load_state"].eq(state)], names)
-        axes[-1][column].set_xlabel(axis_label("from the death of the peer to the finding: median, "
-                                               "and a line to the 99th percentile", unit))
+        axes[-1][column].set_xlabel(textwrap.fill(axis_label(
+            "from the death of the peer to the finding: median, and a line to the 99th percentile",
+            unit), 90))
     reach = found[["latency_p50_ns", "latency_p99_ns"]].to_numpy() / 1e9
     first = axes[0][0]
     first.set_xscale("log")

@@ -68,8 +68,8 @@ std::span<const std::string_view> hidden_in(TimeUnit unit) {
 std::string time_unit_note(TimeUnit unit) {
   if (unit == TimeUnit::ns) return "";
   return fmt::format(
-      "times are {} (vns), no time: an instruction of the guest is one, and waiting for a timer is "
-      "what the timer is set to; it does not show {}",
+      "times are {} (vns), not time: an instruction of the guest counts one, and waiting for a "
+      "timer as much as the timer is set to; they do not show {}",
       time_unit_name(unit), fmt::join(hidden_in(unit), ", "));
 }
 

@@ -81,7 +81,8 @@ function timeScale(title, low, high) {
   return scale(isVirtual ? `${title}, virtual_ns (instructions)` : title, {
     type: "logarithmic", min: low / 1.05, max: high * 1.05,
     afterBuildTicks: (axis) => { axis.ticks = logTicks(axis.min, axis.max); },
-    ticks: { callback: (value) => durationText(value) },
+    // With the unit in its title; all digits and the unit would not fit side by side.
+    ticks: { callback: (value) => isVirtual ? countText(value) : durationText(value) },
   });
 }
 
@@ -306,7 +307,7 @@ function drawFrontier() {
           },
           ticks: {
             autoSkip: false,
-            callback: (value) => (lanes.find((lane) => lane[0] === value) || [0, `${Number(value.toPrecision(3))}`])[1],
+            callback: (value) => (lanes.find((lane) => lane[0] === value) || [0, isVirtual ? countText(value) : `${Number(value.toPrecision(3))}`])[1],
           },
         }),
       },

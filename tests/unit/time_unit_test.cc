@@ -74,7 +74,7 @@ TEST(TimeUnit, SaysWhatVirtualTimeDoesNotShow) {
               ElementsAre("caches", "real interrupts", "parallelism"));
   EXPECT_EQ(time_unit_note(TimeUnit::ns), "");
   EXPECT_THAT(time_unit_note(TimeUnit::virtual_ns),
-              HasSubstr("it does not show caches, real interrupts, parallelism"));
+              HasSubstr("they do not show caches, real interrupts, parallelism"));
 }
 
 }  // namespace
