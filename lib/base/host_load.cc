@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/parse.h"
 
 namespace lastack {
 
@@ -24,7 +25,29 @@ std::optional<HostTimes> parse_host_times(std::string_view stat) {
   return HostTimes{softirq * tick_ns, (idle + io_wait + steal) * tick_ns, steal * tick_ns};
 }
 
-std::optional<HostTimes> read_host_times() { return parse_host_times(read_text("/proc/stat")); }
+std::optional<int64_t> parse_idle_sleep_ns(std::string_view timer_list) {
+  int64_t sum_ns = 0;
+  bool found = false;
+  for (const std::string_view line : split(timer_list, '\n'))
+    for (const std::string_view name : {".idle_sleeptime", ".iowait_sleeptime"}) {
+      const size_t at = line.find(name);
+      if (at == std::string_view::npos) continue;
+      const std::string text(line.substr(at + name.size()));
+      long long value_ns = 0;
+      if (std::sscanf(text.c_str(), " : %lld nsecs", &value_ns) != 1) return std::nullopt;
+      sum_ns += value_ns;
+      found = true;
+    }
+  return found ? std::optional(sum_ns) : std::nullopt;
+}
+
+std::optional<HostTimes> read_host_times(TimeUnit unit) {
+  auto times = parse_host_times(read_text("/proc/stat"));
+  if (!times || unit == TimeUnit::ns) return times;
+  if (const auto idle_ns = parse_idle_sleep_ns(read_text("/proc/timer_list")))
+    times->idle_ns = *idle_ns;
+  return times;
+}
 
 std::optional<LoadLine> parse_load_line(std::string_view line) {
   LoadLine load;

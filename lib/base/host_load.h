@@ -7,6 +7,8 @@
 #include <optional>
 #include <string_view>
 
+#include "base/time_unit.h"
+
 namespace lastack {
 
 // CPU time of the whole host since it was started, from /proc/stat (proc_stat(5)).
@@ -19,7 +21,11 @@ struct HostTimes {
 };
 // Of the text of that file; nullopt: it does not tell.
 std::optional<HostTimes> parse_host_times(std::string_view stat);
-std::optional<HostTimes> read_host_times();
+// To the nanosecond in virtual time, where a machine has nothing else to do.
+std::optional<HostTimes> read_host_times(TimeUnit unit);
+// How long CPUs slept, summed over them, of /proc/timer_list: print_cpu() in
+// kernel/time/timer_list.c. For root only, and slow on a host with many timers, which it lists.
+std::optional<int64_t> parse_idle_sleep_ns(std::string_view timer_list);
 
 // Who wants the CPUs before a run begins.
 struct HostLoad {

@@ -35,30 +35,40 @@ Value per_connection(const RecordedLine& line, Value sum) {
 }
 
 constexpr Quantity kQuantities[] = {
-    {"latency_p50", "ns", Better::less, Better::neither, Change::ratio, false,
+    {"latency_p50", "ns", Better::less, Better::neither, Change::ratio, false, false,
      [](const RecordedLine& l) { return quantile(l, l.latency_p50_ns, 50); },
      "median latency since the act, of each repetition with 50 findings or more"},
-    {"latency_p99", "ns", Better::less, Better::neither, Change::ratio, false,
+    {"latency_p99", "ns", Better::less, Better::neither, Change::ratio, false, false,
      [](const RecordedLine& l) { return quantile(l, l.latency_p99_ns, 100); },
      "99th percentile, of each repetition with 100 findings or more"},
-    {"latency_p999", "ns", Better::less, Better::neither, Change::ratio, false,
+    {"latency_p999", "ns", Better::less, Better::neither, Change::ratio, false, false,
      [](const RecordedLine& l) { return quantile(l, l.latency_p999_ns, 1'000); },
      "99.9th percentile, of each repetition with 1,000 findings or more"},
-    {"found_share", "share", Better::more, Better::less, Change::ratio, false,
+    {"found_share", "share", Better::more, Better::less, Change::ratio, false, false,
      [](const RecordedLine& l) { return per_connection(l, number(l.found)); },
      "of the connections: found out before the deadline"},
-    {"writes_before_error", "writes", Better::less, Better::neither, Change::ratio, false,
+    {"writes_before_error", "writes", Better::less, Better::neither, Change::ratio, false, false,
      [](const RecordedLine& l) { return per_connection(l, l.writes_accepted_after_act); },
      "writes that a connection's kernel accepted after the act"},
-    {"lateness", "ns", Better::less, Better::neither, Change::difference, false,
+    {"lateness", "ns", Better::less, Better::neither, Change::difference, false, false,
      [](const RecordedLine& l) { return quantile(l, l.after_predicted_p50_ns, 2); },
      "median time by which a probe's finding came later than its earliest prediction"},
-    {"cpu_per_connection", "ns", Better::less, Better::less, Change::ratio, true,
+    {"cpu_per_connection", "ns", Better::less, Better::less, Change::ratio, true, false,
      [](const RecordedLine& l) { return l.cpu_ns_per_connection; },
      "user and system CPU of the run's survivors"},
-    {"segments_per_connection", "segments", Better::less, Better::less, Change::ratio, true,
+    {"segments_per_connection", "segments", Better::less, Better::less, Change::ratio, true, false,
      [](const RecordedLine& l) { return l.segments_per_connection; },
      "TCP segments in the run's namespaces"},
+    {"written_p50", "ns", Better::less, Better::neither, Change::ratio, false, true,
+     [](const RecordedLine& l) { return l.written_p50_ns; },
+     "median time from the survivor's first write, where it is told of the act, to its finding"},
+    {"busy_per_connection", "ns", Better::less, Better::less, Change::ratio, true, true,
+     [](const RecordedLine& l) { return l.busy_ns_per_connection; },
+     "all that the machine did from the armed watch to the closed ledger"},
+    {"establish_per_connection", "ns", Better::less, Better::less, Change::ratio, true, true,
+     [](const RecordedLine& l) { return l.establish_ns_per_connection; }, "how long opening took"},
+    {"arm_per_connection", "ns", Better::less, Better::less, Change::ratio, true, true,
+     [](const RecordedLine& l) { return l.arm_ns_per_connection; }, "how long arming took"},
 };
 static_assert(named(kQuantities, &Quantity::name));
 
@@ -115,7 +125,7 @@ ChangeFigures change_of(const Quantity& quantity, Better better, const SideFigur
 
 // ---- The whole
 
-ComparedRow compared_row(const RecordedKey& key, const LinesOfKey& lines) {
+ComparedRow compared_row(const RecordedKey& key, const LinesOfKey& lines, TimeUnit unit) {
   ComparedRow row;
   row.key = key;
   const bool alive = is_alive(lines);
@@ -139,6 +149,7 @@ ComparedRow compared_row(const RecordedKey& key, const LinesOfKey& lines) {
   }
   for (const Quantity& quantity : kQuantities) {
     if (quantity.of_run != row.of_run()) continue;
+    if (quantity.virtual_only && unit != TimeUnit::virtual_ns) continue;
     ComparedQuantity compared{
         &quantity, alive ? quantity.better_alive : quantity.better, {}, {}, std::nullopt};
     bool any = false;
@@ -459,7 +470,7 @@ Result<Comparison> comparison_of(std::vector<Recording> recordings, const Option
   std::vector<std::vector<KindTest>> kind_tests;
   for (const RecordedKey& key : aligned.order) {
     const LinesOfKey& lines = aligned.keys.at(key);
-    ComparedRow row = compared_row(key, lines);
+    ComparedRow row = compared_row(key, lines, comparison.time_unit);
     std::vector<KindTest> tests;
     bool shown = false;
     for (size_t side = 1; side < sides.size(); ++side)

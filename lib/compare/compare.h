@@ -28,6 +28,9 @@ struct Quantity {
   Better better_alive;  // of peers that live: whoever finds something raised a false alarm
   Change change;        // whether a ratio says something, or a difference
   bool of_run;          // belongs to the whole run: looked at once, not for each of its lines
+  // Of others than the run, too, or too coarse: only a machine that does nothing else, and does
+  // it alike in each boot, tells it.
+  bool virtual_only;
   std::optional<double> (*value)(const RecordedLine& line);  // nullopt: not to be had
   std::string_view help;
 };

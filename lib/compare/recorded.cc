@@ -130,6 +130,13 @@ Result<Recording> read_folder(const std::string& folder) {
                : recorded_run(folder, *document, *summary);
 }
 
+// Of a run's phase; -1: it has none.
+int64_t duration_of(Document& document, std::string_view phase) {
+  for (const Json& each : document.objects(document.root(), "phases", false))
+    if (document.text(each, "name", "") == phase) return document.number(each, "duration_ns", -1);
+  return -1;
+}
+
 // Puts the repetitions of `more` behind those that are there.
 void append(Recording& all, Recording more) {
   int64_t last = 0;
@@ -231,6 +238,9 @@ Result<Recording> recorded_run(const std::string& folder, std::string_view text,
   const int64_t user_ns = document.number(survivors, "user_ns", -1);
   const int64_t system_ns = document.number(survivors, "system_ns", -1);
   const int64_t segments = document.number(traffic, "out_segments", -1);
+  const int64_t busy_ns = document.number(cost, "host_busy_ns", -1);
+  const int64_t establish_ns = duration_of(document, "establish");
+  const int64_t arm_ns = duration_of(document, "arm");
   if (document.failed()) return *document.failed();
 
   auto lines = read_summary(summary, inside(folder, kSummary), false);
@@ -242,8 +252,14 @@ Result<Recording> recorded_run(const std::string& folder, std::string_view text,
     line.repetition = 1;
     if (connections > 0 && user_ns >= 0 && system_ns >= 0 && !spinning)
       line.cpu_ns_per_connection = static_cast<double>(user_ns + system_ns) / connections;
-    if (connections > 0 && segments >= 0)
-      line.segments_per_connection = static_cast<double>(segments) / connections;
+    const auto share = [&](int64_t value) {
+      return connections > 0 && value >= 0 ? std::optional(static_cast<double>(value) / connections)
+                                           : std::nullopt;
+    };
+    line.segments_per_connection = share(segments);
+    line.busy_ns_per_connection = share(busy_ns);
+    line.establish_ns_per_connection = share(establish_ns);
+    line.arm_ns_per_connection = share(arm_ns);
     recording.lines.push_back(std::move(line));
   }
   recording.runs.push_back(std::move(run));

@@ -33,7 +33,8 @@ struct RecordedLine {
   int64_t requested = 0, torn_down = 0, found = 0, nothing = 0, latency_count = 0;
   std::map<std::string, int64_t> findings, first_errors;  // by name; `nothing` is one of them
   std::optional<double> latency_p50_ns, latency_p99_ns, latency_p999_ns, after_predicted_p50_ns,
-      writes_accepted_after_act, cpu_ns_per_connection, segments_per_connection;
+      written_p50_ns, writes_accepted_after_act, cpu_ns_per_connection, segments_per_connection,
+      busy_ns_per_connection, establish_ns_per_connection, arm_ns_per_connection;
 };
 
 struct RecordedRun {

@@ -133,6 +133,18 @@ constexpr ReadColumn kReadColumns[] = {
      [](std::string_view t, RecordedLine& l) {
        return read_optional(t, l.segments_per_connection);
      }},
+    {"busy_ns_per_connection", Presence::optional, "a number",
+     [](std::string_view t, RecordedLine& l) {
+       return read_optional(t, l.busy_ns_per_connection);
+     }},
+    {"establish_ns_per_connection", Presence::optional, "a number",
+     [](std::string_view t, RecordedLine& l) {
+       return read_optional(t, l.establish_ns_per_connection);
+     }},
+    {"arm_ns_per_connection", Presence::optional, "a number",
+     [](std::string_view t, RecordedLine& l) { return read_optional(t, l.arm_ns_per_connection); }},
+    {"written_p50_ns", Presence::optional, "a number",
+     [](std::string_view t, RecordedLine& l) { return read_optional(t, l.written_p50_ns); }},
 };
 static_assert(named(kReadColumns, &ReadColumn::name));
 

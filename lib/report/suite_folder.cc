@@ -30,6 +30,12 @@ struct SuiteLine {
   const suite::Row& row() const { return suite->rows[run->turn.row]; }
 };
 
+std::optional<int64_t> duration_of(const RunResult& result, std::string_view phase) {
+  for (const Phase& each : result.phases)
+    if (each.name == phase) return each.duration_ns;
+  return std::nullopt;
+}
+
 // Shared by all connections of the run; empty where it tells nothing.
 std::string per_connection(const suite::Run& run, std::optional<int64_t> value) {
   int64_t established = 0;
@@ -60,6 +66,19 @@ constexpr Column<SuiteLine> kFront[] = {
      [](const SuiteLine& l) {
        return per_connection(*l.run, l.run->result.cost.traffic.out_segments);
      }},
+    {"busy_ns_per_connection",
+     "all that the host's CPUs did meanwhile, whoever they did it for; in steps of 10 ms, but in "
+     "virtual time",
+     [](const SuiteLine& l) {
+       const int64_t busy_ns = l.run->result.cost.host_busy_ns;
+       return per_connection(*l.run, busy_ns == kNotKnown ? std::nullopt : std::optional(busy_ns));
+     }},
+    {"establish_ns_per_connection", "how long opening them took",
+     [](const SuiteLine& l) {
+       return per_connection(*l.run, duration_of(l.run->result, "establish"));
+     }},
+    {"arm_ns_per_connection", "how long arming their watches took",
+     [](const SuiteLine& l) { return per_connection(*l.run, duration_of(l.run->result, "arm")); }},
 };
 static_assert(named(kFront, &Column<SuiteLine>::name));
 

@@ -237,7 +237,7 @@ Status Coordinator::arm() {
   crew_.stalls.start();
   for (const Part part : {Part::victim, Part::survivor})
     if (Status failed = arm_all(part)) return failed;
-  const auto reading = read_meter(crew_, networks_);
+  const auto reading = read_meter(crew_, networks_, read_time_unit());
   if (!reading) return reading.error();
   armed_ = *reading;
   cost_.slab_bytes = growth(slab_before_, slab_bytes());
@@ -326,7 +326,7 @@ Status Coordinator::close_ledger() {
   for (const Part part : {Part::survivor, Part::victim})
     if (Status failed = ask_all(crew_, part, Verb::close_ledger, Verb::ledger_closed))
       return failed;
-  const auto closed = read_meter(crew_, networks_);
+  const auto closed = read_meter(crew_, networks_, read_time_unit());
   if (!closed) return closed.error();
   charge(armed_, *closed, softirqs_apart_, cost_, host_, backlog_drops_);
   for (size_t i = 0; i < plan_.placements.size(); ++i)

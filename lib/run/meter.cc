@@ -33,7 +33,7 @@ int64_t growth(std::optional<int64_t> before, std::optional<int64_t> now) {
   return before && now ? *now - *before : kNotKnown;
 }
 
-Result<MeterReading> read_meter(Crew& crew, const std::vector<Network>& networks) {
+Result<MeterReading> read_meter(Crew& crew, const std::vector<Network>& networks, TimeUnit unit) {
   MeterReading reading;
   reading.at_ns = now_ns();
   for (Shard& shard : crew.shards) {
@@ -43,7 +43,7 @@ Result<MeterReading> read_meter(Crew& crew, const std::vector<Network>& networks
   reading.victims.ring_enters = sum_of(crew, &ShardProgress::victim_ring_enters);
   reading.survivors.ring_enters = sum_of(crew, &ShardProgress::survivor_ring_enters);
   reading.throttled_ns = read_throttled_ns();
-  reading.host = read_host_times();
+  reading.host = read_host_times(unit);
   reading.host_cpu_ns = sysconf(_SC_NPROCESSORS_ONLN) * now_ns();
   reading.backlog_drops = read_backlog_drops();
   const auto traffic = sum_over<TrafficCounters>(networks, read_traffic, read_network_traffic);

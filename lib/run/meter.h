@@ -36,7 +36,7 @@ struct MeterReading {
   TrafficCounters traffic;
 };
 // The workers' part is in their last answers.
-Result<MeterReading> read_meter(Crew& crew, const std::vector<Network>& networks);
+Result<MeterReading> read_meter(Crew& crew, const std::vector<Network>& networks, TimeUnit unit);
 // Fills the figures of `cost`, `host` and `backlog_drops` that are a difference. Time in softirqs
 // is one only where the kernel tells it apart.
 void charge(const MeterReading& before, const MeterReading& after, bool softirqs_apart, Cost& cost,

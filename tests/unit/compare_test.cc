@@ -741,6 +741,33 @@ TEST(CompareText, OfRunsWithoutASuite) {
   EXPECT_THAT(compare_markdown(comparison), HasSubstr("| the run | 3.80us | 104us | ? |"));
 }
 
+// What is only told in virtual time is left out elsewhere: of a host it is whoever's, or too
+// coarse.
+TEST(CompareText, OfVirtualRunsHasWhatTheMachineDid) {
+  const std::string folder = std::string(LASTACK_SOURCE_DIR) + "/tests/unit/data/csv-v1-run/";
+  const std::string summary = *read_file(folder + "summary.csv");
+  Json document = Json::parse(*read_file(folder + "run.json"));
+  document["cost"]["host_busy_ns"] = 8'000'000;
+  document["phases"] = {{{"name", "establish"}, {"start_ns", 0}, {"duration_ns", 2'000'000}},
+                        {{"name", "arm"}, {"start_ns", 0}, {"duration_ns", 1'000'000}}};
+  const auto quantities_in = [&](std::string_view unit) {
+    document["environment"]["lab"] = {{"accelerator", "tcg"}, {"time_unit", unit}};
+    const auto run = recorded_run("runs/a", document.dump(), summary);
+    EXPECT_TRUE(run);
+    std::map<std::string_view, double> values;
+    for (const ComparedRow& row : compared({*run, *run}).rows)
+      for (const ComparedQuantity& quantity : row.quantities)
+        if (quantity.quantity->virtual_only)
+          values[quantity.quantity->name] = quantity.sides[0].median;
+    return values;
+  };
+  EXPECT_THAT(quantities_in("ns"), IsEmpty());
+  EXPECT_THAT(quantities_in("virtual_ns"),
+              AllOf(testing::Contains(testing::Pair("busy_per_connection", 20'000)),
+                    testing::Contains(testing::Pair("establish_per_connection", 5'000)),
+                    testing::Contains(testing::Pair("arm_per_connection", 2'500))));
+}
+
 TEST(CompareMarkdown, IsTablesWhoseCellsCannotBreakOut) {
   const std::string text = compare_markdown(telling());
   EXPECT_THAT(text, HasSubstr("| kernel.release | 6.18 | 6\\|1 |"));

@@ -50,7 +50,19 @@ TEST(HostTimes, AreTheFirstLineOfTheKernels) {
   EXPECT_EQ(times->idle_ns, (40 + 5 + 8) * tick_ns);
   EXPECT_EQ(times->softirq_ns, 7 * tick_ns);
   EXPECT_EQ(times->steal_ns, 8 * tick_ns);
-  EXPECT_TRUE(read_host_times());
+  EXPECT_TRUE(read_host_times(TimeUnit::ns));
+}
+
+// The lines of print_cpu(), of two CPUs.
+TEST(HostTimes, KnowTheSleepOfAllCpusToTheNanosecond) {
+  const std::string cpu =
+      "  .nr_hres        : 1\n  .idle_jiffies   : 7\n  .idle_sleeptime : 1234567891 nsecs\n"
+      "  .iowait_sleeptime : 9 nsecs\n  .last_jiffies   : 3\n";
+  EXPECT_EQ(parse_idle_sleep_ns("Timer List Version: v0.9\n" + cpu), 1234567900);
+  EXPECT_EQ(parse_idle_sleep_ns(cpu + cpu), 2 * 1234567900ll);
+  EXPECT_FALSE(parse_idle_sleep_ns(""));
+  EXPECT_FALSE(parse_idle_sleep_ns("  .nr_hres        : 1\n"));
+  EXPECT_FALSE(parse_idle_sleep_ns(cpu + "  .idle_sleeptime : much\n"));
 }
 
 TEST(HostTimes, AreNotKnownWhereNothingTells) {

@@ -89,6 +89,7 @@ TEST(RecordedForms, ARun) {
   // The survivors' user and system CPU of run.json over all 400 connections.
   EXPECT_NEAR(*reset.cpu_ns_per_connection, 1'521'000 / 400.0, 1e-6);
   EXPECT_NEAR(*reset.segments_per_connection, 400 / 400.0, 1e-9);
+  EXPECT_FALSE(reset.arm_ns_per_connection) << "that lastack wrote no phases";
   EXPECT_THAT(run->commands.at(""),
               AllOf(HasSubstr("lastack run "), HasSubstr(" --connections 400"),
                     HasSubstr("--deadline 300ms"), Not(HasSubstr("--seed "))));

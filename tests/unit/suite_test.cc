@@ -340,6 +340,8 @@ SuiteResult repeated_suite() {
     run.result.ledger = {row};
     run.result.cost.survivors.user_ns = 1'000;
     run.result.cost.traffic.out_segments = 25;
+    run.result.cost.host_busy_ns = 7'000;
+    run.result.phases = {{"establish", 0, 400}, {"arm", 400, 30}};
     run.result.timeline = {{0, 1'000'000, 10, 10, 0}};
     run.wall_ns = (turn.row == 0 ? 1 : 3) * kSecond_ns;
     suite.runs.push_back(std::move(run));
@@ -367,12 +369,17 @@ TEST(SuiteRepetitions, AreMergedAndTheWarmUpIsNot) {
 TEST(SuiteRepetitions, AreMarkedInTheSummary) {
   const std::string text = suite_summary_csv(repeated_suite());
   EXPECT_THAT(text, HasSubstr("schema_version,row,run,repetition,warm_up,run_status,"
-                              "cpu_ns_per_connection,segments_per_connection,connections,"));
-  EXPECT_THAT(text, HasSubstr("1,one,01-one/warm-up,0,1,ok,100.0,2.5,"));
-  EXPECT_THAT(text, HasSubstr("1,two,02-two/rep-2,2,0,ok,100.0,2.5,"));
+                              "cpu_ns_per_connection,segments_per_connection,"
+                              "busy_ns_per_connection,establish_ns_per_connection,"
+                              "arm_ns_per_connection,connections,"));
+  EXPECT_THAT(text, HasSubstr("1,one,01-one/warm-up,0,1,ok,100.0,2.5,700.0,40.0,3.0,"));
+  EXPECT_THAT(text, HasSubstr("1,two,02-two/rep-2,2,0,ok,100.0,2.5,700.0,40.0,3.0,"));
   SuiteResult spinning = repeated_suite();
   for (suite::Run& run : spinning.runs) run.result.cost.survivors.spins = true;
   EXPECT_THAT(suite_summary_csv(spinning), HasSubstr("1,one,01-one/rep-1,1,0,ok,,2.5,"));
+  SuiteResult unknown = repeated_suite();
+  for (suite::Run& run : unknown.runs) run.result.cost.host_busy_ns = kNotKnown;
+  EXPECT_THAT(suite_summary_csv(unknown), HasSubstr("1,one,01-one/rep-1,1,0,ok,100.0,2.5,,40.0,"));
 }
 
 TEST(SuiteTimeLeft, IsWhatRowsTookOrElseTheirEstimate) {
