@@ -573,7 +573,8 @@ Examination examine_private_sysctls(const HostFacts& facts, const Demand&) {
 Examination examine_net_admin(const HostFacts& facts, const Demand& demand) {
   std::vector<std::string_view> skipped;
   for (const Weight& weight : effective_mix(demand.spec))
-    if (strategies()[weight.strategy].need == Need::net_admin)
+    if (const Need need = strategies()[weight.strategy].need;
+        need == Need::net_admin || need == Need::socket_destroy)
       skipped.push_back(strategies()[weight.strategy].name);
   if (skipped.empty()) return fine("not needed", "nothing: no strategy of the mix asks for it");
   const bool admin = facts.host.net_admin;

@@ -16,27 +16,6 @@ namespace {
 constexpr size_t kMostSurprises = 100;
 constexpr double kSlowest = 0.95;  // share of the requested rate that counts as achieved
 
-// The ledger's rows before anything is counted.
-std::vector<LedgerRow> empty_rows(const Plan& plan) {
-  std::vector<LedgerRow> rows;
-  for (const PlannedRow& planned : plan.rows) {
-    const Strategy& strategy = strategy_of(planned.row);
-    LedgerRow row;
-    row.strategy = strategy.name;
-    row.watch = watch_row(planned.row.watch).name;
-    row.probe = probe_row(planned.row.probe).name;
-    row.family = strategy.family;
-    row.skipped = planned.skipped;
-    row.requested = planned.requested;
-    if (planned.row.write_path != WritePath::none)
-      row.write_path = write_path_row(planned.row.write_path).name;
-    for (const Expected& expected : planned.expected)
-      row.expected.emplace_back(finding_row(expected.finding).name);
-    rows.push_back(std::move(row));
-  }
-  return rows;
-}
-
 // Whether the probe's own end may come. A peer that forgets answers the first packet by an RST, and
 // the kernel of a frozen one answers all but heartbeats: nothing is predicted of when a probe gives
 // them up.
@@ -215,7 +194,7 @@ class Filler {
         result_(result),
         lost_resets_(plan.rows.size()),
         drops_left_(result.backlog_drops) {
-    result.ledger = empty_rows(plan);
+    result.ledger = ledger_rows(plan.rows);
     for (const PlannedRow& planned : plan.rows) {
       expected_.push_back(planned.expected);
       // The timer wheel lets the keepalives of many connections go out in one burst, and what does
@@ -452,6 +431,26 @@ std::vector<Outcome> Filler::close(std::span<const LedgerShard> shards) {
 }
 
 }  // namespace
+
+std::vector<LedgerRow> ledger_rows(std::span<const PlannedRow> planned_rows) {
+  std::vector<LedgerRow> rows;
+  for (const PlannedRow& planned : planned_rows) {
+    const Strategy& strategy = strategy_of(planned.row);
+    LedgerRow row;
+    row.strategy = strategy.name;
+    row.watch = watch_row(planned.row.watch).name;
+    row.probe = probe_row(planned.row.probe).name;
+    row.family = strategy.family;
+    row.skipped = planned.skipped;
+    row.requested = planned.requested;
+    if (planned.row.write_path != WritePath::none)
+      row.write_path = write_path_row(planned.row.write_path).name;
+    for (const Expected& expected : planned.expected)
+      row.expected.emplace_back(finding_row(expected.finding).name);
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
 
 std::vector<Outcome> fill_ledger(const RunSpec& spec, const Plan& plan,
                                  std::span<const LedgerShard> shards, int64_t start_ns,

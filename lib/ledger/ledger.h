@@ -11,6 +11,9 @@
 
 namespace lastack {
 
+// The ledger's rows before anything is counted.
+std::vector<LedgerRow> ledger_rows(std::span<const PlannedRow> planned_rows);
+
 struct LedgerShard {
   const ShardView* view;
   const std::vector<uint32_t>* acceptor_of;  // acceptor's slot by connector's slot

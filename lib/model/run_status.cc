@@ -20,6 +20,8 @@ constexpr RunStatusRow kStatuses[] = {
      "a connection ended otherwise than its strategy's row says"},
     {RunStatus::too_slow, "too-slow", 6,
      "the achieved rate is more than 5% below the requested one"},
+    {RunStatus::skipped, "skipped", 8,
+     "the kernel, its settings or the rights lack what every row of the mix needs"},
     {RunStatus::ok, "ok", 0, "every connection ended as expected, and everything adds up"},
 };
 static_assert(indexed(kStatuses) && unique(kStatuses, &RunStatusRow::exit_code));

@@ -17,6 +17,7 @@ enum class RunStatus : uint8_t {
   unbalanced,
   unmet_expectation,
   too_slow,
+  skipped,
   ok,
 };
 struct RunStatusRow {

@@ -92,7 +92,7 @@ constexpr Strategy kStrategies[] = {
     // tcp_abort() -> tcp_send_active_reset(), tcp_done().
     {.name = "destroy",
      .family = "rst",
-     .need = Need::net_admin,
+     .need = Need::socket_destroy,
      .act = Step::destroy,
      .finding = Finding::econnreset,
      .changes = counter_changes({{Counter::out_rsts, 1}, {Counter::estab_resets, 2}}),
@@ -309,7 +309,9 @@ std::string_view side_name(Side side) { return side == Side::server ? "server" :
 
 std::string_view need_name(Need need) {
   constexpr std::string_view kNames[] = {"none", "CAP_NET_ADMIN over the network namespace",
-                                         "a private network namespace, and IPv4"};
+                                         "a private network namespace, and IPv4",
+                                         "a kernel with SOCK_DESTROY (CONFIG_INET_DIAG_DESTROY and "
+                                         "the module tcp_diag)"};
   return kNames[static_cast<size_t>(need)];
 }
 

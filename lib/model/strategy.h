@@ -80,6 +80,7 @@ enum class Need : uint8_t {
   none,
   net_admin,        // CAP_NET_ADMIN over the network namespace
   private_network,  // namespaces of its own with a veth pair between them; IPv4
+  socket_destroy,   // that right, and a kernel that has SOCK_DESTROY
 };
 std::string_view need_name(Need need);
 

@@ -17,7 +17,7 @@ namespace {
 
 // Without the line's end, and with blanks between numbers, where the kernel has tabs.
 Result<std::string> read_sysctl(const std::string& name) {
-  auto value = read_file("/proc/sys/" + name);
+  auto value = read_file(sysctl_path(name));
   if (!value) return value;
   std::replace(value->begin(), value->end(), '\t', ' ');
   if (value->ends_with('\n')) value->pop_back();
@@ -55,11 +55,13 @@ const std::vector<Sysctl>& private_sysctls() {
   return kSysctls;
 }
 
+std::string sysctl_path(std::string_view name) { return fmt::format("/proc/sys/{}", name); }
+
 Status write_sysctls(const std::vector<Sysctl>& sysctls) {
   // All of them, whatever becomes of one: the first that did not become what it should is told.
   Status first;
   for (const Sysctl& sysctl : sysctls) {
-    Status failed = write_existing_file("/proc/sys/" + sysctl.name, sysctl.value);
+    Status failed = write_existing_file(sysctl_path(sysctl.name), sysctl.value);
     const auto had = failed ? Result<std::string>(*failed) : read_sysctl(sysctl.name);
     if (!had) failed = had.error();
     if (had && *had != sysctl.value)

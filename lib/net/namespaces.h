@@ -22,6 +22,7 @@ struct Sysctl {
 // What a run sets in its own namespace so that hosts with other defaults measure the same thing.
 const std::vector<Sysctl>& private_sysctls();
 // Writes and reads back all of them; the Error is of the first that is not as it should be.
+std::string sysctl_path(std::string_view name);
 Status write_sysctls(const std::vector<Sysctl>& sysctls);
 // The TCP settings that change how connections end, as the calling process sees them; a setting
 // that this kernel lacks is left out.

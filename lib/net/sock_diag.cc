@@ -49,4 +49,14 @@ int SockDiag::destroy(Family family, const FourTuple& tuple) {
   return errno_of_netlink(nl_wait_for_ack(socket_.get()));
 }
 
+bool kernel_has_socket_destroy() {
+  const auto listener = open_listener(Family::inet, loopback_address(Family::inet, 0), 1);
+  if (!listener) return true;  // not known
+  const auto at = read_local_address(listener->get());
+  auto diag = SockDiag::open();
+  if (!at || !diag) return false;
+  const int failed = diag->destroy(Family::inet, {*at, {}});
+  return failed == 0 || failed == EPERM;
+}
+
 }  // namespace lastack

@@ -26,4 +26,8 @@ class SockDiag {
   std::unique_ptr<nl_sock, Close> socket_;
 };
 
+// Tried on a listener of its own. A kernel without CONFIG_INET_DIAG_DESTROY says EOPNOTSUPP, one
+// without the module tcp_diag ENOENT (inet_diag_cmd_exact()). EPERM is about who asks: it has it.
+bool kernel_has_socket_destroy();
+
 }  // namespace lastack

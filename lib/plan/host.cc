@@ -1,14 +1,17 @@
 #include "plan/host.h"
 
+#include <fmt/format.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <algorithm>
 
 #include "base/affinity.h"
 #include "base/file.h"
 #include "net/namespaces.h"
+#include "net/sock_diag.h"
 #include "net/tcp_memory.h"
 #include "ring/ring.h"
 
@@ -23,6 +26,21 @@ bool sockets_take(uint32_t flag) {
   char byte = 'w';
   const iovec vector{&byte, 1};
   return pwritev2(one.get(), &vector, 1, -1, static_cast<int>(flag)) == 1;
+}
+
+// "net.ipv4.tcp_rto_max_ms (Linux 6.15)".
+std::vector<std::string> missing_sysctls(const RunSpec& spec) {
+  std::vector<std::string> missing;
+  const auto wanted = timer_sysctls(spec);
+  for (const Parameter& parameter : parameters()) {
+    const auto& [name, value, since] = parameter.sysctl;
+    if (std::ranges::find(wanted, name, &Sysctl::name) == wanted.end()) continue;
+    if (access(sysctl_path(name).c_str(), F_OK) == 0) continue;
+    missing.push_back(std::string(name));
+    std::ranges::replace(missing.back(), '/', '.');
+    if (!since.empty()) missing.back() += fmt::format(" (Linux {})", since);
+  }
+  return missing;
 }
 
 }  // namespace
@@ -65,6 +83,11 @@ Host this_host(const RunSpec& spec) {
   });
   host.tcp_memory_bytes = tcp_memory_pressure_bytes() - tcp_memory_bytes().value_or(0);
   if (multishot) host.multishot_timeouts = has_multishot_timeouts();
+  const bool destroys = std::ranges::any_of(effective_mix(spec), [](const Weight& weight) {
+    return strategies()[weight.strategy].need == Need::socket_destroy;
+  });
+  if (destroys) host.socket_destroy = kernel_has_socket_destroy();
+  host.missing_sysctls = missing_sysctls(spec);
   if (has_writers(spec)) {
     host.sockets_take_nowait = sockets_take_nowait();
     for (const WritePath path : spec.write_paths) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "model/write_path.h"
@@ -26,6 +27,8 @@ struct Host {
   bool multishot_timeouts = true;                   // of io_uring
   int64_t tcp_memory_bytes = INT64_MAX;             // that is left below the pressure mark
   bool sockets_take_nowait = true;                  // RWF_NOWAIT
+  bool socket_destroy = true;                       // SOCK_DESTROY of sock_diag(7)
+  std::vector<std::string> missing_sysctls = {};    // of timer_sysctls(), with their versions
 };
 Host this_host(const RunSpec& spec);
 

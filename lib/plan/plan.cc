@@ -67,6 +67,24 @@ Circumstances circumstances(const RunSpec& spec, const PlanRow& row) {
   return when;
 }
 
+// What the host lacks of a need; none: nothing.
+Need lacking(Need need, const RunSpec& spec, const Host& host) {
+  switch (need) {
+    case Need::none:
+      break;
+    case Need::net_admin:
+      if (!host.net_admin) return need;
+      break;
+    case Need::private_network:
+      if (!host.private_network || spec.family != Family::inet) return need;
+      break;
+    case Need::socket_destroy:
+      if (!host.net_admin) return Need::net_admin;
+      if (!host.socket_destroy) return need;
+  }
+  return Need::none;
+}
+
 // The rows of one strategy: watch x write path x probe. Appends them with their weights.
 void add_rows(const RunSpec& spec, const Host& host, const Weight& weight,
               std::vector<PlannedRow>& rows, std::vector<double>& weights,
@@ -76,10 +94,10 @@ void add_rows(const RunSpec& spec, const Host& host, const Weight& weight,
   if (!may_survive(strategy, spec.survivor))
     skipped = fmt::format("the {} cannot be the survivor of '{}'", side_name(spec.survivor),
                           strategy.name);
-  const bool denied = (strategy.need == Need::net_admin && !host.net_admin) ||
-                      (strategy.need == Need::private_network &&
-                       (!host.private_network || spec.family != Family::inet));
-  if (denied) skipped = fmt::format("needs {}", need_name(strategy.need));
+  if (const Need need = lacking(strategy.need, spec, host); need != Need::none)
+    skipped = fmt::format("needs {}", need_name(need));
+  if (!host.missing_sysctls.empty())
+    skipped = fmt::format("needs {}", fmt::join(host.missing_sysctls, ", "));
   if (!skipped.empty())
     notes.push_back(fmt::format("{} skipped: {}; its weight {} is spread over the other rows",
                                 strategy.name, skipped, weight.weight));
@@ -166,6 +184,10 @@ std::vector<PlannedRow> plan_rows(const RunSpec& spec, const Host& host,
   give_connections(spec.neighbours, std::span(weights).subspan(of_mix),
                    std::span(rows).subspan(of_mix));
   return rows;
+}
+
+bool none_left(std::span<const PlannedRow> rows) {
+  return std::ranges::all_of(rows, [](const PlannedRow& row) { return row.requested == 0; });
 }
 
 int64_t descriptors_of(std::span<const PlannedRow> rows) {
@@ -366,15 +388,22 @@ PlannedRow planned_row(const RunSpec& spec, PlanRow row) {
   return planned;
 }
 
+std::vector<PlannedRow> skipped_rows(const RunSpec& spec, const Host& host) {
+  std::vector<std::string> notes;
+  auto rows = plan_rows(spec, host, notes);
+  return none_left(rows) ? rows : std::vector<PlannedRow>();
+}
+
+std::string every_row_skipped(std::span<const PlannedRow> rows) {
+  return "every row of the mix is skipped: " + rows.front().skipped;
+}
+
 Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
   Plan plan{};
   plan.rows = plan_rows(spec, host, plan.notes);
   plan.filled_connections = count_filled(spec, plan.rows);
   note_otherwise(host, plan);
-  const bool nothing_left = std::all_of(plan.rows.begin(), plan.rows.end(),
-                                        [](const PlannedRow& row) { return row.requested == 0; });
-  if (nothing_left)
-    return plain_error("every row of the mix is skipped: " + plan.rows.front().skipped);
+  if (none_left(plan.rows)) return plain_error(every_row_skipped(plan.rows));
   if (plan.rows.size() > kMostRows)
     return plain_error(
         fmt::format("--mix x --watch x --probe x --write-path has {} rows; allowed: at most {}",

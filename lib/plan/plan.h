@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -74,6 +75,10 @@ int64_t descriptors_per_connection(const RunSpec& spec, const Host& host);
 
 // Connections whose windows the spec asks to be filled, whether the host has the memory or not.
 int64_t filled_connections(const RunSpec& spec, Host host);
+
+// All rows of a run of which each is skipped; empty: some are not.
+std::vector<PlannedRow> skipped_rows(const RunSpec& spec, const Host& host);
+std::string every_row_skipped(std::span<const PlannedRow> rows);
 
 Result<Plan> make_plan(const RunSpec& spec, const Host& host);
 

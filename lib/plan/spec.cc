@@ -162,9 +162,10 @@ constexpr Access traffic() {
 
 // As the kernel wants it, in its own unit.
 template <int64_t kUnit, auto... kPath>
-constexpr ParameterSysctl sysctl(std::string_view name) {
+constexpr ParameterSysctl sysctl(std::string_view name, std::string_view since = "") {
   return {name,
-          [](const RunSpec& spec) { return std::to_string(value_of<kPath...>(spec) / kUnit); }};
+          [](const RunSpec& spec) { return std::to_string(value_of<kPath...>(spec) / kUnit); },
+          since};
 }
 
 constexpr Access composite(Status (*read)(RunSpec&, std::string_view),
@@ -295,10 +296,11 @@ constexpr Parameter kParameters[] = {
     {"--rto-min", "TIME", Group::probes,
      "tcp_rto_min_us of the run's namespace, whole milliseconds",
      multiple<kMs, 10'000, kProbing, &ProbeSettings::rto_min_ns>(), is_retransmission,
-     sysctl<kMicrosecond_ns, kProbing, &ProbeSettings::rto_min_ns>("net/ipv4/tcp_rto_min_us")},
+     sysctl<kMicrosecond_ns, kProbing, &ProbeSettings::rto_min_ns>("net/ipv4/tcp_rto_min_us",
+                                                                   "6.11")},
     {"--rto-max", "TIME", Group::probes, "tcp_rto_max_ms of the run's namespace, whole seconds",
      multiple<kS, 120, kProbing, &ProbeSettings::rto_max_ns>(), is_retransmission,
-     sysctl<kMs, kProbing, &ProbeSettings::rto_max_ns>("net/ipv4/tcp_rto_max_ms")},
+     sysctl<kMs, kProbing, &ProbeSettings::rto_max_ns>("net/ipv4/tcp_rto_max_ms", "6.15")},
     {"--heartbeat-interval", "TIME", Group::probes,
      "a heartbeat goes out when nothing came for about so long",
      duration<kMs, kLongest_ns, kProbing, &ProbeSettings::heartbeat_interval_ns>(), is_heartbeat},
@@ -353,7 +355,7 @@ std::vector<Sysctl> timer_sysctls(const RunSpec& spec) {
   const RunSpec kernel;
   std::vector<Sysctl> sysctls;
   for (const Parameter& parameter : parameters()) {
-    const auto& [name, value] = parameter.sysctl;
+    const auto& [name, value, since] = parameter.sysctl;
     if (!name.empty() && value(spec) != value(kernel))
       sysctls.push_back({std::string(name), value(spec)});
   }

@@ -106,6 +106,7 @@ struct Access {
 struct ParameterSysctl {
   std::string_view name;  // "net/ipv4/tcp_retries2"; empty: none
   std::string (*value)(const RunSpec& spec) = nullptr;
+  std::string_view since = "";  // the Linux that brought it; empty: all that lastack runs on
 };
 
 struct Parameter {

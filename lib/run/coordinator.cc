@@ -522,6 +522,13 @@ RunResult Coordinator::lead(std::vector<std::string> notes) {
 
 RunResult coordinate(const RunSpec& spec, const Host& host, std::vector<std::string> notes,
                      Channel& channel) {
+  if (const auto rows = skipped_rows(spec, host); !rows.empty()) {
+    RunResult result;
+    result.status = RunStatus::skipped;
+    result.error = every_row_skipped(rows);
+    result.ledger = ledger_rows(rows);
+    return result;
+  }
   auto plan = make_plan(spec, host);
   if (!plan) {
     RunResult result;

@@ -47,12 +47,12 @@ RunResult lead_run(const RunSpec& spec, Channel& channel) {
     if (!failed)
       if (const Status refused = write_sysctls(private_sysctls()))
         notes.push_back("sysctls stay at the kernel's defaults: " + refused->message());
-    if (!failed) failed = write_sysctls(timer_sysctls(spec));
   }
+  Host host = this_host(spec);
+  if (!failed && host.missing_sysctls.empty()) failed = write_sysctls(timer_sysctls(spec));
   if (failed)
     return failed_result(RunStatus::no_resources,
                          with_cure(*failed) + "; --host-network does without namespaces");
-  Host host = this_host(spec);
   host.tcp_memory_bytes = tcp_room_bytes;
   return coordinate(spec, host, std::move(notes), channel);
 }

@@ -191,7 +191,7 @@ CostPlan plan_cost(const CostSpec& spec) {
     return refuse(RunStatus::bad_usage,
                   "--probe names no probe to compare with 'none'; see `lastack list`");
   const Host host = this_host(spec.run);
-  bool anything = false;
+  bool anything = false, refused = false;
   std::string first_reason;
   for (const Watch watch : spec.run.watches) {
     std::vector<PricedProbe> probes = {{Probe::none, "", {}}};
@@ -200,6 +200,7 @@ CostPlan plan_cost(const CostSpec& spec) {
       if (const Status bad = check_spec(cost_run(spec, watch, priced.probe)))
         return refuse(RunStatus::bad_usage, in_terms_of_window(bad->message()));
     const auto control = make_plan(cost_run(spec, watch, Probe::none), host);
+    refused = refused || !control;
     for (PricedProbe& priced : probes) {
       priced.skipped =
           control ? why_skipped(spec, watch, priced.probe, host) : control.error().message();
@@ -210,7 +211,8 @@ CostPlan plan_cost(const CostSpec& spec) {
     }
     plan.watches.push_back({watch, std::move(probes)});
   }
-  if (!anything) return refuse(RunStatus::no_resources, first_reason);
+  if (!anything)
+    return refuse(refused ? RunStatus::no_resources : RunStatus::skipped, first_reason);
   return plan;
 }
 

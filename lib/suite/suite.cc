@@ -36,6 +36,11 @@ int64_t sum_of(std::span<const int64_t> row_estimates_ns, std::span<const SuiteT
   return sum_ns;
 }
 
+// What cannot be played here is told, and takes nothing from the rest.
+RunStatus worse(RunStatus one, RunStatus other) {
+  return other == RunStatus::skipped ? one : std::min(one, other);
+}
+
 void play_turn(Run& run, const Row& row, const RunHooks& hooks) {
   const auto refuse = [&](RunStatus status, std::string error) {
     run.status = status;
@@ -198,7 +203,7 @@ SuiteResult play(const Spec& spec, std::vector<Run> done, const Hooks& hooks) {
     const auto known = std::ranges::find(done, turn, &Run::turn);
     if (known != done.end()) {
       result.wall_ns += known->wall_ns;
-      result.status = std::min(result.status, known->status);
+      result.status = worse(result.status, known->status);
       result.runs.push_back(std::move(*known));
       continue;
     }
@@ -219,23 +224,26 @@ SuiteResult play(const Spec& spec, std::vector<Run> done, const Hooks& hooks) {
     play_turn(run, row, run_hooks);
     run.wall_ns = now_ns() - start_ns;
     result.wall_ns += run.wall_ns;
-    result.status = std::min(result.status, run.status);  // the worse one stands first
+    result.status = worse(result.status, run.status);
     if (run.status == RunStatus::interrupted) break;
     const bool asked_to_end = hooks.run.interrupted && hooks.run.interrupted();
     Status failed;
     if (hooks.finished) failed = hooks.finished(row, run);
     if (failed) {
       run.status = RunStatus::no_resources;
-      result.status = std::min(result.status, run.status);
+      result.status = worse(result.status, run.status);
       run.error = failed->message();
     }
     result.runs.push_back(std::move(run));
     if (failed) break;
     if (asked_to_end) {
-      result.status = std::min(result.status, RunStatus::interrupted);
+      result.status = worse(result.status, RunStatus::interrupted);
       break;
     }
   }
+  const auto skipped = [](const Run& run) { return run.status == RunStatus::skipped; };
+  if (result.status == RunStatus::ok && std::ranges::all_of(result.runs, skipped))
+    result.status = RunStatus::skipped;
   return result;
 }
 

@@ -327,6 +327,26 @@ TEST(PlanRows, EveryWatchOfASkippedStrategyIsSkippedWithOneNote) {
   EXPECT_EQ(plan->notes.size(), 1u);
 }
 
+TEST(PlanRows, DestroyIsSkippedWhereTheKernelHasItNot) {
+  Host host = host_with({0, 1});
+  host.socket_destroy = false;
+  const auto plan = make_plan(spec_of("fin,destroy", 100), host);
+  ASSERT_TRUE(plan);
+  EXPECT_THAT(requested_of(*plan), ElementsAre(100, 0));
+  EXPECT_THAT(plan->rows[1].skipped, HasSubstr("needs a kernel with SOCK_DESTROY"));
+}
+
+TEST(PlanRows, AllAreSkippedWhereASysctlIsMissing) {
+  Host host = host_with({0, 1});
+  const RunSpec spec = spec_of("fin,silent", 100);
+  EXPECT_TRUE(skipped_rows(spec, host).empty());
+  host.missing_sysctls = {"net.ipv4.tcp_rto_max_ms (Linux 6.15)"};
+  EXPECT_EQ(refusal(spec, host),
+            "every row of the mix is skipped: needs net.ipv4.tcp_rto_max_ms (Linux 6.15)");
+  ASSERT_EQ(skipped_rows(spec, host).size(), 2u);
+  EXPECT_EQ(skipped_rows(spec, host)[1].skipped, "needs net.ipv4.tcp_rto_max_ms (Linux 6.15)");
+}
+
 TEST(PlanRows, AMixWithNothingLeftIsAnError) {
   EXPECT_THAT(refusal(spec_of("vanish,silent,destroy", 100), host_with({0, 1}, 20'000, false)),
               HasSubstr("every row of the mix is skipped: needs CAP_NET_ADMIN"));

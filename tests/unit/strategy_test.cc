@@ -510,11 +510,13 @@ TEST(Tables, UnreadDataIsSentWheneverItIsVerified) {
 
 TEST(Tables, StepsBeyondAnOrdinaryUserNameTheirNeed) {
   for (const Strategy& strategy : strategies()) {
-    bool privileged = false;
-    for (const Step step : {strategy.prepare, strategy.ready, strategy.act})
-      privileged = privileged || step == Step::set_repair || step == Step::destroy ||
-                   step == Step::drop_packets;
+    bool privileged = false, destroys = false;
+    for (const Step step : {strategy.prepare, strategy.ready, strategy.act}) {
+      privileged = privileged || step == Step::set_repair || step == Step::drop_packets;
+      destroys = destroys || step == Step::destroy;
+    }
     EXPECT_EQ(strategy.need == Need::net_admin, privileged) << strategy.name;
+    EXPECT_EQ(strategy.need == Need::socket_destroy, destroys) << strategy.name;
   }
 }
 
