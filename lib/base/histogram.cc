@@ -30,17 +30,31 @@ int64_t upper_bound_of(size_t bucket) {
 void Histogram::record(int64_t value, uint64_t times) {
   if (times == 0) return;
   value = std::max<int64_t>(value, 0);
-  const size_t bucket = bucket_of(static_cast<uint64_t>(value));
-  if (bucket >= buckets_.size()) buckets_.resize(bucket + 1);
-  buckets_[bucket] += times;
+  if (exact() && times <= kMostExact - count_) {
+    values_.insert(std::ranges::upper_bound(values_, value), times, value);
+  } else {
+    fall_to_buckets();
+    record_in_bucket(value, times);
+  }
   min_ = count_ ? std::min(min_, value) : value;
   max_ = std::max(max_, value);
   sum_ += static_cast<double>(value) * static_cast<double>(times);
   count_ += times;
 }
 
+void Histogram::record_in_bucket(int64_t value, uint64_t times) {
+  const size_t bucket = bucket_of(static_cast<uint64_t>(value));
+  if (bucket >= buckets_.size()) buckets_.resize(bucket + 1);
+  buckets_[bucket] += times;
+}
+
+void Histogram::fall_to_buckets() {
+  for (const int64_t value : std::exchange(values_, {})) record_in_bucket(value, 1);
+}
+
 Histogram Histogram::from_state(State state) {
   Histogram histogram;
+  histogram.values_ = std::move(state.values);
   histogram.buckets_ = std::move(state.buckets);
   histogram.count_ = state.count;
   histogram.min_ = state.min;
@@ -51,8 +65,16 @@ Histogram Histogram::from_state(State state) {
 
 void Histogram::merge(const Histogram& other) {
   if (other.count_ == 0) return;
-  if (other.buckets_.size() > buckets_.size()) buckets_.resize(other.buckets_.size());
-  for (size_t i = 0; i < other.buckets_.size(); ++i) buckets_[i] += other.buckets_[i];
+  if (count_ + other.count_ <= kMostExact) {
+    const auto own = static_cast<std::ptrdiff_t>(values_.size());
+    values_.insert(values_.end(), other.values_.begin(), other.values_.end());
+    std::inplace_merge(values_.begin(), values_.begin() + own, values_.end());
+  } else {
+    fall_to_buckets();
+    for (const int64_t value : other.values_) record_in_bucket(value, 1);
+    if (other.buckets_.size() > buckets_.size()) buckets_.resize(other.buckets_.size());
+    for (size_t i = 0; i < other.buckets_.size(); ++i) buckets_[i] += other.buckets_[i];
+  }
   min_ = count_ ? std::min(min_, other.min_) : other.min_;
   max_ = std::max(max_, other.max_);
   sum_ += other.sum_;
@@ -64,6 +86,7 @@ int64_t Histogram::quantile(double quantile) const {
   // 0.07 * 100 is a little more than 7 in binary; the rank must not be one too high for that.
   const double share = std::clamp(quantile, 0.0, 1.0) * static_cast<double>(count_) * (1 - 1e-15);
   const uint64_t rank = std::max<uint64_t>(1, static_cast<uint64_t>(std::ceil(share)));
+  if (exact()) return values_[rank - 1];
   uint64_t seen = 0;
   for (size_t i = 0; i < buckets_.size(); ++i) {
     seen += buckets_[i];
@@ -74,6 +97,8 @@ int64_t Histogram::quantile(double quantile) const {
 
 uint64_t Histogram::count_up_to(int64_t value) const {
   if (value < 0) return 0;
+  if (exact())
+    return static_cast<uint64_t>(std::ranges::upper_bound(values_, value) - values_.begin());
   const size_t last = std::min(bucket_of(static_cast<uint64_t>(value)) + 1, buckets_.size());
   uint64_t seen = 0;
   for (size_t i = 0; i < last; ++i) seen += buckets_[i];

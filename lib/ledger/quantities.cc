@@ -99,7 +99,8 @@ constexpr LedgerQuantity kQuantities[] = {
      .field = at<&LedgerRow::issued>,
      .figure = Figure::min},
     {.column = "latency_p50_ns",
-     .help = "median",
+     .help = "median; all percentiles are exact of 1,024 findings at most, and at most 1.6 % too "
+             "large of more",
      .field = at<&LedgerRow::issued>,
      .figure = Figure::p50},
     {.column = "latency_p90_ns",

@@ -10,7 +10,7 @@
 namespace lastack {
 
 // nlohmann's macros find these by argument-dependent look-up.
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Histogram::State, buckets, count, min, max, sum)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Histogram::State, values, buckets, count, min, max, sum)
 
 inline void to_json(nlohmann::json& json, const Histogram& histogram) { json = histogram.state(); }
 inline void from_json(const nlohmann::json& json, Histogram& histogram) {

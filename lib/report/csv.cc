@@ -69,6 +69,7 @@ std::string text_of(const LedgerQuantity& quantity, const LedgerRow& row) {
   return text;
 }
 
+static_assert(Histogram::kMostExact == 1024);  // as the columns' help says
 constexpr Column<CurvePoint> kLatency[] = {
     {"strategy", "close strategy", [](const CurvePoint& p) { return p.row->strategy; }},
     {"watch", "watch", [](const CurvePoint& p) { return p.row->watch; }},
@@ -78,7 +79,8 @@ constexpr Column<CurvePoint> kLatency[] = {
     {"percentile", "0 to 100, of the connections that found out",
      [](const CurvePoint& p) { return fmt::format("{:.6g}", p.percentile); }},
     {"latency_ns",
-     "upper bound of the histogram bucket (at most 1.6 % above the true value; min and max exact)",
+     "exact where the row has 1,024 findings at most (`count` at percentile 100); of more, the "
+     "upper bound of a histogram's bucket (at most 1.6 % above the true value; min and max exact)",
      [](const CurvePoint& p) { return fmt::format("{}", p.latency_ns); }},
     {"count", "findings within this latency",
      [](const CurvePoint& p) { return fmt::format("{}", p.count); }},

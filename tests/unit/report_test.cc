@@ -203,6 +203,8 @@ Strings leaves_at_default(const nlohmann::json& document, const nlohmann::json& 
   } else if (document.is_array() && plain.is_array() && !document.empty() && !plain.empty() &&
              document[0].is_object()) {
     add(leaves_at_default(document[0], plain[0], place + "/0"));
+  } else if (place.ends_with("/values") || place.ends_with("/buckets")) {
+    // A histogram has either; histogram_test.cc sends both.
   } else if (document == plain) {
     found.push_back(place);
   }
