@@ -1,8 +1,8 @@
 #include "doctor/demand.h"
 
 #include <algorithm>
-#include <bit>
 
+#include "plan/rings.h"
 #include "plan/rules.h"
 #include "ring/ring.h"
 #include "shard/ends.h"
@@ -19,30 +19,11 @@ bool has_threads(const RunSpec& spec) {
                      [](Watch watch) { return watch_row(watch).engine == Engine::blocking; });
 }
 
-// Of the mix, or of the neighbours.
-bool has_traffic(const RunSpec& spec) {
-  return spec.traffic.load != Load::idle ||
-         (spec.neighbours > 0 && spec.neighbour_traffic.load != Load::idle);
-}
-
 bool cuts_paths(const RunSpec& spec) {
   const std::vector<Weight> mix = effective_mix(spec);
   return std::any_of(mix.begin(), mix.end(), [](const Weight& weight) {
     return strategies()[weight.strategy].scope == Scope::path;
   });
-}
-
-// A ring as io_allocate_scq_urings() sizes it: whole pages of the queues and of the entries.
-int64_t ring_bytes(int64_t completions, int64_t page_bytes) {
-  constexpr int64_t kMostCompletions = 65536;  // IORING_MAX_CQ_ENTRIES
-  constexpr int64_t kHeaderBytes = 512;        // struct io_rings, rounded up
-  const auto entries = static_cast<int64_t>(
-      std::bit_ceil(static_cast<uint64_t>(std::min(completions, kMostCompletions))));
-  const int64_t submissions = RingSetup().submission_entries;
-  const int64_t queues = kHeaderBytes + entries * static_cast<int64_t>(sizeof(io_uring_cqe)) +
-                         submissions * static_cast<int64_t>(sizeof(uint32_t));
-  const int64_t requests = submissions * static_cast<int64_t>(sizeof(io_uring_sqe));
-  return (divide_up(queues, page_bytes) + divide_up(requests, page_bytes)) * page_bytes;
 }
 
 }  // namespace
@@ -126,29 +107,25 @@ int64_t thread_bytes_of(const Demand& demand) {
   return has_threads(demand.spec) ? demand.largest_shard * kThreadStackBytes : 0;
 }
 
-// Each worker's ring holds a completion of every request at once, and its smaller ring for
-// establishing is given back in the kernel's own time, so both count.
 int64_t locked_bytes_of(const Demand& demand, int64_t page_bytes) {
-  constexpr int64_t kBufferRingBytes = kReceiveBuffers * sizeof(io_uring_buf);
-  const unsigned requests = has_traffic(demand.spec) ? 2 : 1;
-  int64_t worker = ring_bytes(ring_completions(static_cast<size_t>(demand.largest_shard), requests),
-                              page_bytes) +
-                   ring_bytes(kEstablishCompletions, page_bytes);
-  for (const Watch watch : demand.spec.watches)
-    if (watch == Watch::recv_multishot) worker += kBufferRingBytes;
-  return 2 * demand.shards * worker;
+  return locked_bytes(demand.spec, demand.shards, demand.largest_shard,
+                      demand.plan ? demand.plan->most_completions : kFewestCompletions, page_bytes);
 }
 
 int64_t least_locked_bytes(const RunSpec& spec, const Plan& plan, int64_t page_bytes) {
   const bool traffic = spec.traffic.load != Load::idle;
+  const auto bytes = [&](size_t connections, unsigned requests) {
+    return ring_bytes(
+        RingSetup().submission_entries,
+        ring_completions(connections, requests, static_cast<unsigned>(plan.most_completions)),
+        page_bytes);
+  };
   int64_t sum = 0;
   for (size_t shard = 0; shard < plan.shard_connections.size(); ++shard) {
-    const bool uring = plan.groups[plan.shard_groups[shard]].engine == Engine::io_uring;
-    if (uring)
-      sum +=
-          ring_bytes(ring_completions(plan.shard_connections[shard], traffic ? 2 : 1), page_bytes);
-    sum += ring_bytes(ring_completions(0, 0), page_bytes);  // the victims'
-    sum -= 2 * page_bytes;                                  // what may have been rounded up
+    if (plan.groups[plan.shard_groups[shard]].engine == Engine::io_uring)
+      sum += bytes(plan.shard_connections[shard], traffic ? 2 : 1);
+    sum += bytes(0, 0);     // the victims'
+    sum -= 2 * page_bytes;  // what may have been rounded up
   }
   return sum;
 }

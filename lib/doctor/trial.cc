@@ -125,19 +125,6 @@ Trial try_everything(bool host_network) {
 
 std::span<const WaitRow, kWaitRows> wait_rows() { return kWaits; }
 
-std::optional<bool> rings_are_locked() {
-  rlimit limit{};
-  getrlimit(RLIMIT_MEMLOCK, &limit);
-  const rlimit none{0, limit.rlim_max};
-  setrlimit(RLIMIT_MEMLOCK, &none);
-  io_uring_params parameters{};
-  const Fd ring(static_cast<int>(syscall(SYS_io_uring_setup, 8, &parameters)));
-  const int failed = ring.valid() ? 0 : errno;
-  setrlimit(RLIMIT_MEMLOCK, &limit);
-  if (failed != 0 && failed != ENOMEM) return std::nullopt;
-  return failed == ENOMEM;
-}
-
 Trial trial_from_here() {
   Trial trial;
   read_network(trial);

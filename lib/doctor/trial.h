@@ -42,9 +42,4 @@ Result<Trial> try_in_child(bool host_network);
 // What can be seen without one.
 Trial trial_from_here();
 
-// Whether rings count as locked memory depends on the kernel (those from 5.12 to 6.13 do not
-// count them, later ones do: io_create_region() in io_uring/memmap.c) and on CAP_IPC_LOCK in
-// the first user namespace. With no locked memory allowed, a ring tells.
-std::optional<bool> rings_are_locked();
-
 }  // namespace lastack::doctor

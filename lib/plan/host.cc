@@ -82,6 +82,13 @@ Host this_host(const RunSpec& spec) {
     return probe_row(probe).heartbeat == Heartbeat::multishot;
   });
   host.tcp_memory_bytes = tcp_memory_pressure_bytes() - tcp_memory_bytes().value_or(0);
+  // Twice what 4 requests of a connection complete with, and some for each worker. Below it a trial
+  // tells, which takes a ring.
+  rlimit locked{};
+  getrlimit(RLIMIT_MEMLOCK, &locked);
+  const auto enough = static_cast<rlim_t>(all_connections(spec)) * 256 + (1 << 20);
+  if (locked.rlim_cur < enough && rings_are_locked().value_or(false))
+    host.locked_bytes = static_cast<int64_t>(locked.rlim_cur);
   if (multishot) host.multishot_timeouts = has_multishot_timeouts();
   const bool destroys = std::ranges::any_of(effective_mix(spec), [](const Weight& weight) {
     return strategies()[weight.strategy].need == Need::socket_destroy;

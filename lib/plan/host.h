@@ -25,6 +25,7 @@ struct Host {
   int64_t ports;                                    // ephemeral ones, of that namespace
   std::vector<WriteNeed> missing_write_needs = {};  // that the kernel or its settings do not give
   bool multishot_timeouts = true;                   // of io_uring
+  int64_t locked_bytes = INT64_MAX;                 // that rings may lock; no limit where it is far
   int64_t tcp_memory_bytes = INT64_MAX;             // that is left below the pressure mark
   bool sockets_take_nowait = true;                  // RWF_NOWAIT
   bool socket_destroy = true;                       // SOCK_DESTROY of sock_diag(7)

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <set>
@@ -12,6 +13,7 @@
 #include "base/parse.h"
 #include "net/namespaces.h"
 #include "net/tcp_memory.h"
+#include "plan/rings.h"
 #include "plan/schedule.h"
 #include "shard/limits.h"
 
@@ -325,6 +327,20 @@ void place_workers(const RunSpec& spec, const Host& host, Plan& plan) {
   }
 }
 
+void size_rings(const RunSpec& spec, const Host& host, Plan& plan) {
+  const auto shards = static_cast<int64_t>(plan.shard_connections.size());
+  plan.most_completions =
+      most_completions(spec, shards, largest_shard(plan), host.locked_bytes, sysconf(_SC_PAGESIZE));
+  const auto connections = static_cast<size_t>(largest_shard(plan));
+  if (ring_completions(connections, has_traffic(spec) ? 2 : 1, kMostCompletions) <=
+      plan.most_completions)
+    return;
+  plan.notes.push_back(fmt::format(
+      "completion queues have {} entries for up to {} connections, as {} KiB may be locked (ulimit "
+      "-l): what overflows them is kept by the kernel, and counted",
+      plan.most_completions, connections, host.locked_bytes / 1024));
+}
+
 // How long the run waits for this row after the last act: one that may find nothing until the
 // deadline, one whose peer dies without a packet for its probe.
 int64_t waits_for_ns(const RunSpec& spec, const PlannedRow& row) {
@@ -424,6 +440,7 @@ Result<Plan> make_plan(const RunSpec& spec, const Host& host) {
   if (Status refused = check_shards(spec, host, plan)) return *refused;
   plan.descriptors_needed = largest_shard(plan) * per_connection + kReservedDescriptors;
   place_workers(spec, host, plan);
+  size_rings(spec, host, plan);
   estimate(spec, plan);
   return plan;
 }

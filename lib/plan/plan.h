@@ -53,6 +53,7 @@ struct Plan {
   std::vector<Placement> placements;  // two per shard: victim, survivor
   Wait wait;                          // after the fall-back
   RingMode ring;
+  int64_t most_completions;        // of a worker's ring
   std::vector<std::string> notes;  // what was changed, and why
   // Of the notes: what the kernel lacks and is done in another way.
   std::vector<std::string> otherwise;

@@ -2,12 +2,18 @@
 
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <utility>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/rows.h"
 
 namespace lastack {
@@ -24,6 +30,30 @@ static_assert(indexed(kRingModes));
 }  // namespace
 
 std::span<const RingModeRow> ring_modes() { return kRingModes; }
+
+int64_t ring_bytes(int64_t submissions, int64_t completions, int64_t page_bytes) {
+  constexpr int64_t kHeaderBytes = 512;  // struct io_rings, rounded up
+  const auto pages = [&](int64_t bytes) { return (bytes + page_bytes - 1) / page_bytes; };
+  const auto entries = static_cast<int64_t>(
+      std::bit_ceil(static_cast<uint64_t>(std::min(completions, kMostCompletions))));
+  const int64_t queues = kHeaderBytes + entries * static_cast<int64_t>(sizeof(io_uring_cqe)) +
+                         submissions * static_cast<int64_t>(sizeof(uint32_t));
+  const int64_t requests = submissions * static_cast<int64_t>(sizeof(io_uring_sqe));
+  return (pages(queues) + pages(requests)) * page_bytes;
+}
+
+std::optional<bool> rings_are_locked() {
+  rlimit limit{};
+  getrlimit(RLIMIT_MEMLOCK, &limit);
+  const rlimit none{0, limit.rlim_max};
+  setrlimit(RLIMIT_MEMLOCK, &none);
+  io_uring_params parameters{};
+  const Fd ring(static_cast<int>(syscall(SYS_io_uring_setup, 8, &parameters)));
+  const int failed = ring.valid() ? 0 : errno;
+  setrlimit(RLIMIT_MEMLOCK, &limit);
+  if (failed != 0 && failed != ENOMEM) return std::nullopt;
+  return failed == ENOMEM;
+}
 
 Result<Ring> Ring::open(const RingSetup& setup) {
   io_uring_params parameters{};

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -42,6 +43,15 @@ struct RingSetup {
   // Where this ring's calls of io_uring_enter(2) are counted, if anywhere; it outlives the ring.
   std::atomic<uint64_t>* enters = nullptr;
 };
+
+constexpr int64_t kMostCompletions = 65536;  // IORING_MAX_CQ_ENTRIES
+// What the kernel locks for a ring, as io_allocate_scq_urings() sizes it: whole pages of the queues
+// and of the entries.
+int64_t ring_bytes(int64_t submissions, int64_t completions, int64_t page_bytes);
+// Whether rings count as locked memory depends on the kernel (those from 5.12 to 6.13 do not count
+// them, later ones do: io_create_region() in io_uring/memmap.c) and on CAP_IPC_LOCK in the first
+// user namespace. With no locked memory allowed, a ring tells; nullopt: there are none.
+std::optional<bool> rings_are_locked();
 
 class Ring {
  public:

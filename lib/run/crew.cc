@@ -105,6 +105,7 @@ void fill_settings(ShardSettings& settings, const RunSpec& spec, const Plan& pla
   settings.reap_delay_ns = spec.reap_delay_ns;
   settings.patience_ns = step_patience_ns(spec);
   settings.ring = plan.ring;
+  settings.most_completions = static_cast<uint32_t>(plan.most_completions);
   settings.victim_cpu = victim.cpu;
   settings.survivor_cpu = survivor.cpu;
   settings.stamps_per_message =

@@ -141,7 +141,8 @@ struct ShardSettings {
   int64_t patience_ns;    // how long one step may take (plan/patience.h)
   bool victim_spins;      // the victim's thread has a CPU of its own to wait for instants on
   RingMode ring;
-  int32_t victim_cpu;  // -1: anywhere
+  uint32_t most_completions;  // of a worker's ring
+  int32_t victim_cpu;         // -1: anywhere
   int32_t survivor_cpu;
   uint32_t stamps_per_message;  // a storm's acts are told in batches, a rate's one by one
   int64_t payload_bytes;
@@ -232,9 +233,10 @@ inline bool survivor_is_told(const PlanRow& row) {
   return survivor_is_told(strategy_of(row), row.watch);
 }
 
-// Completions of a worker's ring: every request of every connection at once, and some.
-inline unsigned ring_completions(size_t connections, unsigned requests_each) {
-  return std::max(static_cast<unsigned>(connections) * requests_each + 64, 512u);
+// Completions of a worker's ring: every request of every connection at once, and some, as far as
+// there is memory to lock.
+inline unsigned ring_completions(size_t connections, unsigned requests_each, unsigned most) {
+  return std::min(std::max(static_cast<unsigned>(connections) * requests_each + 64, 512u), most);
 }
 
 // Whether victims of this shard have something to read and to answer.

@@ -24,6 +24,7 @@ constexpr size_t kBatch = 64;
 // Establishing has a ring of its own: it needs a small one, and none of the survivors' flags.
 Result<Ring> open_establish_ring() {
   RingSetup setup;
+  setup.submission_entries = kEstablishSubmissions;
   setup.completion_entries = kEstablishCompletions;
   return Ring::open(setup);
 }

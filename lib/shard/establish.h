@@ -23,8 +23,9 @@ struct Listeners {
   std::vector<uint16_t> ports;
 };
 
-// Of the ring that connects or accepts.
-constexpr unsigned kEstablishCompletions = 2048;
+// The ring that connects or accepts: each worker has one for a while, beside the one it will have,
+// and both are locked memory. More than the window's requests are not in flight.
+constexpr unsigned kEstablishSubmissions = 64, kEstablishCompletions = 512;
 
 // Enough listening sockets on a host (0: loopback) that no (source, destination, port) runs into
 // the kernel's slow search for a free port, which starts at half of the port range

@@ -47,7 +47,8 @@ Result<UringSurvivor> UringSurvivor::open(const ShardView& shard, int control) {
   // A storm completes the watch and, under load, the write of every connection at once.
   // Heartbeats come one after the other; what an aligned burst of them overflows, the kernel keeps.
   const unsigned requests = has_traffic(settings) ? 2 : 1;
-  setup.completion_entries = ring_completions(settings.connections, requests);
+  setup.completion_entries =
+      ring_completions(settings.connections, requests, settings.most_completions);
   setup.submission_thread_cpu = settings.survivor_cpu;
   setup.enters = &shard.header->progress.survivor_ring_enters;
   auto ring = Ring::open(setup);

@@ -75,7 +75,7 @@ Result<RingVictim> RingVictim::open(const ShardView& shard, int control,
   const bool receives = settings.victims.victim_requests != VictimRequests::none ||
                         settings.writers || victims_answer(shard);
   const unsigned requests = has_traffic(settings) ? 2 : receives ? 1 : 0;
-  setup.completion_entries = ring_completions(slots.size(), requests);
+  setup.completion_entries = ring_completions(slots.size(), requests, settings.most_completions);
   setup.enters = &shard.header->progress.victim_ring_enters;
   auto ring = Ring::open(setup);
   if (!ring) return ring.error();

@@ -110,7 +110,8 @@ class Lab(unittest.TestCase):
         guests = [json.loads(path.read_text()) for path in found if "host" not in path.parts]
         for run in guests:
             self.assertEqual(run["environment"]["lab"],
-                             {"accelerator": manifest["accelerator"], "time_unit": "ns"})
+                             {"accelerator": manifest["accelerator"], "time_unit": "ns",
+                              "does_not_show": []})
             self.assertTrue(run["environment"]["kernel"]["release"].startswith(SERIES))
         # Another CPU and another accelerator.
         said = (self.work / "out/run/compare.txt").read_text()

@@ -301,7 +301,7 @@ const Shortage kShortages[] = {
      [] { return with(fin(), [](RunSpec& spec) { spec.wait = Wait::spin; }); },
      [](HostFacts& facts) { facts.limits.cpu_s = 5; }, Health::bad, "5 s", "ulimit -t 12"},
     {"LockedMemory", "locked-memory", fin,
-     [](HostFacts& facts) { facts.limits.locked_bytes = 200 * 1024; }, Health::bad, "200 KiB",
+     [](HostFacts& facts) { facts.limits.locked_bytes = 100 * 1024; }, Health::bad, "100 KiB",
      nullptr},
     {"TcpMemory", "net.ipv4.tcp_mem", fin,
      [](HostFacts& facts) { facts.tcp_pressure_bytes = 134 * 4096; }, Health::warning,

@@ -9,6 +9,7 @@
 #include "../named_case.h"
 #include "base/clock.h"
 #include "doctor/doctor.h"
+#include "plan/rings.h"
 #include "specs.h"
 
 namespace lastack {
@@ -325,6 +326,28 @@ TEST(PlanRows, EveryWatchOfASkippedStrategyIsSkippedWithOneNote) {
   ASSERT_TRUE(plan);
   EXPECT_THAT(requested_of(*plan), ElementsAre(0, 0, 51, 50));
   EXPECT_EQ(plan->notes.size(), 1u);
+}
+
+// A million connections under the 8 MiB that distributions allow.
+TEST(PlanRings, AreSmallerWhereLittleMemoryMayBeLocked) {
+  const RunSpec spec = spec_of("rst-linger", 1'000'000);
+  Host host = host_with({0, 1}, 20'000);
+  const auto wide = make_plan(spec, host);
+  ASSERT_TRUE(wide);
+  EXPECT_EQ(wide->most_completions, kMostCompletions);
+  EXPECT_THAT(wide->notes, IsEmpty());
+  host.locked_bytes = 8 << 20;
+  const auto narrow = make_plan(spec, host);
+  ASSERT_TRUE(narrow);
+  const auto bytes_of = [&](int64_t most) {
+    return locked_bytes(spec, static_cast<int64_t>(narrow->shard_connections.size()),
+                        narrow->shard_connections[0], most, 4096);
+  };
+  EXPECT_LE(bytes_of(narrow->most_completions), host.locked_bytes / 8 * 7);
+  EXPECT_GT(bytes_of(2 * narrow->most_completions), host.locked_bytes / 8 * 7);
+  EXPECT_THAT(narrow->notes, ElementsAre(HasSubstr("what overflows them is kept by the kernel")));
+  host.locked_bytes = 4096;
+  EXPECT_EQ(make_plan(spec, host)->most_completions, kFewestCompletions);
 }
 
 TEST(PlanRows, DestroyIsSkippedWhereTheKernelHasItNot) {
