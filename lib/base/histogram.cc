@@ -81,11 +81,15 @@ void Histogram::merge(const Histogram& other) {
   count_ += other.count_;
 }
 
+uint64_t Histogram::rank_of(double quantile, uint64_t count) {
+  // 0.07 * 100 is a little more than 7 in binary; the rank must not be one too high for that.
+  const double share = std::clamp(quantile, 0.0, 1.0) * static_cast<double>(count) * (1 - 1e-15);
+  return std::max<uint64_t>(1, static_cast<uint64_t>(std::ceil(share)));
+}
+
 int64_t Histogram::quantile(double quantile) const {
   if (count_ == 0) return 0;
-  // 0.07 * 100 is a little more than 7 in binary; the rank must not be one too high for that.
-  const double share = std::clamp(quantile, 0.0, 1.0) * static_cast<double>(count_) * (1 - 1e-15);
-  const uint64_t rank = std::max<uint64_t>(1, static_cast<uint64_t>(std::ceil(share)));
+  const uint64_t rank = rank_of(quantile, count_);
   if (exact()) return values_[rank - 1];
   uint64_t seen = 0;
   for (size_t i = 0; i < buckets_.size(); ++i) {
@@ -103,6 +107,20 @@ uint64_t Histogram::count_up_to(int64_t value) const {
   uint64_t seen = 0;
   for (size_t i = 0; i < last; ++i) seen += buckets_[i];
   return seen;
+}
+
+std::vector<Histogram::Step> Histogram::steps() const {
+  std::vector<Step> steps;
+  for (const int64_t value : values_) {
+    if (steps.empty() || steps.back().highest != value) steps.push_back({value, value, 0});
+    ++steps.back().count;
+  }
+  for (size_t i = 0; i < buckets_.size(); ++i) {
+    if (buckets_[i] == 0) continue;
+    const int64_t lowest = i == 0 ? 0 : upper_bound_of(i - 1) + 1;
+    steps.push_back({std::max(lowest, min_), std::min(upper_bound_of(i), max_), buckets_[i]});
+  }
+  return steps;
 }
 
 }  // namespace lastack

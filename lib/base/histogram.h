@@ -33,6 +33,15 @@ class Histogram {
   int64_t quantile(double quantile) const;
   // How many values are `value` at most; of buckets, how many lie in those up to that of `value`.
   uint64_t count_up_to(int64_t value) const;
+  // Which value a quantile of so many (more than 0) is: 1 for the smallest.
+  static uint64_t rank_of(double quantile, uint64_t count);
+
+  // What was recorded, rising: a step per distinct value, of buckets one per bucket in use.
+  struct Step {
+    int64_t lowest, highest;  // the bounds of what it may have been
+    uint64_t count;
+  };
+  std::vector<Step> steps() const;
 
   // Everything there is, for sending a histogram to another process.
   struct State {

@@ -292,6 +292,32 @@ TEST(Histogram, CountUpToIncludesTheBucketOfTheValue) {
   EXPECT_EQ(histogram.count_up_to(kLargest), 4 * kMost);
 }
 
+TEST(Histogram, StepsHoldEveryValueOnce) {
+  for (const size_t count : {kMost, 3 * kMost}) {
+    std::vector<int64_t> values = values_of_all_magnitudes(count / 2, 11);
+    const std::vector<int64_t> again = values;
+    values.insert(values.end(), again.begin(), again.end());
+    const Histogram histogram = histogram_of(values);
+    const std::vector<Histogram::Step> steps = histogram.steps();
+    std::sort(values.begin(), values.end());
+    size_t next = 0;
+    int64_t above = -1;
+    for (const Histogram::Step& step : steps) {
+      ASSERT_GT(step.lowest, above);
+      ASSERT_GT(step.count, 0u);
+      EXPECT_TRUE(!histogram.exact() || step.lowest == step.highest);
+      for (uint64_t i = 0; i < step.count; ++i, ++next) {
+        ASSERT_GE(values.at(next), step.lowest);
+        ASSERT_LE(values.at(next), step.highest);
+      }
+      above = step.highest;
+    }
+    EXPECT_EQ(next, values.size());
+    EXPECT_EQ(steps.front().lowest, values.front());
+    EXPECT_EQ(steps.back().highest, values.back());
+  }
+}
+
 TEST(Histogram, StateMakesTheSameHistogramAgain) {
   for (const size_t count : {size_t{1000}, kMost, kMost + 1}) {
     Histogram original = histogram_of(values_of_all_magnitudes(count, 8));
