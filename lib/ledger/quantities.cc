@@ -123,6 +123,26 @@ constexpr LedgerQuantity kQuantities[] = {
      .help = "mean",
      .field = at<&LedgerRow::issued>,
      .figure = Figure::mean},
+    {.column = "mode_1_p50_ns",
+     .help =
+         "where the latencies are two groups (modes) with a gap between them: the median of the "
+         "lower one; empty elsewhere, as the next ones. Each has 5 % of 50 findings or more, "
+         "and the gap is 1 % of this median at least and four times as wide as either group is "
+         "from its 10th to its 90th percentile",
+     .field = at<&LedgerRow::issued>,
+     .figure = Figure::mode_1_p50},
+    {.column = "mode_1_share",
+     .help = "its share of the findings, 0 to 1",
+     .field = at<&LedgerRow::issued>,
+     .figure = Figure::mode_1_share},
+    {.column = "mode_2_p50_ns",
+     .help = "the median of the upper one",
+     .field = at<&LedgerRow::issued>,
+     .figure = Figure::mode_2_p50},
+    {.column = "mode_2_share",
+     .help = "its share",
+     .field = at<&LedgerRow::issued>,
+     .figure = Figure::mode_2_share},
     {.column = "scheduled_p50_ns",
      .help = "median latency since the scheduled instant (open loop)",
      .field = at<&LedgerRow::scheduled>,

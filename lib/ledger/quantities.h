@@ -28,7 +28,21 @@ using Field = std::variant<std::string*, bool*, int64_t*, std::vector<std::strin
                            Spread*, std::vector<std::pair<int64_t, int64_t>>*>;
 
 // What a column shows of a histogram or a spread; of all else its value.
-enum class Figure : uint8_t { value, count, min, p50, p90, p99, p999, max, mean };
+enum class Figure : uint8_t {
+  value,
+  count,
+  min,
+  p50,
+  p90,
+  p99,
+  p999,
+  max,
+  mean,
+  mode_1_p50,
+  mode_1_share,
+  mode_2_p50,
+  mode_2_share
+};
 // Which rows a column is of; it is empty in the others.
 enum class Of : uint8_t { all, writers, promises };
 // How repetitions become one row. By kind: counts, histograms and maps are added; texts, flags and

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "base/modes.h"
 #include "base/rows.h"
 #include "ledger/quantities.h"
 
@@ -16,7 +17,18 @@ namespace {
 // An instant or a count; below 0 there is none.
 std::string instant(int64_t value) { return value < 0 ? "" : fmt::format("{}", value); }
 
+std::string mode_text(const Histogram& histogram, Figure figure) {
+  const auto two = modes(histogram);
+  if (!two) return "";
+  const bool lower = figure == Figure::mode_1_p50 || figure == Figure::mode_1_share;
+  const Mode& mode = (*two)[lower ? 0 : 1];
+  return figure == Figure::mode_1_p50 || figure == Figure::mode_2_p50
+             ? fmt::format("{}", mode.p50_ns)
+             : fmt::format("{:.6g}", mode.share);
+}
+
 std::string text_of(const Histogram& histogram, Figure figure) {
+  if (figure >= Figure::mode_1_p50) return mode_text(histogram, figure);
   if (figure == Figure::count) return fmt::format("{}", histogram.count());
   if (histogram.count() == 0) return "";  // no percentile of nothing
   const std::map<Figure, double> kQuantiles = {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/modes.h"
 #include "base/parse.h"
 #include "ledger/quantities.h"
 #include "report/csv.h"
@@ -18,14 +19,18 @@ using Json = nlohmann::ordered_json;
 Json latency_json(const Histogram& histogram) {
   const bool any = histogram.count() > 0;
   const auto value = [&](int64_t number) { return any ? Json(number) : Json(nullptr); };
-  return {{"count", histogram.count()},
-          {"min", value(histogram.min())},
-          {"p50", value(histogram.quantile(0.5))},
-          {"p90", value(histogram.quantile(0.9))},
-          {"p99", value(histogram.quantile(0.99))},
-          {"p999", value(histogram.quantile(0.999))},
-          {"max", value(histogram.max())},
-          {"mean", any ? Json(histogram.mean()) : Json(nullptr)}};
+  Json json = {{"count", histogram.count()},
+               {"min", value(histogram.min())},
+               {"p50", value(histogram.quantile(0.5))},
+               {"p90", value(histogram.quantile(0.9))},
+               {"p99", value(histogram.quantile(0.99))},
+               {"p999", value(histogram.quantile(0.999))},
+               {"max", value(histogram.max())},
+               {"mean", any ? Json(histogram.mean()) : Json(nullptr)}};
+  if (const auto two = modes(histogram))
+    for (const Mode& mode : *two)
+      json["modes"].push_back({{"p50", mode.p50_ns}, {"share", mode.share}});
+  return json;
 }
 
 Json known(int64_t figure) { return figure == kNotKnown ? Json(nullptr) : Json(figure); }

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/clock.h"
+#include "base/modes.h"
 #include "base/table.h"
 #include "base/time_unit.h"
 #include "ledger/quantities.h"
@@ -252,6 +253,15 @@ std::string ledger_table(const RunResult& result, const LedgerRow& all) {
   return table.text();
 }
 
+// Of time a host's noise makes as many, and nobody would look.
+void append_modes(const RunResult& result, std::string& text) {
+  if (result.time_unit != TimeUnit::virtual_ns) return;
+  for (const LedgerRow& row : result.ledger)
+    if (const auto two = modes(row.issued))
+      text += fmt::format("latency   {} {} {}: {}\n", row.strategy, watch_text(row), row.probe,
+                          modes_text(*two, result.time_unit));
+}
+
 void append_ledger(const LedgerRow& all, std::string& text) {
   text += fmt::format("ledger    {} requested, {} found, {} nothing, {} undecided, {} unexpected\n",
                       grouped(all.requested), grouped(all.found), grouped(all.nothing),
@@ -298,6 +308,7 @@ std::string run_table(const RunResult& result) {
                                        : fmt::format(", {}", time_unit_name(result.time_unit)));
   append_writes(result, text);
   append_probing(result, text);
+  append_modes(result, text);
   append_ledger(all, text);
   append_surprises(result, text);
   append_checks(result, text);

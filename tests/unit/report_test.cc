@@ -10,6 +10,7 @@
 #include <regex>
 
 #include "base/file.h"
+#include "base/parse.h"
 #include "ledger/quantities.h"
 #include "ledger/result_json.h"
 #include "report/csv.h"
@@ -717,6 +718,45 @@ TEST(RunTable, OfVirtualTimeNamesItsUnitAtEveryFigure) {
   result.time_unit = TimeUnit::ns;
   EXPECT_THAT(run_table(result), AllOf(Not(HasSubstr("virtual")), Not(HasSubstr("vns"))));
   EXPECT_TRUE(std::regex_search(run_table(result), std::regex(kTime)));
+}
+
+// The line of a CSV file by the names of its columns; without a quoted comma.
+std::map<std::string, std::string> csv_fields(const std::string& csv) {
+  std::vector<std::string_view> lines = split(csv, '\n');
+  const auto names = split(lines.at(0), ','), values = split(lines.at(1), ',');
+  std::map<std::string, std::string> fields;
+  for (size_t i = 0; i < names.size(); ++i) fields.emplace(names[i], values.at(i));
+  return fields;
+}
+
+TEST(TwoModes, AreToldOfVirtualTimeAndKeptOfAll) {
+  RunResult result = sample_result();
+  result.ledger.resize(1);
+  const auto summary = [&] {
+    return csv_fields(
+        std::ranges::find(csv_files(), "summary.csv", &CsvFile::name)->content(result));
+  };
+  const auto kept = [&] { return run_document(result, {})["ledger"][0]["latency_ns"]; };
+  LedgerRow& row = result.ledger[0];
+  row.issued = {};
+  row.issued.record(14'079, 100);
+  result.time_unit = TimeUnit::virtual_ns;
+  EXPECT_THAT(run_table(result), Not(HasSubstr("modes")));
+  EXPECT_FALSE(kept().contains("modes"));
+  for (const char* name : {"mode_1_p50_ns", "mode_1_share", "mode_2_p50_ns", "mode_2_share"})
+    EXPECT_EQ(summary().at(name), "");
+
+  row.issued.record(18'687, 60);
+  EXPECT_THAT(run_table(result), HasSubstr("latency   fin recv keepalive: two modes: 14,079vns (62 "
+                                           "%) and 18,687vns (38 %)\n"));
+  result.time_unit = TimeUnit::ns;
+  EXPECT_THAT(run_table(result), Not(HasSubstr("modes")));
+  EXPECT_EQ(kept()["modes"], Json::parse(R"([{"p50": 14079, "share": 0.625},
+                                             {"p50": 18687, "share": 0.375}])"));
+  EXPECT_EQ(summary().at("mode_1_p50_ns"), "14079");
+  EXPECT_EQ(summary().at("mode_1_share"), "0.625");
+  EXPECT_EQ(summary().at("mode_2_p50_ns"), "18687");
+  EXPECT_EQ(summary().at("mode_2_share"), "0.375");
 }
 
 TEST(RunTable, WithoutALedgerIsTheError) {
