@@ -125,6 +125,18 @@ ChangeFigures change_of(const Quantity& quantity, Better better, const SideFigur
 
 // ---- The whole
 
+SideModes modes_of(const Lines& lines) {
+  SideModes modes;
+  modes.of = lines.size();
+  for (const RecordedLine* l : lines) {
+    if (!l->mode_1_p50_ns || !l->mode_1_share || !l->mode_2_p50_ns || !l->mode_2_share) continue;
+    if (modes.repetitions++ == 0)
+      modes.first = {{{std::llround(*l->mode_1_p50_ns), *l->mode_1_share},
+                      {std::llround(*l->mode_2_p50_ns), *l->mode_2_share}}};
+  }
+  return modes;
+}
+
 ComparedRow compared_row(const RecordedKey& key, const LinesOfKey& lines, TimeUnit unit) {
   ComparedRow row;
   row.key = key;
@@ -138,6 +150,7 @@ ComparedRow compared_row(const RecordedKey& key, const LinesOfKey& lines, TimeUn
     row.skipped.push_back(absent                         ? "no such row"
                           : row.of_run() || !all_skipped ? ""
                                                          : of_side.front()->skipped);
+    row.modes.push_back(modes_of(of_side));
     std::map<std::string, double>& shares = row.findings.emplace_back();
     int64_t all = 0;
     if (row.of_run()) continue;
@@ -347,6 +360,22 @@ std::string wanting_host(const ComparedSide& side, TimeUnit unit) {
       format_rounded_duration(stalled_ns, unit), format_rounded_duration(throttled_ns, unit));
 }
 
+// Of virtual time only: the noise of a host makes modes as well, and repetitions tell of it.
+void add_modes_notes(Comparison& comparison) {
+  if (comparison.time_unit != TimeUnit::virtual_ns) return;
+  for (const ComparedRow& row : comparison.rows)
+    for (size_t side = 0; !row.of_run() && side < row.modes.size(); ++side) {
+      const SideModes& modes = row.modes[side];
+      if (modes.repetitions == 0) continue;
+      const std::string often =
+          modes.of == 1 ? ""
+                        : fmt::format(", in {} of {} repetitions", modes.repetitions, modes.of);
+      comparison.notes.push_back(fmt::format("{} of {}: {}{}; its median may be either",
+                                             row_text(row.key), comparison.sides[side].label,
+                                             modes_text(modes.first, comparison.time_unit), often));
+    }
+}
+
 void add_notes(Comparison& comparison) {
   const auto note = [&](std::string text) { comparison.notes.push_back(std::move(text)); };
   const auto& sides = comparison.sides;
@@ -396,6 +425,7 @@ void add_notes(Comparison& comparison) {
         break;
       }
   }
+  add_modes_notes(comparison);
   for (const ComparedRow& row : comparison.rows)
     for (const KindChange& kind : row.kinds)
       if (!kind.counted) note(fmt::format("rare: {}: {}", row_text(row.key), kind.text));

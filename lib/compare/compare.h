@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/modes.h"
 #include "base/statistics.h"
 #include "base/time_unit.h"
 #include "compare/facts.h"
@@ -74,10 +75,17 @@ struct KindChange {
   bool worse = false;    // found less, skipped, a run that failed, a false alarm
 };
 
+// The repetitions of one side whose latencies are two groups, and those of the first of them.
+struct SideModes {
+  size_t repetitions = 0, of = 0;
+  Modes first;
+};
+
 struct ComparedRow {
   RecordedKey key;                   // of what belongs to the whole run: "-" for all but the row
   std::vector<std::string> skipped;  // per side; empty: ran
   std::vector<std::map<std::string, double>> findings;  // per side: shares, of all repetitions
+  std::vector<SideModes> modes;                         // per side
   std::vector<KindChange> kinds;
   std::vector<ComparedQuantity> quantities;
 

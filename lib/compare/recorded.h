@@ -34,7 +34,8 @@ struct RecordedLine {
   std::map<std::string, int64_t> findings, first_errors;  // by name; `nothing` is one of them
   std::optional<double> latency_p50_ns, latency_p99_ns, latency_p999_ns, after_predicted_p50_ns,
       written_p50_ns, writes_accepted_after_act, cpu_ns_per_connection, segments_per_connection,
-      busy_ns_per_connection, establish_ns_per_connection, arm_ns_per_connection;
+      busy_ns_per_connection, establish_ns_per_connection, arm_ns_per_connection, mode_1_p50_ns,
+      mode_1_share, mode_2_p50_ns, mode_2_share;
 };
 
 struct RecordedRun {

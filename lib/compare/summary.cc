@@ -127,6 +127,14 @@ constexpr ReadColumn kReadColumns[] = {
      [](std::string_view t, RecordedLine& l) {
        return read_optional(t, l.after_predicted_p50_ns);
      }},
+    {"mode_1_p50_ns", Presence::optional, "a number",
+     [](std::string_view t, RecordedLine& l) { return read_optional(t, l.mode_1_p50_ns); }},
+    {"mode_1_share", Presence::optional, "a number",
+     [](std::string_view t, RecordedLine& l) { return read_optional(t, l.mode_1_share); }},
+    {"mode_2_p50_ns", Presence::optional, "a number",
+     [](std::string_view t, RecordedLine& l) { return read_optional(t, l.mode_2_p50_ns); }},
+    {"mode_2_share", Presence::optional, "a number",
+     [](std::string_view t, RecordedLine& l) { return read_optional(t, l.mode_2_share); }},
     {"cpu_ns_per_connection", Presence::optional, "a number",
      [](std::string_view t, RecordedLine& l) { return read_optional(t, l.cpu_ns_per_connection); }},
     {"segments_per_connection", Presence::optional, "a number",

@@ -35,6 +35,7 @@ struct MadeLine {
   int64_t latency_count = kConnections;
   std::string finding = "econnreset", other_finding, skipped, family = "rst", status = "ok";
   int64_t other = 0;  // of the found ones: with other_finding
+  std::string modes = ",,,";
 };
 
 struct MadeSuite {
@@ -63,7 +64,8 @@ Recording made(const MadeSuite& suite, const std::string& path = "") {
       "schema_version,row,run,repetition,warm_up,run_status,cpu_ns_per_connection,"
       "segments_per_connection,strategy,watch,probe,family,requested,torn_down,found,nothing,"
       "findings,skipped,latency_count,latency_p50_ns,latency_p99_ns,latency_p999_ns,write_path,"
-      "writes_accepted_after_act,first_errors,after_predicted_p50_ns\n";
+      "writes_accepted_after_act,first_errors,after_predicted_p50_ns,mode_1_p50_ns,mode_1_share,"
+      "mode_2_p50_ns,mode_2_share\n";
   Json runs = Json::array(), rows = Json::array();
   for (int row = 0; row < suite.rows; ++row)
     rows.push_back({{"name", fmt::format("row-{}", row)}, {"command", suite.command}});
@@ -96,11 +98,12 @@ Recording made(const MadeSuite& suite, const std::string& path = "") {
       csv += fmt::format("1,{},{},{},{:d},{},{},{},rst-linger,recv,none,{},", line.row, folder,
                          repetition, warm_up, line.status, line.cpu_ns, line.segments, line.family);
       if (skipped)
-        csv += fmt::format("0,0,0,0,,{},0,,,,,,,\n", line.skipped);
+        csv += fmt::format("0,0,0,0,,{},0,,,,,,,,,,,\n", line.skipped);
       else
-        csv += fmt::format("{0},{0},{1},{2},{3},,{4},{5},{6},{7},,{8},,{9}\n", kConnections,
+        csv += fmt::format("{0},{0},{1},{2},{3},,{4},{5},{6},{7},,{8},,{9},{10}\n", kConnections,
                            line.found, kConnections - line.found, findings, line.latency_count,
-                           line.p50_ns, line.p99_ns, line.p999_ns, line.writes, line.lateness_ns);
+                           line.p50_ns, line.p99_ns, line.p999_ns, line.writes, line.lateness_ns,
+                           line.modes);
       runs.push_back({{"name", line.row},
                       {"folder", folder},
                       {"repetition", repetition},
@@ -503,6 +506,25 @@ TEST(Compare, OfVirtualTimeShowsThousandthsAndTheUnit) {
   EXPECT_THAT(compare_csv(in_virtual), HasSubstr(",latency_p50,virtual_ns,less,"));
   EXPECT_THAT(compare_document(in_virtual, "").dump(),
               AllOf(HasSubstr(R"("unit":"virtual_ns")"), Not(HasSubstr(R"("unit":"ns")"))));
+}
+
+TEST(Compare, NotesOfVirtualTimeWhichRowsHaveTwoModes) {
+  const auto notes_in = [](std::string_view unit, int repetitions) {
+    MadeSuite a, b = suite_b();
+    a.repetitions = b.repetitions = repetitions;
+    a.facts["lab"]["time_unit"] = b.facts["lab"]["time_unit"] = unit;
+    b.change = [](MadeLine& line) {
+      if (line.row == "row-1" && line.repetition != 2) line.modes = "14079,0.62,18687,0.38";
+    };
+    return fmt::format("{}", fmt::join(compared({made(a), made(b)}).notes, "\n"));
+  };
+  const std::string notes = notes_in("virtual_ns", 10);
+  EXPECT_THAT(notes, HasSubstr("row-1 rst-linger recv none of 2: two modes: 14,079vns (62 %) and "
+                               "18,687vns (38 %), in 9 of 10 repetitions; its median may be "
+                               "either"));
+  EXPECT_EQ(notes.find("two modes"), notes.rfind("two modes"));  // no other row, no other side
+  EXPECT_THAT(notes_in("virtual_ns", 1), HasSubstr("and 18,687vns (38 %); its median"));
+  EXPECT_THAT(notes_in("ns", 10), Not(HasSubstr("modes")));
 }
 
 TEST(Compare, ShowsOtherDifferencesOfTheHosts) {
