@@ -5,6 +5,8 @@ from files import OLDER_WIDTH_NS, fail, number, parse_findings, read_csv, read_j
 
 KEY = ["row", "strategy", "watch", "probe", "write_path"]  # aligns the lines of several suites
 PERCENTILES = {"50": "p50", "90": "p90", "99": "p99", "99.9": "p99.9", "100": "max"}
+# Of the two groups of a row's latencies; older files have no such columns.
+MODES = ["mode_1_p50_ns", "mode_1_share", "mode_2_p50_ns", "mode_2_share"]
 # Columns in use: those that must be there, and of them the numbers (which may be empty).
 COLUMNS = {
     "summary.csv": (["run", "strategy", "watch", "probe", "findings", "nothing", "undecided",
@@ -41,15 +43,19 @@ def key_of(line):
 
 
 def read_summary(path):
-    """{key: {"lines", "findings", "skipped"}} of the measured repetitions, in the file's order."""
+    """{key: {"lines", "modes", "findings", "skipped"}} of the measured repetitions, in the file's
+    order."""
     rows = {}
     for line in read_lines(path, "summary.csv", "the summary.csv of a suite"):
         if line.get("warm_up", "0") == "1":
             continue
         # Before suites repeated their rows, a row was the run's folder without its number.
         line.setdefault("row", re.sub(r"^[0-9]+-", "", line["run"]))
-        row = rows.setdefault(key_of(line), {"lines": [], "findings": {}, "skipped": ""})
+        row = rows.setdefault(key_of(line),
+                              {"lines": [], "modes": [], "findings": {}, "skipped": ""})
         row["lines"].append(line)
+        modes = [number(line.get(name, ""), f"{path}: {name}") for name in MODES]
+        row["modes"] += [modes] if None not in modes else []
         row["skipped"] = row["skipped"] or line["skipped"]
         for name, count in parse_findings(line, path).items():
             row["findings"][name] = row["findings"].get(name, 0) + count

@@ -281,6 +281,17 @@ def changes(comparison):
                      for row in comparison["rows"] if row["quantities"]]}
 
 
+def modes_text(row, unit):
+    """Of virtual time only, as lastack tells them; those of the first repetition that has two."""
+    if unit != VIRTUAL or not row["modes"]:
+        return ""
+    lower, lower_share, upper, upper_share = row["modes"][0]
+    often = "" if len(row["lines"]) == 1 else \
+        f", in {len(row['modes']):,} of {counted(len(row['lines']), 'repetition', 'repetitions')}"
+    return f"two modes: {duration(lower, unit)} ({lower_share * 100:.0f} %) and " \
+        f"{duration(upper, unit)} ({upper_share * 100:.0f} %){often}; the median may be either"
+
+
 def number_line(row, unit):
     """The figures of a row on one side, or why there are none."""
     if not row:
@@ -291,7 +302,8 @@ def number_line(row, unit):
     found = total - row["findings"].get("nothing", 0) - row["findings"].get("undecided", 0)
     times = [duration(row["figures"][name], unit) if name in row["figures"] else "\u2013"
              for name in PERCENTILES.values()]
-    return {"why_none": "", "figures": [f"{found:,}", f"{total:,}", *times]}
+    return {"why_none": "", "figures": [f"{found:,}", f"{total:,}", *times],
+            "modes": modes_text(row, unit)}
 
 
 def numbers(keys, labels, suites, unit):

@@ -564,6 +564,30 @@ class PageTest(unittest.TestCase):
         self.assertEqual([row], self.texts("#numbers-table .group"))
         self.assertEqual([row], self.texts(".row-name"))
 
+    def test_two_modes_stand_beside_their_row(self):
+        place = self.folder / "modes"
+        place.mkdir()
+        pair, _ = suites.make_pair(place)
+        suites.with_two_modes(pair[1], "rst-spin", 3)
+
+        def rows_of(row):
+            done = make_page(pair, place / "page.html", "--compare", place / "compare.json")
+            self.assertEqual("", done.stderr)
+            self.open(place / "page.html")
+            self.choose(row)
+            return self.cells("#numbers-table tbody tr")
+
+        self.assertEqual(3, len(rows_of("rst-spin")))  # of time, noise makes two as well
+        for suite in pair:
+            suites.in_virtual_time(suite)
+        recorded = place / "compare.json"
+        recorded.write_text(recorded.read_text().replace('"unit": "ns"', '"unit": "virtual_ns"'))
+        rows = rows_of("rst-spin")
+        self.assertEqual(4, len(rows))
+        self.assertEqual("two modes: 14,079vns (62 %) and 18,687vns (38 %), in 3 of "
+                         f"{suites.REPETITIONS} repetitions; the median may be either", rows[3][1])
+        self.assertEqual(3, len(rows_of("fin-block")))
+
     def test_virtual_time_is_named(self):
         place = self.folder / "virtual"
         place.mkdir()
