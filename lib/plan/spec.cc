@@ -252,6 +252,9 @@ constexpr Parameter kParameters[] = {
      "for tests of comparisons only: survivors' threads spin so long before every look at what "
      "their wait returned",
      duration<0, kS, &RunSpec::reap_delay_ns>()},
+    {"--reap-instructions", "N", Group::tests,
+     "the same in instructions, for a machine whose time they are (kernel_lab.py --deterministic)",
+     count<0, 1'000'000'000, &RunSpec::reap_instructions>()},
     {"--wait", "HOW", Group::watching,
      "how survivors' threads wait for completions: block (sleep) or spin",
      one_of<waits, &RunSpec::wait>()},

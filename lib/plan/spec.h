@@ -62,9 +62,10 @@ struct RunSpec {
   double arrivals_per_second = 0;  // constant and poisson
   int64_t deadline_ns = 5'000'000'000;
   int64_t warm_up_ns = 0;
-  int64_t reap_delay_ns = 0;  // a known slowdown, to test comparisons with
-  Traffic traffic;            // of all connections of the mix together
-  int64_t neighbours = 0;     // live connections beside `connections`
+  int64_t reap_delay_ns = 0;      // a known slowdown, to test comparisons with
+  int64_t reap_instructions = 0;  // the same where time is instructions
+  Traffic traffic;                // of all connections of the mix together
+  int64_t neighbours = 0;         // live connections beside `connections`
   Traffic neighbour_traffic = {.load = Load::echo, .round_trips_per_second = 1000};
   int64_t cpu_hogs = 0;  // processes that compete for the CPU
 

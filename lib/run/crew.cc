@@ -103,6 +103,7 @@ void fill_settings(ShardSettings& settings, const RunSpec& spec, const Plan& pla
   settings.spin = plan.wait == Wait::spin;
   settings.victim_spins = victim.spins;
   settings.reap_delay_ns = spec.reap_delay_ns;
+  settings.reap_instructions = spec.reap_instructions;
   settings.patience_ns = step_patience_ns(spec);
   settings.ring = plan.ring;
   settings.most_completions = static_cast<uint32_t>(plan.most_completions);

@@ -138,8 +138,9 @@ struct ShardSettings {
   uint32_t connect_from;  // source address of connects; 0: any
   bool spin;              // survivors spin instead of sleeping
   int64_t reap_delay_ns;  // a known slowdown
-  int64_t patience_ns;    // how long one step may take (plan/patience.h)
-  bool victim_spins;      // the victim's thread has a CPU of its own to wait for instants on
+  int64_t reap_instructions;
+  int64_t patience_ns;  // how long one step may take (plan/patience.h)
+  bool victim_spins;    // the victim's thread has a CPU of its own to wait for instants on
   RingMode ring;
   uint32_t most_completions;  // of a worker's ring
   int32_t victim_cpu;         // -1: anywhere

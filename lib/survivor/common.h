@@ -30,8 +30,23 @@ inline const timespec* patience(bool spin, int64_t until_ns, timespec& room) {
   return &(room = to_timespec(std::max<int64_t>(0, until_ns - now_ns())));
 }
 
-// The instant at which a wait's events are taken up: now, or later by --reap-delay.
+// So many instructions, and a few: two in a turn.
+inline void execute_instructions(int64_t count) {
+  int64_t turns = count / 2;
+  if (turns <= 0) return;
+#if defined(__x86_64__)
+  asm volatile("1: dec %0\n\tjnz 1b" : "+r"(turns) : : "cc");
+#elif defined(__aarch64__)
+  asm volatile("1: subs %0, %0, #1\n\tb.ne 1b" : "+r"(turns) : : "cc");
+#else
+  while (turns-- > 0) asm volatile("");
+#endif
+}
+
+// The instant at which a wait's events are taken up: now, or later by --reap-delay or
+// --reap-instructions.
 inline int64_t reap_stamp(const ShardView& shard) {
+  execute_instructions(shard.header->settings.reap_instructions);
   int64_t now = now_ns();
   const int64_t delay_ns = shard.header->settings.reap_delay_ns;
   for (const int64_t until_ns = now + delay_ns; now < until_ns;) now = now_ns();

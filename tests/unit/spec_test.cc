@@ -88,6 +88,7 @@ RunSpec unusual_spec() {
   spec.deadline_ns = 60'000'000'001;
   spec.warm_up_ns = 1500 * kMicrosecond_ns;
   spec.reap_delay_ns = 7 * kMicrosecond_ns;
+  spec.reap_instructions = 400;
   spec.traffic.load = Load::echo;
   spec.traffic.round_trips_per_second = 0.1;
   spec.neighbours = 34;
