@@ -5,7 +5,7 @@ no root rights are needed.
   scripts/kernel_lab.py --kernel 6.1 --kernel 6.12 --verify --suite regressions --out lab
   scripts/kernel_lab.py --kernel 6.1 --kernel 6.12 --deterministic --out lab -- run --mix fin
   git bisect run .../kernel_lab.py --bisect --kernel arch/x86/boot/bzImage --at-most 16600 \\
-    -- run --connections 200 --mix rst-linger --schedule rate=200/s
+    --suite path-length --row rst-linger-recv
 
 A kernel is a version that Debian's archive has (6.1 or 6.1.174, downloaded by apt-get into a
 cache), a .deb, a bzImage (with --modules where what a run needs is a module), or `host`. OUT gets a
@@ -116,8 +116,8 @@ def parsed():
                         help=f"where downloaded kernels are kept ({printable(CACHE)})")
     parser.add_argument("--bisect", action="store_true", help="judge a run of one kernel for "
                         "`git bisect run`, in virtual time")
-    parser.add_argument("--row", metavar="STRATEGY[/WATCH]", help="with --bisect: the row, where "
-                        "the run has several")
+    parser.add_argument("--row", metavar="ROW", help="with --bisect: STRATEGY[/WATCH] of the run, "
+                        "where it has several; with --suite NAME the suite's row")
     parser.add_argument("--at-most", type=a_count, metavar="N",
                         help="with --bisect: the median in virtual_ns that is still good")
     options = parser.parse_args(words)
@@ -134,11 +134,14 @@ def check(options):
     if options.bisect:
         if len(options.kernel) != 1 or options.kernel == [HOST]:
             fail("--bisect judges one kernel, and not the host")
-        if not options.at_most or options.rest[:1] != ["run"]:
-            fail("--bisect needs --at-most N, and what to play: -- run ...")
-        if options.suite or options.verify or options.out or options.repetitions > 1:
-            fail("--bisect plays one run once: no --suite, --verify, --repetitions or --out")
+        if not options.at_most or (options.rest[:1] != ["run"] and not options.suite):
+            fail("--bisect needs --at-most N, and what to play: --suite NAME --row ROW, or -- run "
+                 "...")
+        if options.verify or options.out or options.repetitions > 1:
+            fail("--bisect plays one run once: no --verify, --repetitions or --out")
         options.deterministic = True
+        if options.suite:
+            take_row_of_suite(options)
         return
     if options.row or options.at_most:
         fail("--row and --at-most are for --bisect")
@@ -154,16 +157,37 @@ def check(options):
         fail(f"--cpus {options.cpus}: --deterministic has one CPU")
 
 
-def suite_seconds(program, name, quick, virtual):
-    """Of one repetition."""
+def take_row_of_suite(options):
+    """Of a suite's row, its run: it has one line."""
+    if len(options.suite) > 1 or options.rest or not options.row:
+        fail("--bisect plays one row of one suite: --suite NAME --row ROW, without --")
+    (name,) = options.suite
+    rows = {row["name"]: row["command"]
+            for row in listed_suite(options.program, name)["quick" if options.quick else "full"][
+                "rows"]}
+    if options.row not in rows:
+        fail(f"--row {options.row} is not in suite {name}; allowed: {', '.join(rows)}")
+    program, *options.rest = shlex.split(rows[options.row])
+    if options.rest[0] != "run":
+        fail(f"--row {options.row} of suite {name} is {program} {options.rest[0]}, which has no "
+             "latency")
+    options.suite, options.row = [], None
+
+
+def listed_suite(program, name):
     listed = json_of([str(program), "suite", "list", "--format", "json"])
     for suite in listed:
         if suite["name"] == name and "full" in suite:
-            rows = suite["quick" if quick else "full"]["rows"]
-            if virtual:
-                return len(rows) * VIRTUAL_RUN_S
-            return sum(row["estimated_ns"] for row in rows) / 1e9 * SLOWER
+            return suite
     return fail(f"--suite {name}: allowed: {', '.join(suite['name'] for suite in listed)}")
+
+
+def suite_seconds(program, name, quick, virtual):
+    """Of one repetition."""
+    rows = listed_suite(program, name)["quick" if quick else "full"]["rows"]
+    if virtual:
+        return len(rows) * VIRTUAL_RUN_S
+    return sum(row["estimated_ns"] for row in rows) / 1e9 * SLOWER
 
 
 def run_seconds(program, arguments):

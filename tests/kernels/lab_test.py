@@ -7,6 +7,8 @@ usage: tests/kernels/lab_test.py PROGRAM CACHE
 PROGRAM is that of the preset `static`. Exit code 77 where QEMU or the kernel cannot be had.
 """
 import json
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -25,6 +27,10 @@ SKIPPED = 77
 SERIES = "6.1"
 PROGRAM, CACHE = (Path(argument).resolve() for argument in sys.argv[1:3])
 RUN = ["--", "run", "--connections", "40", "--mix", "fin,rst-linger", "--deadline", "500ms"]
+# A row that has one mode, with so many instructions more.
+SLOWED = ["--", "run", "--connections", "200", "--mix", "rst-linger", "--schedule", "rate=200/s",
+          "--deadline", "1s", "--victim-policy", "idle", "--reap-instructions"]
+SLOWDOWN = 2000
 
 # What the machine is made to do, and the line that must say so. The kernel cannot do without its
 # network, which is said as well.
@@ -129,6 +135,52 @@ class Lab(unittest.TestCase):
                 self.assertEqual(done.returncode, code, done.stderr)
                 self.assertRegex(done.stdout + done.stderr, line)
                 self.assertEqual(list(self.work.iterdir()), [])
+
+    def test_a_row_of_a_suite_is_judged(self):
+        suite = ["--bisect", "--kernel", SERIES, "--suite", "path-length", "--at-most", "10"]
+        for row, code, line in [("fin-recv", 1, "fin/recv: median [0-9,]+ .* bad"),
+                                ("nope", 128, "allowed: fin-recv, "),
+                                ("alive-heartbeat-multishot", 125, "Linux 6.4")]:
+            with self.subTest(row):
+                done = lab(*suite, "--row", row, work=self.work)
+                self.assertEqual(done.returncode, code, done.stderr)
+                self.assertRegex(done.stdout + done.stderr, line)
+
+    def median_with(self, instructions):
+        done = lab("--bisect", "--kernel", SERIES, "--at-most", "10", *SLOWED, str(instructions),
+                   work=self.work)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        return int(re.search("median ([0-9,]+) virtual_ns", done.stdout)[1].replace(",", ""))
+
+    def test_instructions_are_found_and_bisected(self):
+        fast, slow = self.median_with(0), self.median_with(SLOWDOWN)
+        self.assertAlmostEqual(slow - fast, SLOWDOWN, delta=SLOWDOWN / 100)
+        # Of eight versions the fifth is two percent slower.
+
+        def git(*words):
+            return subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org",
+                                   *words], cwd=self.work, check=True, text=True,
+                                  capture_output=True).stdout
+        git("init", "--quiet")
+        for version in range(1, 9):
+            (self.work / "version").write_text(str(version))
+            (self.work / "instructions").write_text(str(fast // 50 if version >= 5 else 0))
+            git("add", ".")
+            git("commit", "--quiet", "-m", f"version {version}")
+        git("bisect", "start", "HEAD", "HEAD~7")
+        judged = shlex.join(map(str, command("--bisect", "--kernel", SERIES, "--at-most",
+                                             str(fast + fast // 100), *SLOWED)))
+        said = git("bisect", "run", "sh", "-c", f"{judged} $(cat instructions)")
+        self.assertRegex(said, "[0-9a-f]{40} is the first bad commit")
+        self.assertIn("version 5", git("log", "-1", "--format=%s", "refs/bisect/bad"))
+
+    def test_virtual_time_is_in_the_manifest(self):
+        done = lab("--kernel", SERIES, "--deterministic", "--out", "out", *RUN, work=self.work)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        (path,) = self.work.glob("out/run/*/run.json")
+        told = json.loads(path.read_text())["environment"]["lab"]
+        self.assertEqual((told["accelerator"], told["time_unit"]), ("tcg", "virtual_ns"))
+        self.assertIn("caches", told["does_not_show"])
 
     def test_no_machine_outlives_its_lab(self):
         script = subprocess.Popen(command(
