@@ -104,6 +104,7 @@ struct OneConnection {
     settings.row_count = 1;
     settings.engine = watch_row(watch).engine;
     settings.ring = RingMode::defer;
+    settings.most_completions = kMostCompletions;
     settings.payload_bytes = 64;
     settings.traffic.load = load;
     settings.traffic.round_trips_per_second = 100;
